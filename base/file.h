@@ -1,0 +1,48 @@
+/*
+ * Files, read with a bound and written so that a crash leaves the old content or the new, never
+ * half of it.
+ */
+#ifndef BASE_FILE_H
+#define BASE_FILE_H
+
+#include "base/buf.h"
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/secret.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Reads a whole file of at most out->max bytes into out. E_IO, with the path. "-" is not special.
+ */
+bool file_read(const char *path, struct buf *out, struct err *err) NODISCARD;
+
+/*
+ * Reads a secret. The file must be a regular file (or a pipe) that belongs to us or to root and
+ * that neither group nor others can access; E_IO otherwise, and the message says which chmod mends
+ * it. One final line end is dropped.
+ */
+bool file_read_secret(const char *path, struct secret *out, struct err *err) NODISCARD;
+
+/* Reads a secret from an open descriptor up to its end; one final line end is dropped. The fd stays
+ * open. */
+bool file_read_secret_fd(int fd, struct secret *out, struct err *err) NODISCARD;
+
+/*
+ * Replaces a file: temporary file beside it, written, synced, renamed, directory synced. An
+ * existing symbolic link at the path is replaced, not followed. E_IO, with the path.
+ */
+bool file_write_atomic(const char *path, const void *data, size_t len, mode_t mode,
+                       struct err *err) NODISCARD;
+
+/* Makes a directory and its parents (mode 0700, existing ones are left alone). E_IO. */
+bool file_make_private_dir(const char *path, struct err *err) NODISCARD;
+
+/* Joins with one '/'; free() it. NULL when out of memory. */
+char *file_join(const char *dir, const char *name) NODISCARD;
+
+/* True if something exists at the path. */
+bool file_exists(const char *path);
+
+#endif

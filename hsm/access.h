@@ -1,0 +1,52 @@
+/*
+ * From what a person configured (module, token URI, PIN source) and a URI to a token that is logged
+ * in.
+ *
+ * For programs of ours; the provider has its own rules for PINs, because it lives in other people's
+ * programs.
+ */
+#ifndef HSM_ACCESS_H
+#define HSM_ACCESS_H
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/secret_source.h"
+#include "hsm/session.h"
+#include "hsm/slot.h"
+#include "hsm/uri.h"
+
+#include <stdbool.h>
+
+/* A token as the configuration describes it. All borrowed, all but secrets may be NULL. */
+struct hsm_access {
+    const char *module_path;
+    const char *init_args;
+    const char *token_uri;
+    const char *pin_source; /* NULL: prompt */
+    const struct secret_policy *secrets;
+};
+
+struct hsm_opened {
+    struct hsm_uri uri; /* the URI, completed by the configuration; owned */
+    struct hsm_token *token;
+    const char *pin_source; /* the one in force; borrowed from uri or access */
+};
+
+void hsm_opened_done(struct hsm_opened *opened);
+
+/*
+ * Opens the token that `uri` means (NULL: the configured one) and logs in if asked. What the URI
+ * says about the token goes before the configuration. A PIN inside a URI is refused: command lines
+ * and files are read by others. E_USAGE, E_CONFIG, and what hsm_token_open() and hsm_login() fail
+ * with.
+ */
+bool hsm_access_open(const struct hsm_access *access, const char *uri, bool login,
+                     struct hsm_opened *out, struct err *err) NODISCARD;
+
+/* The URI and the target of an access, without opening anything; for token administration. */
+bool hsm_access_target(const struct hsm_access *access, struct hsm_uri *uri,
+                       struct hsm_target *target, struct err *err) NODISCARD;
+
+DEFINE_AUTO_DONE(hsm_opened, struct hsm_opened, hsm_opened_done)
+
+#endif

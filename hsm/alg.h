@@ -1,0 +1,60 @@
+/* The key kinds we generate and use: one table of names, sizes, OIDs and mechanisms. */
+#ifndef HSM_ALG_H
+#define HSM_ALG_H
+
+#include "base/buf.h"
+#include "base/compiler.h"
+#include "base/err.h"
+#include "hsm/cryptoki.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum hsm_key_type { HSM_KEY_OTHER, HSM_KEY_RSA, HSM_KEY_EC };
+
+struct hsm_curve {
+    const char *name;       /* NIST's: "P-256" (also Sectigo's word) */
+    const char *group;      /* OpenSSL's: "prime256v1" */
+    const uint8_t *oid_der; /* the value of CKA_EC_PARAMS: namedCurve, DER */
+    size_t oid_der_len;
+    size_t field_bytes; /* of one coordinate; a raw signature has two of them */
+    int bits;
+    int security_bits;
+};
+
+/* What kind of key is wanted, or was found. */
+struct hsm_key_spec {
+    enum hsm_key_type type;
+    int bits;                      /* RSA: of the modulus; EC: of the curve */
+    const struct hsm_curve *curve; /* EC; NULL for RSA */
+};
+
+enum { HSM_RSA_MIN_BITS = 2048, HSM_RSA_MAX_BITS = 8192 };
+
+/* Reads "rsa:3072", "RSA-3072", "ec:P-256", "P-384", "p521". E_USAGE lists what there is. */
+bool hsm_key_spec_parse(const char *text, struct hsm_key_spec *out, struct err *err) NODISCARD;
+
+/* "RSA-3072", "EC P-256"; a per-thread buffer. */
+const char *hsm_key_spec_name(const struct hsm_key_spec *spec);
+
+bool hsm_key_spec_equal(const struct hsm_key_spec *a, const struct hsm_key_spec *b);
+
+/* The curve with that DER of CKA_EC_PARAMS, or that name (either spelling); NULL if it is none of
+ * ours. */
+const struct hsm_curve *hsm_curve_by_params(const uint8_t *der, size_t len);
+const struct hsm_curve *hsm_curve_by_name(const char *name);
+
+/*
+ * The uncompressed point (04 || X || Y) inside a CKA_EC_POINT: modules store it raw, or wrapped in
+ * an OCTET STRING, or in a BIT STRING; the length that the curve demands decides. NULL if nothing
+ * fits.
+ */
+const uint8_t *hsm_ec_point(const struct hsm_curve *curve, const uint8_t *value, size_t len,
+                            size_t *point_len);
+
+/* "RSA PKCS#1 v1.5 signatures" for the mechanisms that matter here; "CKM_RSA_PKCS" style for others
+ * known. */
+const char *hsm_mechanism_name(CK_MECHANISM_TYPE type);
+
+#endif

@@ -1,0 +1,38 @@
+/* Generating a key pair under a policy, and proving that the policy was kept. */
+#ifndef HSM_KEYGEN_H
+#define HSM_KEYGEN_H
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "hsm/key.h"
+#include "hsm/policy.h"
+
+#include <stdbool.h>
+
+enum { HSM_NEW_ID_BYTES = 16 };
+
+/* A fresh random CKA_ID. The caller writes it down before it generates: so a crash can be matched.
+ * E_INTERNAL. */
+bool hsm_new_id(struct hsm_id *id, struct err *err) NODISCARD;
+
+/*
+ * Generates a key pair with that id and label; the user is logged in. Refuses an id or a private
+ * key's label that the token has already. Reads the key back in a new session and compares it with
+ * the policy.
+ *
+ * When the policy was not kept, or the token reported a failure and left a key all the same, the
+ * objects with our id are destroyed: the id was random, unused before and made by us, so they are
+ * provably ours. If they cannot be destroyed the error says so and names them.
+ *
+ * May block for minutes (RSA on a smartcard). E_OBJECT_EXISTS, E_POLICY, E_TOKEN.
+ */
+bool hsm_keygen(struct hsm_token *token, const struct hsm_policy *policy, const struct hsm_id *id,
+                const char *label, struct hsm_key *key, struct hsm_verdict *verdict,
+                struct err *err) NODISCARD;
+
+/* Reads the policy's attributes of an existing private key and judges them. */
+bool hsm_key_verdict(struct hsm_session *session, const struct hsm_key *key,
+                     const struct hsm_policy *policy, struct hsm_verdict *verdict,
+                     struct err *err) NODISCARD;
+
+#endif

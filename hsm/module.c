@@ -1,0 +1,279 @@
+#include "hsm/module.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "hsm/ckr.h"
+#include "hsm/module_impl.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { DEFAULT_LOCK_WAIT_MS = 60000 };
+
+static struct {
+    pthread_mutex_t lock;
+    struct hsm_module *modules;
+    char *lock_dir;
+    int64_t lock_wait_ms;
+    struct deadline *deadline;
+    int64_t call_limit_ms;
+} process = {.lock = PTHREAD_MUTEX_INITIALIZER, .lock_wait_ms = DEFAULT_LOCK_WAIT_MS};
+
+bool hsm_process_configure(const struct hsm_process *settings, struct err *err)
+{
+    char *dir = str_dup(settings->lock_dir);
+
+    if (dir == NULL && settings->lock_dir != NULL) {
+        return err_nomem(err);
+    }
+    pthread_mutex_lock(&process.lock);
+    free(process.lock_dir);
+    process.lock_dir = dir;
+    process.lock_wait_ms =
+        settings->lock_wait_ms > 0 ? settings->lock_wait_ms : DEFAULT_LOCK_WAIT_MS;
+    process.deadline = settings->deadline;
+    process.call_limit_ms = settings->call_limit_ms;
+    pthread_mutex_unlock(&process.lock);
+    return true;
+}
+
+bool hsm_module_lock(struct hsm_module *module, struct hsm_lock *lock, struct err *err)
+{
+    if (!hsm_lock_take(lock, process.lock_dir, module->path, process.lock_wait_ms, err)) {
+        return err_wrap(err, "module %s", module->path);
+    }
+    return true;
+}
+
+/* Runs before the destructors of every module loaded so far, because it was registered after they
+ * were. */
+static void finalise_at_exit(void)
+{
+    if (pthread_mutex_trylock(&process.lock) != 0) {
+        return; /* a thread hangs in C_Initialize: leaving without a farewell beats not leaving */
+    }
+    for (struct hsm_module *m = process.modules; m != NULL; m = m->next) {
+        /* A child of fork() must leave its parent's module alone; so must a thread that is still
+         * inside. */
+        if (m->ours && m->owner == getpid() && atomic_load(&m->in_flight) == 0) {
+            m->ours = false;
+            (void)ck_finalize(&m->ck);
+        }
+        m->ck.fns = NULL;
+    }
+    pthread_mutex_unlock(&process.lock);
+}
+
+static void free_module(struct hsm_module *module)
+{
+    if (module == NULL) {
+        return;
+    }
+    if (module->libp11 != NULL) {
+        PKCS11_CTX_free(module->libp11); /* not unload: that would finalise for everybody */
+    }
+    if (module->handle != NULL) {
+        (void)dlclose(module->handle);
+    }
+    (void)pthread_mutex_destroy(&module->lock);
+    free(module->path);
+    free(module->init_args);
+    free(module);
+}
+
+DEFINE_AUTO(module, struct hsm_module *, free_module)
+
+static bool load(struct hsm_module *module, struct err *err)
+{
+    CK_C_GetFunctionList get_list = NULL;
+
+    module->handle = dlopen(module->path, RTLD_NOW | RTLD_LOCAL);
+    if (module->handle == NULL) {
+        const char *why = dlerror();
+        return err_set(err, E_MODULE, "it cannot be loaded: %s", why != NULL ? why : "unknown");
+    }
+    *(void **)(&get_list) = dlsym(module->handle, "C_GetFunctionList");
+    if (get_list == NULL) {
+        return err_set(err, E_MODULE, "it is not a PKCS#11 module (no C_GetFunctionList)");
+    }
+    CK_RV rv = get_list(&module->ck.fns);
+    if (rv != CKR_OK || module->ck.fns == NULL) {
+        (void)ckr_set(err, rv, "C_GetFunctionList");
+        err->code = E_MODULE;
+        return false;
+    }
+    return true;
+}
+
+static bool initialise(struct hsm_module *module, struct err *err)
+{
+    CK_RV rv = ck_initialize(&module->ck, module->init_args);
+
+    if (rv != CKR_OK && rv != CKR_CRYPTOKI_ALREADY_INITIALIZED) {
+        (void)ckr_set(err, rv, "C_Initialize");
+        err->code = E_MODULE;
+        return false;
+    }
+    module->ours = rv == CKR_OK;
+    module->owner = getpid();
+    return true;
+}
+
+/* libp11 finds the module initialised already. Its error entries must not stay in the application's
+ * queue. */
+static bool load_libp11(struct hsm_module *module, struct err *err)
+{
+    struct deadline_call call;
+
+    ERR_set_mark();
+    module->libp11 = PKCS11_CTX_new();
+    if (module->libp11 == NULL) {
+        ERR_pop_to_mark();
+        return err_nomem(err);
+    }
+    PKCS11_CTX_init_args(module->libp11, module->init_args);
+    cryptoki_enter(&module->ck, CALL_INIT, "libp11 load", &call);
+    int rc = PKCS11_CTX_load(module->libp11, module->path);
+    cryptoki_leave(&module->ck, &call, rc == 0 ? CKR_OK : CKR_GENERAL_ERROR);
+    ERR_pop_to_mark();
+    if (rc != 0) {
+        return err_set(err, E_MODULE, "libp11 cannot load it");
+    }
+    const char *maker = module->libp11->manufacturer;
+    const char *what = module->libp11->description;
+    (void)snprintf(module->description, sizeof(module->description), "%s, %s",
+                   maker != NULL ? maker : "unknown", what != NULL ? what : "unknown");
+    return true;
+}
+
+static struct hsm_module *new_module(const char *path, const char *init_args)
+{
+    struct hsm_module *module = calloc(1, sizeof(*module));
+
+    if (module == NULL) {
+        return NULL;
+    }
+    (void)pthread_mutex_init(&module->lock, NULL);
+    module->path = str_dup(path);
+    module->init_args = str_dup(init_args);
+    if (module->path == NULL || (init_args != NULL && module->init_args == NULL)) {
+        free_module(module);
+        return NULL;
+    }
+    cryptoki_default_limits(&module->ck);
+    for (int i = 0; process.call_limit_ms > 0 && i < CALL_KINDS; i++) {
+        if (i != CALL_PERSON) {
+            module->ck.limit_ms[i] = process.call_limit_ms;
+        }
+    }
+    module->ck.name = module->path;
+    module->ck.deadline = process.deadline;
+    module->ck.in_flight = &module->in_flight;
+    return module;
+}
+
+static bool open_new(const char *path, const char *init_args, struct hsm_module **out,
+                     struct err *err)
+{
+    AUTO(hsm_lock) struct hsm_lock lock = HSM_LOCK_INIT;
+    AUTO(module) struct hsm_module *module = new_module(path, init_args);
+
+    if (module == NULL) {
+        return err_nomem(err);
+    }
+    if (!hsm_module_lock(module, &lock, err)) {
+        return false;
+    }
+    if (!load(module, err) || !initialise(module, err)) {
+        return err_wrap(err, "PKCS#11 module %s", path);
+    }
+    if (atexit(finalise_at_exit) != 0 || !load_libp11(module, err)) {
+        if (module->ours) {
+            (void)ck_finalize(&module->ck);
+        }
+        return err->code != E_NONE ? err_wrap(err, "PKCS#11 module %s", path) : err_nomem(err);
+    }
+    module->next = process.modules;
+    process.modules = module;
+    log_line(LOG_DEBUG, "hsm", "module %s: %s%s", path, module->description,
+             module->ours ? "" : " (initialised by somebody else)");
+    *out = TAKE(module);
+    return true;
+}
+
+bool hsm_module_open(const char *path, const char *init_args, struct hsm_module **out,
+                     struct err *err)
+{
+    AUTO(str) char *real = realpath(path, NULL);
+    struct hsm_module *found = NULL;
+    bool ok = true;
+
+    if (real == NULL) {
+        return err_set_errno(err, E_MODULE, errno, "PKCS#11 module %s", path);
+    }
+    pthread_mutex_lock(&process.lock);
+    for (found = process.modules; found != NULL; found = found->next) {
+        if (str_equal(found->path, real)) {
+            break;
+        }
+    }
+    if (found == NULL) {
+        ok = open_new(real, init_args, &found, err);
+    } else if (found->ck.fns == NULL) {
+        ok = err_set(err, E_MODULE, "PKCS#11 module %s: this process is already ending", real);
+    }
+    pthread_mutex_unlock(&process.lock);
+    if (ok) {
+        *out = found;
+    }
+    return ok;
+}
+
+bool hsm_module_has_sessions(const struct hsm_module *module)
+{
+    for (const struct hsm_token *t = module->tokens; t != NULL; t = t->next) {
+        if (t->open_sessions > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool hsm_module_restart(struct hsm_module *module, struct err *err)
+{
+    bool ok = true;
+
+    pthread_mutex_lock(&module->lock);
+    if (module->ours && !hsm_module_has_sessions(module) && atomic_load(&module->in_flight) == 0) {
+        (void)ck_finalize(&module->ck);
+        module->ours = false;
+        ok = initialise(module, err) || err_wrap(err, "PKCS#11 module %s", module->path);
+    }
+    pthread_mutex_unlock(&module->lock);
+    return ok;
+}
+
+const char *hsm_module_path(const struct hsm_module *module)
+{
+    return module->path;
+}
+
+const struct cryptoki *hsm_module_cryptoki(const struct hsm_module *module)
+{
+    return &module->ck;
+}
+
+bool hsm_module_is_ours(const struct hsm_module *module)
+{
+    return module->ours;
+}
+
+const char *hsm_module_description(const struct hsm_module *module)
+{
+    return module->description;
+}

@@ -1,0 +1,232 @@
+#include "hsm/session.h"
+
+#include "base/log.h"
+#include "hsm/ckr.h"
+
+#include <stdio.h>
+
+const struct cryptoki *hsm_session_cryptoki(const struct hsm_session *session)
+{
+    return hsm_module_cryptoki(session->token->module);
+}
+
+static bool take_idle(struct hsm_token *token, bool read_write, struct hsm_session *session)
+{
+    struct hsm_session_pool *pool = &token->pools[read_write ? 1 : 0];
+    bool found = false;
+
+    pthread_mutex_lock(&token->lock);
+    if (pool->count > 0) {
+        *session = (struct hsm_session){.token = token,
+                                        .handle = pool->idle[--pool->count],
+                                        .read_write = read_write,
+                                        .held = true};
+        found = true;
+    }
+    pthread_mutex_unlock(&token->lock);
+    return found;
+}
+
+bool hsm_session_take_fresh(struct hsm_token *token, bool read_write, struct hsm_session *session,
+                            struct err *err)
+{
+    CK_SESSION_HANDLE handle = 0;
+    CK_RV rv = ck_open_session(hsm_module_cryptoki(token->module), token->info.slot_id, read_write,
+                               &handle);
+
+    if (rv != CKR_OK) {
+        (void)ckr_set(err, rv, "C_OpenSession");
+        if (rv == CKR_SESSION_COUNT) {
+            (void)err_wrap(err, "all sessions of the token are in use");
+        }
+        return err_wrap(err, "%s", hsm_token_name(&token->info));
+    }
+    pthread_mutex_lock(&token->lock);
+    token->open_sessions++;
+    pthread_mutex_unlock(&token->lock);
+    *session = (struct hsm_session){
+        .token = token, .handle = handle, .read_write = read_write, .held = true};
+    return true;
+}
+
+bool hsm_session_take(struct hsm_token *token, bool read_write, struct hsm_session *session,
+                      struct err *err)
+{
+    return take_idle(token, read_write, session) ||
+           hsm_session_take_fresh(token, read_write, session, err);
+}
+
+void hsm_session_give(struct hsm_session *session)
+{
+    bool kept = false;
+
+    if (!session->held) {
+        return;
+    }
+    struct hsm_token *token = session->token;
+    struct hsm_session_pool *pool = &token->pools[session->read_write ? 1 : 0];
+    pthread_mutex_lock(&token->lock);
+    if (pool->count < HSM_SESSIONS_KEPT) {
+        pool->idle[pool->count++] = session->handle;
+        kept = true;
+    }
+    pthread_mutex_unlock(&token->lock);
+    if (kept) {
+        session->held = false;
+    } else {
+        hsm_session_drop(session);
+    }
+}
+
+void hsm_session_drop(struct hsm_session *session)
+{
+    if (!session->held) {
+        return;
+    }
+    struct hsm_token *token = session->token;
+    (void)ck_close_session(hsm_module_cryptoki(token->module), session->handle);
+    session->held = false;
+    pthread_mutex_lock(&token->lock);
+    token->open_sessions--;
+    if (token->open_sessions == 0) {
+        token->logged_in =
+            false; /* PKCS#11 2.40 section 5.6: the last session takes the login along */
+    }
+    pthread_mutex_unlock(&token->lock);
+}
+
+void hsm_token_forget_sessions(struct hsm_token *token)
+{
+    pthread_mutex_lock(&token->lock);
+    token->pools[0].count = 0;
+    token->pools[1].count = 0;
+    token->open_sessions = 0;
+    token->logged_in = false;
+    pthread_mutex_unlock(&token->lock);
+}
+
+/* Whether the token's own flags allow a PIN to be sent at all. */
+static bool may_try(const struct hsm_token *token, struct err *err)
+{
+    const struct hsm_token_info *info = &token->info;
+
+    if (token->pin_refused) {
+        return err_set(err, E_PIN_WRONG,
+                       "the PIN of %s was wrong before in this process and is "
+                       "not sent again",
+                       hsm_token_name(info));
+    }
+    if (info->user_pin_locked) {
+        return err_set(err, E_PIN_LOCKED,
+                       "the user PIN of %s is locked; its security officer can "
+                       "set a new one",
+                       hsm_token_name(info));
+    }
+    if (info->user_pin_final) {
+        return err_set(err, E_PIN_LOCKED,
+                       "%s has one try left for its user PIN, and that one is "
+                       "not used up here; log in once with the token's own tool, which resets the "
+                       "counter",
+                       hsm_token_name(info));
+    }
+    if (!info->user_pin_set && !info->pin_pad) {
+        return err_set(err, E_PIN_NEEDED,
+                       "%s has no user PIN yet; its security officer has to set "
+                       "one",
+                       hsm_token_name(info));
+    }
+    return true;
+}
+
+static bool login_failed(struct hsm_token *token, CK_RV rv, struct err *err)
+{
+    const char *name = hsm_token_name(&token->info);
+
+    if (rv == CKR_PIN_INCORRECT || rv == CKR_PIN_INVALID || rv == CKR_PIN_LEN_RANGE) {
+        token->pin_refused = true;
+        return err_set_native(err, E_PIN_WRONG, (unsigned long)rv,
+                              "%s: C_Login: the PIN is wrong (%s)", name, ckr_name(rv));
+    }
+    if (rv == CKR_PIN_LOCKED) {
+        return err_set_native(err, E_PIN_LOCKED, (unsigned long)rv,
+                              "%s: C_Login: the user PIN is locked (%s); its security officer can "
+                              "set a new one",
+                              name, ckr_name(rv));
+    }
+    /* Some modules hide a wrong PIN behind another code, so this counts as a used try as well. */
+    token->pin_refused = !ckr_is_stale(rv);
+    (void)ckr_set(err, rv, "C_Login");
+    return err_wrap(err, "%s", name);
+}
+
+/* The lock is held. The session stays open in the pool, and with it the login. */
+static bool send_pin(struct hsm_token *token, const struct secret *pin, struct err *err)
+{
+    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
+
+    if (!hsm_session_take(token, false, &session, err)) {
+        return false;
+    }
+    const uint8_t *bytes = token->info.pin_pad ? NULL : pin->data;
+    size_t len = token->info.pin_pad ? 0 : pin->len;
+    CK_RV rv = ck_login(hsm_session_cryptoki(&session), session.handle, CKU_USER, bytes, len);
+    if (rv != CKR_OK && rv != CKR_USER_ALREADY_LOGGED_IN) {
+        return login_failed(token, rv, err);
+    }
+    pthread_mutex_lock(&token->lock);
+    token->logged_in = true;
+    token->user = CKU_USER;
+    pthread_mutex_unlock(&token->lock);
+    log_line(LOG_DEBUG, "hsm", "logged in to %s", hsm_token_name(&token->info));
+    return true;
+}
+
+static bool check_flags(struct hsm_token *token, struct err *err)
+{
+    return hsm_token_refresh(token, err) && may_try(token, err);
+}
+
+static bool get_pin(struct hsm_token *token, const struct hsm_pin *pin, struct secret *out,
+                    struct err *err)
+{
+    if (pin == NULL || pin->get == NULL) {
+        return err_set(err, E_PIN_NEEDED, "%s wants a login and no PIN source is given",
+                       hsm_token_name(&token->info));
+    }
+    return pin->get(pin->ctx, &token->info, out, err);
+}
+
+static bool login_now(struct hsm_token *token, const struct hsm_pin *pin, struct err *err)
+{
+    AUTO(hsm_lock) struct hsm_lock lock = HSM_LOCK_INIT;
+    AUTO(secret) struct secret bytes = SECRET_INIT;
+
+    if (pin != NULL && pin->interactive && !token->info.pin_pad) {
+        /* A person is not asked for a PIN that would not be sent, and types without the lock held.
+         */
+        if (!check_flags(token, err) || !get_pin(token, pin, &bytes, err)) {
+            return false;
+        }
+    }
+    if (!token->info.pin_pad && !hsm_module_lock(token->module, &lock, err)) {
+        return false;
+    }
+    if (!check_flags(token, err)) {
+        return false;
+    }
+    if (!token->info.login_required) {
+        return true;
+    }
+    if (!token->info.pin_pad && !secret_is_set(&bytes) && !get_pin(token, pin, &bytes, err)) {
+        return false;
+    }
+    return send_pin(token, &bytes, err);
+}
+
+bool hsm_login(struct hsm_token *token, const struct hsm_pin *pin, struct err *err)
+{
+    pthread_mutex_lock(&token->lock);
+    bool done = token->logged_in || !token->info.login_required;
+    pthread_mutex_unlock(&token->lock);
+    return done || login_now(token, pin, err);
+}

@@ -1,0 +1,80 @@
+/*
+ * Sessions and login.
+ *
+ * A session belongs to one caller between take and give; the pool keeps a few idle ones. Login
+ * state is the token's, for all sessions of the process: one login per command. A PIN is sent at
+ * most once if it is wrong, and never when the token says that one try is left.
+ */
+#ifndef HSM_SESSION_H
+#define HSM_SESSION_H
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/secret.h"
+#include "hsm/slot.h"
+
+#include <stdbool.h>
+
+struct hsm_session {
+    struct hsm_token *token;
+    CK_SESSION_HANDLE handle;
+    bool read_write;
+    bool held;
+};
+
+#define HSM_SESSION_INIT                                                                           \
+    {                                                                                              \
+        .held = false                                                                              \
+    }
+
+/* Takes an idle session or opens one. E_TOKEN, with C_OpenSession's code (CKR_SESSION_COUNT: all in
+ * use). */
+bool hsm_session_take(struct hsm_token *token, bool read_write, struct hsm_session *session,
+                      struct err *err) NODISCARD;
+
+/* Opens a session that was not used before: a read-back must not be answered from what a session
+ * remembers. */
+bool hsm_session_take_fresh(struct hsm_token *token, bool read_write, struct hsm_session *session,
+                            struct err *err) NODISCARD;
+
+/* Gives it back to the pool. */
+void hsm_session_give(struct hsm_session *session);
+
+/* Closes it: after an error that may have left an operation active in it. */
+void hsm_session_drop(struct hsm_session *session);
+
+static inline CK_SESSION_HANDLE hsm_session_handle(const struct hsm_session *session)
+{
+    return session->handle;
+}
+
+const struct cryptoki *hsm_session_cryptoki(const struct hsm_session *session);
+
+/*
+ * Gets the PIN for a token: fills `pin`, or returns false with err set (E_PIN_NEEDED: there is
+ * none). It is called at most once per login, only when the token may be tried, and not at all for
+ * a token with a PIN pad.
+ */
+typedef bool hsm_pin_fn(void *ctx, const struct hsm_token_info *token, struct secret *pin,
+                        struct err *err);
+
+struct hsm_pin {
+    hsm_pin_fn *get; /* NULL: there is no PIN */
+    void *ctx;
+    bool interactive; /* a person will be asked: the lock is not held meanwhile */
+};
+
+/*
+ * Logs the user in, once per process and token; a second call finds that done. Holds the module's
+ * lock during C_Login. The PIN is wiped before this returns. E_PIN_WRONG (sent once, and refused
+ * from then on in this process), E_PIN_LOCKED (locked, or one try left), E_PIN_NEEDED,
+ * E_TOKEN_BUSY, E_TOKEN.
+ */
+bool hsm_login(struct hsm_token *token, const struct hsm_pin *pin, struct err *err) NODISCARD;
+
+/* Forgets sessions and login after the module reported them gone; the next use starts anew. */
+void hsm_token_forget_sessions(struct hsm_token *token);
+
+DEFINE_AUTO_DONE(hsm_session, struct hsm_session, hsm_session_give)
+
+#endif

@@ -1,0 +1,133 @@
+/*
+ * Tokens: what there is, which one a URI means, and their administration (through libp11).
+ *
+ * A token is found by URI and remembered by what it says of itself, never by its slot number, which
+ * moves. The structs live as long as their module.
+ */
+#ifndef HSM_SLOT_H
+#define HSM_SLOT_H
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/secret.h"
+#include "hsm/cryptoki.h"
+#include "hsm/module.h"
+#include "hsm/uri.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct hsm_token_info {
+    CK_SLOT_ID slot_id;
+    char label[33];
+    char manufacturer[33];
+    char model[17];
+    char serial[17];
+    char slot_description[65];
+    char slot_manufacturer[33];
+    bool initialized;
+    bool login_required;
+    bool pin_pad; /* CKF_PROTECTED_AUTHENTICATION_PATH */
+    bool write_protected;
+    bool user_pin_set;
+    bool user_pin_low, user_pin_final, user_pin_locked, user_pin_to_be_changed;
+    bool so_pin_low, so_pin_final, so_pin_locked, so_pin_to_be_changed;
+};
+
+/* What C_GetTokenInfo says beyond that, read when asked for. Negative: the token does not say. */
+struct hsm_token_limits {
+    CK_VERSION hardware, firmware;
+    unsigned long min_pin, max_pin;
+    long max_sessions, open_sessions;
+    long total_public_memory, free_public_memory;
+};
+
+enum { HSM_SESSIONS_KEPT = 8 };
+
+struct hsm_session_pool {
+    CK_SESSION_HANDLE idle[HSM_SESSIONS_KEPT];
+    size_t count;
+};
+
+/* Fields below `info` belong to hsm/session.c. */
+struct hsm_token {
+    struct hsm_module *module;
+    struct hsm_token_info info;
+    bool present;
+
+    pthread_mutex_t lock;
+    struct hsm_session_pool pools[2]; /* [0] read-only, [1] read/write */
+    unsigned open_sessions;
+    bool logged_in;
+    CK_USER_TYPE user;
+    bool pin_refused;              /* a PIN was wrong in this process: none is sent again */
+    CK_MECHANISM_TYPE *mechanisms; /* read when first asked for */
+    size_t mechanism_count;
+
+    struct hsm_token *next;
+};
+
+/* Which token, in which module: what a configuration or a command line says. All borrowed. */
+struct hsm_target {
+    const char *module_path; /* NULL: the URI's module-path */
+    const char *init_args;
+    const struct hsm_uri *uri;
+};
+
+/*
+ * Opens the module and finds the one initialised token that the URI means. A URI that says nothing
+ * about the token means the only one there is. If none matches, the search is repeated for a moment
+ * (tokens come and go for an instant while other processes log in). Blocks for the module's lock
+ * and for C_Initialize. E_MODULE, E_TOKEN_MISSING (with the tokens that are there),
+ * E_OBJECT_AMBIGUOUS (with the candidates).
+ */
+bool hsm_token_open(const struct hsm_target *target, struct hsm_token **out,
+                    struct err *err) NODISCARD;
+
+/* The module of a target, opened. E_CONFIG if none is named. */
+bool hsm_target_module(const struct hsm_target *target, struct hsm_module **out,
+                       struct err *err) NODISCARD;
+
+/* Reads the slots again and calls visit for each token, initialised or not, until it returns false.
+ */
+typedef bool hsm_token_visit_fn(void *ctx, const struct hsm_token *token);
+bool hsm_module_visit_tokens(struct hsm_module *module, hsm_token_visit_fn *visit, void *ctx,
+                             struct err *err) NODISCARD;
+
+bool hsm_token_limits(const struct hsm_token *token, struct hsm_token_limits *out,
+                      struct err *err) NODISCARD;
+
+/* Reads the token's flags again (a call to the token): before a login, they decide whether a PIN
+ * may be sent. */
+bool hsm_token_refresh(struct hsm_token *token, struct err *err) NODISCARD;
+
+/* The mechanisms of the token; *out is owned by the caller (free()). */
+bool hsm_token_mechanisms(const struct hsm_token *token, CK_MECHANISM_TYPE **out, size_t *count,
+                          struct err *err) NODISCARD;
+
+/*
+ * Initialises the token that the URI means: sets label and SO PIN, then the user PIN. Everything on
+ * it is destroyed, so a token that is initialised already is refused unless erase is set. Without
+ * token attributes in the URI the first token that is not initialised is taken. Refused when the
+ * label is in use on this module. E_OBJECT_EXISTS, E_TOKEN_MISSING, E_PIN_WRONG (SO PIN of an
+ * initialised token), E_PIN_LOCKED, E_TOKEN.
+ */
+struct hsm_token_init {
+    const char *label;
+    const struct secret *so_pin;
+    const struct secret *user_pin;
+    bool erase;
+};
+bool hsm_token_initialise(const struct hsm_target *target, const struct hsm_token_init *init,
+                          struct hsm_token **out, struct err *err) NODISCARD;
+
+/* "token 'prod' (serial 12af…)": how errors name it. Borrowed per-thread buffer. */
+const char *hsm_token_name(const struct hsm_token_info *info);
+
+/* A URI with the token's label, manufacturer, model and serial; strings owned by *uri. */
+bool hsm_token_uri(const struct hsm_token_info *info, struct hsm_uri *uri,
+                   struct err *err) NODISCARD;
+
+#endif

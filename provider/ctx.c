@@ -1,0 +1,113 @@
+#include "provider/ctx.h"
+
+#include "base/cleanup.h"
+#include "base/str.h"
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <string.h>
+
+DEFINE_AUTO(md, EVP_MD *, EVP_MD_free)
+
+void prov_ctx_free(struct prov_ctx *ctx)
+{
+    if (ctx == NULL) {
+        return;
+    }
+    OSSL_LIB_CTX_free(ctx->libctx);
+    free(ctx->module_path);
+    free(ctx->init_args);
+    free(ctx->pin_source);
+    free(ctx);
+}
+
+static void take_core_functions(struct prov_ctx *ctx, const OSSL_DISPATCH *in)
+{
+    for (; in->function_id != 0; in++) {
+        switch (in->function_id) {
+        case OSSL_FUNC_CORE_GET_PARAMS:
+            ctx->core_get_params = OSSL_FUNC_core_get_params(in);
+            break;
+        case OSSL_FUNC_CORE_NEW_ERROR:
+            ctx->core_new_error = OSSL_FUNC_core_new_error(in);
+            break;
+        case OSSL_FUNC_CORE_SET_ERROR_DEBUG:
+            ctx->core_set_error_debug = OSSL_FUNC_core_set_error_debug(in);
+            break;
+        case OSSL_FUNC_CORE_VSET_ERROR:
+            ctx->core_vset_error = OSSL_FUNC_core_vset_error(in);
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+/* The keys of our section. The second name of a row is what the peer pkcs11-provider calls it. */
+static bool read_configuration(struct prov_ctx *ctx)
+{
+    char *module[2] = {NULL, NULL};
+    char *args[2] = {NULL, NULL};
+    char *pin[2] = {NULL, NULL};
+    char *env = NULL;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_utf8_ptr("module-path", &module[0], 0),
+        OSSL_PARAM_utf8_ptr("pkcs11-module-path", &module[1], 0),
+        OSSL_PARAM_utf8_ptr("module-init-args", &args[0], 0),
+        OSSL_PARAM_utf8_ptr("pkcs11-module-init-args", &args[1], 0),
+        OSSL_PARAM_utf8_ptr("pin-source", &pin[0], 0),
+        OSSL_PARAM_utf8_ptr("pkcs11-module-token-pin", &pin[1], 0),
+        OSSL_PARAM_utf8_ptr("allow-env-secrets", &env, 0),
+        OSSL_PARAM_END,
+    };
+
+    if (ctx->core_get_params == NULL || ctx->core_get_params(ctx->handle, params) != 1) {
+        return true; /* no section: everything comes from the URI */
+    }
+    ctx->module_path = str_dup(module[0] != NULL ? module[0] : module[1]);
+    ctx->init_args = str_dup(args[0] != NULL ? args[0] : args[1]);
+    ctx->pin_source = str_dup(pin[0] != NULL ? pin[0] : pin[1]);
+    if (env != NULL && !str_to_bool(env, &ctx->allow_env_secrets)) {
+        ctx->allow_env_secrets = false;
+    }
+    return true;
+}
+
+bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struct prov_ctx **out)
+{
+    struct prov_ctx *ctx = calloc(1, sizeof(*ctx));
+
+    if (ctx == NULL) {
+        return false;
+    }
+    ctx->handle = handle;
+    take_core_functions(ctx, in);
+    ctx->libctx = OSSL_LIB_CTX_new_child(handle, in);
+    if (ctx->libctx == NULL || !read_configuration(ctx)) {
+        prov_ctx_free(ctx);
+        return false;
+    }
+    *out = ctx;
+    return true;
+}
+
+static bool has_digests(OSSL_LIB_CTX *libctx)
+{
+    ERR_set_mark();
+    AUTO(md) EVP_MD *md = EVP_MD_fetch(libctx, "SHA256", NULL);
+    ERR_pop_to_mark();
+    return md != NULL;
+}
+
+bool prov_ctx_check_default(struct prov_ctx *ctx, struct err *err)
+{
+    /* The module runs in this process too, and looks in the default library context. */
+    if (!has_digests(ctx->libctx) || !has_digests(NULL)) {
+        return err_set(err, E_CONFIG,
+                       "the provider 'default' is not active beside 'p11enroll'; add it to the "
+                       "providers section of openssl.cnf ([default_sect] activate = 1)");
+    }
+    return true;
+}

@@ -1,0 +1,41 @@
+/* The provider context: what the core gave us, and what the configuration says. One per library
+ * context. */
+#ifndef PROVIDER_CTX_H
+#define PROVIDER_CTX_H
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/secret.h"
+
+#include <openssl/core.h>
+#include <openssl/core_dispatch.h>
+#include <openssl/types.h>
+#include <stdbool.h>
+
+struct prov_ctx {
+    const OSSL_CORE_HANDLE *handle;
+    OSSL_LIB_CTX *libctx; /* a child of the application's: hashing and verification happen there */
+
+    OSSL_FUNC_core_get_params_fn *core_get_params;
+    OSSL_FUNC_core_new_error_fn *core_new_error;
+    OSSL_FUNC_core_set_error_debug_fn *core_set_error_debug;
+    OSSL_FUNC_core_vset_error_fn *core_vset_error;
+
+    /* from the provider's section of openssl.cnf; owned */
+    char *module_path;
+    char *init_args;
+    char *pin_source;
+    bool allow_env_secrets;
+};
+
+bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struct prov_ctx **out);
+void prov_ctx_free(struct prov_ctx *ctx);
+
+/*
+ * True if the default provider (or another one with ordinary digests) is active where the module
+ * will look for it. Without it SoftHSM answers "wrong PIN" to a right one, so this is asked before
+ * a PIN is sent. E_CONFIG.
+ */
+bool prov_ctx_check_default(struct prov_ctx *ctx, struct err *err) NODISCARD;
+
+#endif

@@ -1,0 +1,147 @@
+#include "provider/key.h"
+
+#include "base/cleanup.h"
+#include "base/secret_source.h"
+#include "base/str.h"
+
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/param_build.h>
+#include <stdio.h>
+#include <string.h>
+
+DEFINE_AUTO(param_bld, OSSL_PARAM_BLD *, OSSL_PARAM_BLD_free)
+DEFINE_AUTO(params, OSSL_PARAM *, OSSL_PARAM_free)
+DEFINE_AUTO(bn, BIGNUM *, BN_free)
+DEFINE_AUTO(pkey_ctx, EVP_PKEY_CTX *, EVP_PKEY_CTX_free)
+
+struct prov_key *prov_key_new(struct prov_ctx *ctx, struct hsm_key *hsm, const char *pin_source)
+{
+    struct prov_key *key = calloc(1, sizeof(*key));
+
+    if (key == NULL) {
+        return NULL;
+    }
+    key->pin_source = str_dup(pin_source);
+    if (pin_source != NULL && key->pin_source == NULL) {
+        free(key);
+        return NULL;
+    }
+    atomic_init(&key->refs, 1);
+    key->ctx = ctx;
+    key->hsm = *hsm;
+    memset(hsm, 0, sizeof(*hsm));
+    return key;
+}
+
+struct prov_key *prov_key_ref(struct prov_key *key)
+{
+    atomic_fetch_add(&key->refs, 1);
+    return key;
+}
+
+void prov_key_free(struct prov_key *key)
+{
+    if (key == NULL || atomic_fetch_sub(&key->refs, 1) > 1) {
+        return;
+    }
+    hsm_key_done(&key->hsm);
+    free(key->pin_source);
+    free(key);
+}
+
+size_t prov_key_max_size(const struct prov_key *key)
+{
+    const struct hsm_key_spec *spec = &key->hsm.spec;
+
+    if (spec->type == HSM_KEY_RSA) {
+        return ((size_t)spec->bits + 7) / 8;
+    }
+    /* ECDSA-Sig-Value: SEQUENCE of two INTEGERs, each with a possible leading zero. */
+    size_t integer = 2 + spec->curve->field_bytes + 1;
+    size_t content = 2 * integer;
+    return content + (content > 127 ? 3 : 2);
+}
+
+static bool push_rsa(OSSL_PARAM_BLD *bld, const struct hsm_public *public, const BIGNUM *n,
+                     const BIGNUM *e)
+{
+    return public->known && n != NULL && e != NULL &&
+           OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, n) == 1 &&
+           OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_E, e) == 1;
+}
+
+static bool push_ec(OSSL_PARAM_BLD *bld, const struct hsm_key *key)
+{
+    return OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, key->spec.curve->group,
+                                           0) == 1 &&
+           OSSL_PARAM_BLD_push_octet_string(bld, OSSL_PKEY_PARAM_PUB_KEY, key->public.point,
+                                            key->public.point_len) == 1;
+}
+
+bool prov_key_export_public(const struct prov_key *key, OSSL_CALLBACK *cb, void *cb_arg)
+{
+    const struct hsm_public *public = &key->hsm.public;
+    AUTO(param_bld) OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
+
+    if (bld == NULL || !public->known) {
+        return false;
+    }
+    /* The numbers must outlive the conversion, so they are declared beside the builder. */
+    bool rsa = key->hsm.spec.type == HSM_KEY_RSA;
+    AUTO(bn) BIGNUM *n = rsa ? BN_bin2bn(public->modulus, (int)public->modulus_len, NULL) : NULL;
+    AUTO(bn) BIGNUM *e = rsa ? BN_bin2bn(public->exponent, (int)public->exponent_len, NULL) : NULL;
+    if (rsa ? !push_rsa(bld, public, n, e) : !push_ec(bld, &key->hsm)) {
+        return false;
+    }
+    AUTO(params) OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(bld);
+    return params != NULL && cb(params, cb_arg) == 1;
+}
+
+struct import {
+    const struct prov_key *key;
+    EVP_PKEY *pkey;
+};
+
+static int import_public(const OSSL_PARAM params[], void *arg)
+{
+    struct import *import = arg;
+    const char *type = import->key->hsm.spec.type == HSM_KEY_RSA ? "RSA" : "EC";
+    AUTO(pkey_ctx)
+    EVP_PKEY_CTX *ctx =
+        EVP_PKEY_CTX_new_from_name(import->key->ctx->libctx, type, "provider!=p11enroll");
+
+    return ctx != NULL && EVP_PKEY_fromdata_init(ctx) == 1 &&
+           EVP_PKEY_fromdata(ctx, &import->pkey, EVP_PKEY_PUBLIC_KEY,
+                             (OSSL_PARAM *)(uintptr_t)params) == 1;
+}
+
+bool prov_key_software_public(const struct prov_key *key, EVP_PKEY **out, struct err *err)
+{
+    struct import import = {.key = key, .pkey = NULL};
+
+    if (!prov_key_export_public(key, import_public, &import)) {
+        return err_set(err, E_TOKEN, "the public half of key '%s' on %s is not available",
+                       key->hsm.label, hsm_token_name(&key->hsm.token->info));
+    }
+    *out = import.pkey;
+    return true;
+}
+
+bool prov_key_operation_pin(void *ctx, const struct hsm_token_info *token, struct secret *pin,
+                            struct err *err)
+{
+    const struct prov_key *key = ctx;
+    struct secret_policy policy = {.allow_env = key->ctx->allow_env_secrets};
+    char what[128];
+
+    if (key->pin_source == NULL) {
+        return err_set(err, E_PIN_NEEDED,
+                       "key '%s' on %s wants its PIN for every operation; name where it comes from "
+                       "with pin-source",
+                       key->hsm.label, hsm_token_name(token));
+    }
+    (void)snprintf(what, sizeof(what), "PIN of %s", hsm_token_name(token));
+    return secret_source_read(key->pin_source, what, &policy, pin, err);
+}

@@ -1,0 +1,48 @@
+/* The key object that keymgmt, signature and store share: a token key, reference-counted. */
+#ifndef PROVIDER_KEY_H
+#define PROVIDER_KEY_H
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/secret.h"
+#include "hsm/key.h"
+#include "provider/ctx.h"
+
+#include <openssl/core.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+struct prov_key {
+    atomic_int refs;
+    struct prov_ctx *ctx;
+    struct hsm_key hsm;
+    char *pin_source; /* for CKA_ALWAYS_AUTHENTICATE; owned, may be NULL */
+};
+
+/* Takes over *hsm (which is empty afterwards). NULL when out of memory. */
+struct prov_key *prov_key_new(struct prov_ctx *ctx, struct hsm_key *hsm, const char *pin_source);
+
+struct prov_key *prov_key_ref(struct prov_key *key);
+void prov_key_free(struct prov_key *key);
+
+static inline bool prov_key_is_private(const struct prov_key *key)
+{
+    return key->hsm.class == CKO_PRIVATE_KEY;
+}
+
+/* Largest signature in bytes. */
+size_t prov_key_max_size(const struct prov_key *key);
+
+/* Calls cb with the public half as OSSL_PARAMs (keymgmt's export form). False if it is not known.
+ */
+bool prov_key_export_public(const struct prov_key *key, OSSL_CALLBACK *cb, void *cb_arg);
+
+/* The public half as a software key in the child library context; EVP_PKEY_free() it. */
+bool prov_key_software_public(const struct prov_key *key, EVP_PKEY **out,
+                              struct err *err) NODISCARD;
+
+/* The PIN for one operation with the key; an hsm_pin_fn, ctx is the key. */
+bool prov_key_operation_pin(void *ctx, const struct hsm_token_info *token, struct secret *pin,
+                            struct err *err);
+
+#endif

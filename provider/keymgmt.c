@@ -1,0 +1,74 @@
+#include "provider/keymgmt.h"
+
+#include "provider/prov_err.h"
+
+#include <string.h>
+
+/* The store hands over its reference: the pointer in the reference is taken and cleared. */
+void *prov_keymgmt_load(const void *reference, size_t reference_sz)
+{
+    struct prov_key *key = NULL;
+    void *nothing = NULL;
+
+    if (reference == NULL || reference_sz != sizeof(key)) {
+        return NULL;
+    }
+    memcpy(&key, reference, sizeof(key));
+    memcpy((void *)(uintptr_t)reference, &nothing, sizeof(nothing));
+    return key;
+}
+
+void prov_keymgmt_free(void *keydata)
+{
+    prov_key_free(keydata);
+}
+
+int prov_keymgmt_has(const void *keydata, int selection)
+{
+    const struct prov_key *key = keydata;
+
+    if (key == NULL) {
+        return 0;
+    }
+    if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0 && !prov_key_is_private(key)) {
+        return 0;
+    }
+    if ((selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0 && !key->hsm.public.known) {
+        return 0;
+    }
+    return 1;
+}
+
+int prov_keymgmt_match(const void *keydata1, const void *keydata2, int selection)
+{
+    const struct prov_key *a = keydata1;
+    const struct prov_key *b = keydata2;
+
+    if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0) {
+        return a->hsm.spec.type == b->hsm.spec.type && a->hsm.spec.curve == b->hsm.spec.curve;
+    }
+    if (a->hsm.token == b->hsm.token && a->hsm.handle == b->hsm.handle) {
+        return 1;
+    }
+    return hsm_public_equal(&a->hsm.spec, &a->hsm.public, &b->hsm.spec, &b->hsm.public);
+}
+
+/* A token key never changes, so a duplicate is another reference. */
+void *prov_keymgmt_dup(const void *keydata, int selection UNUSED)
+{
+    return prov_key_ref((struct prov_key *)(uintptr_t)keydata);
+}
+
+int prov_keymgmt_export(void *keydata, int selection, OSSL_CALLBACK *param_cb, void *cbarg)
+{
+    struct prov_key *key = keydata;
+
+    /*
+     * Somebody who wants the private half must not get the public one instead: OpenSSL would take
+     * that for the whole key and sign with nothing.
+     */
+    if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0 && prov_key_is_private(key)) {
+        return 0;
+    }
+    return prov_key_export_public(key, param_cb, cbarg);
+}

@@ -1,0 +1,30 @@
+/* Key management: the functions that RSA and EC share, and what each adds. */
+#ifndef PROVIDER_KEYMGMT_H
+#define PROVIDER_KEYMGMT_H
+
+#include "provider/key.h"
+
+#include <openssl/core_dispatch.h>
+
+extern const OSSL_DISPATCH prov_keymgmt_rsa[];
+extern const OSSL_DISPATCH prov_keymgmt_ec[];
+
+/* Shared life-cycle functions, for the dispatch tables. */
+OSSL_FUNC_keymgmt_load_fn prov_keymgmt_load;
+OSSL_FUNC_keymgmt_free_fn prov_keymgmt_free;
+OSSL_FUNC_keymgmt_has_fn prov_keymgmt_has;
+OSSL_FUNC_keymgmt_match_fn prov_keymgmt_match;
+OSSL_FUNC_keymgmt_dup_fn prov_keymgmt_dup;
+OSSL_FUNC_keymgmt_export_fn prov_keymgmt_export;
+
+#define PROV_KEYMGMT_COMMON                                                                        \
+    {OSSL_FUNC_KEYMGMT_LOAD, (void (*)(void))prov_keymgmt_load},                                   \
+        {OSSL_FUNC_KEYMGMT_FREE, (void (*)(void))prov_keymgmt_free},                               \
+        {OSSL_FUNC_KEYMGMT_HAS, (void (*)(void))prov_keymgmt_has},                                 \
+        {OSSL_FUNC_KEYMGMT_MATCH, (void (*)(void))prov_keymgmt_match},                             \
+        {OSSL_FUNC_KEYMGMT_DUP, (void (*)(void))prov_keymgmt_dup},                                 \
+    {                                                                                              \
+        OSSL_FUNC_KEYMGMT_EXPORT, (void (*)(void))prov_keymgmt_export                              \
+    }
+
+#endif

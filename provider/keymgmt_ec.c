@@ -1,0 +1,114 @@
+#include "provider/keymgmt.h"
+
+#include "base/cleanup.h"
+
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+
+DEFINE_AUTO(bn, BIGNUM *, BN_free)
+
+static bool set_int(OSSL_PARAM params[], const char *name, int value)
+{
+    OSSL_PARAM *p = OSSL_PARAM_locate(params, name);
+
+    return p == NULL || OSSL_PARAM_set_int(p, value) == 1;
+}
+
+static bool set_string(OSSL_PARAM params[], const char *name, const char *value)
+{
+    OSSL_PARAM *p = OSSL_PARAM_locate(params, name);
+
+    return p == NULL || OSSL_PARAM_set_utf8_string(p, value) == 1;
+}
+
+static bool set_octets(OSSL_PARAM params[], const char *name, const struct hsm_public *public)
+{
+    OSSL_PARAM *p = OSSL_PARAM_locate(params, name);
+
+    return p == NULL ||
+           (public->known && OSSL_PARAM_set_octet_string(p, public->point, public->point_len) == 1);
+}
+
+/* A coordinate of the point: 04 || X || Y. */
+static bool set_coordinate(OSSL_PARAM params[], const char *name, const struct hsm_public *public,
+                           int index)
+{
+    OSSL_PARAM *p = OSSL_PARAM_locate(params, name);
+
+    if (p == NULL) {
+        return true;
+    }
+    if (!public->known) {
+        return false;
+    }
+    size_t size = (public->point_len - 1) / 2;
+    AUTO(bn) BIGNUM *bn = BN_bin2bn(public->point + 1 + (size_t)index * size, (int)size, NULL);
+    return bn != NULL && OSSL_PARAM_set_BN(p, bn) == 1;
+}
+
+static int get_params(void *keydata, OSSL_PARAM params[])
+{
+    const struct prov_key *key = keydata;
+    const struct hsm_curve *curve = key->hsm.spec.curve;
+    const struct hsm_public *public = &key->hsm.public;
+
+    return set_int(params, OSSL_PKEY_PARAM_BITS, curve->bits) &&
+           set_int(params, OSSL_PKEY_PARAM_SECURITY_BITS, curve->security_bits) &&
+           set_int(params, OSSL_PKEY_PARAM_MAX_SIZE, (int)prov_key_max_size(key)) &&
+           set_int(params, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, 0) &&
+           set_string(params, OSSL_PKEY_PARAM_GROUP_NAME, curve->group) &&
+           set_string(params, OSSL_PKEY_PARAM_EC_ENCODING, OSSL_PKEY_EC_ENCODING_GROUP) &&
+           set_string(params, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, "uncompressed") &&
+           set_string(params, OSSL_PKEY_PARAM_DEFAULT_DIGEST, "SHA256") &&
+           set_octets(params, OSSL_PKEY_PARAM_PUB_KEY, public) &&
+           set_octets(params, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, public) &&
+           set_coordinate(params, OSSL_PKEY_PARAM_EC_PUB_X, public, 0) &&
+           set_coordinate(params, OSSL_PKEY_PARAM_EC_PUB_Y, public, 1);
+}
+
+static const OSSL_PARAM *gettable_params(void *provctx UNUSED)
+{
+    static const OSSL_PARAM params[] = {
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_BITS, NULL),
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_SECURITY_BITS, NULL),
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_MAX_SIZE, NULL),
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, NULL),
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_EC_ENCODING, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_DEFAULT_DIGEST, NULL, 0),
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, NULL, 0),
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, NULL, 0),
+        OSSL_PARAM_BN(OSSL_PKEY_PARAM_EC_PUB_X, NULL, 0),
+        OSSL_PARAM_BN(OSSL_PKEY_PARAM_EC_PUB_Y, NULL, 0),
+        OSSL_PARAM_END,
+    };
+
+    return params;
+}
+
+static const OSSL_PARAM *export_types(int selection)
+{
+    static const OSSL_PARAM params[] = {
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, NULL, 0),
+        OSSL_PARAM_END,
+    };
+
+    return (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0 ? params : NULL;
+}
+
+static const char *operation_name(int operation_id)
+{
+    return operation_id == OSSL_OP_SIGNATURE ? "ECDSA" : NULL;
+}
+
+const OSSL_DISPATCH prov_keymgmt_ec[] = {
+    PROV_KEYMGMT_COMMON,
+    {OSSL_FUNC_KEYMGMT_GET_PARAMS, (void (*)(void))get_params},
+    {OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, (void (*)(void))gettable_params},
+    {OSSL_FUNC_KEYMGMT_EXPORT_TYPES, (void (*)(void))export_types},
+    {OSSL_FUNC_KEYMGMT_QUERY_OPERATION_NAME, (void (*)(void))operation_name},
+    {0, NULL},
+};

@@ -1,0 +1,131 @@
+/*
+ * The provider's index: read this first.
+ *
+ *   names.def       which algorithms there are
+ *   store.c         "pkcs11:" URIs -> keys and certificates
+ *   keymgmt*.c      what OpenSSL asks about a key
+ *   signature*.c    signing with it
+ *
+ * Nothing touches the token before a URI is loaded.
+ */
+#include "provider/provider.h"
+
+#include "base/compiler.h"
+#include "hsm/cryptoki.h"
+#include "provider/ctx.h"
+#include "provider/keymgmt.h"
+#include "provider/prov_err.h"
+#include "provider/signature.h"
+#include "provider/store.h"
+#include "version.h"
+
+#include <openssl/core_dispatch.h>
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+
+#define PROPERTIES "provider=" PROV_NAME
+
+#define X(symbol, names, description)                                                              \
+    static const char symbol[] = names;                                                            \
+    static const char symbol##_TEXT[] = description;
+#include "provider/names.def"
+#undef X
+
+static const OSSL_ALGORITHM keymgmt_algorithms[] = {
+    {PROV_RSA, PROPERTIES, prov_keymgmt_rsa, PROV_RSA_TEXT},
+    {PROV_EC, PROPERTIES, prov_keymgmt_ec, PROV_EC_TEXT},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const OSSL_ALGORITHM signature_algorithms[] = {
+    {PROV_RSA, PROPERTIES, prov_signature_rsa, PROV_RSA_TEXT},
+    {PROV_ECDSA, PROPERTIES, prov_signature_ecdsa, PROV_ECDSA_TEXT},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const OSSL_ALGORITHM store_algorithms[] = {
+    {"pkcs11", PROPERTIES, prov_store, "PKCS#11 URIs (RFC 7512)"},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const OSSL_ALGORITHM *query_operation(void *provctx UNUSED, int operation_id, int *no_cache)
+{
+    *no_cache = 0;
+    if (cryptoki_inside()) {
+        /* The module itself asks libcrypto for something: it must not end up inside itself. */
+        *no_cache = 1;
+        return NULL;
+    }
+    switch (operation_id) {
+    case OSSL_OP_KEYMGMT:
+        return keymgmt_algorithms;
+    case OSSL_OP_SIGNATURE:
+        return signature_algorithms;
+    case OSSL_OP_STORE:
+        return store_algorithms;
+    default:
+        return NULL;
+    }
+}
+
+static const OSSL_PARAM *gettable_params(void *provctx UNUSED)
+{
+    static const OSSL_PARAM params[] = {
+        OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_NAME, NULL, 0),
+        OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_VERSION, NULL, 0),
+        OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_BUILDINFO, NULL, 0),
+        OSSL_PARAM_int(OSSL_PROV_PARAM_STATUS, NULL),
+        OSSL_PARAM_END,
+    };
+
+    return params;
+}
+
+static int get_params(void *provctx UNUSED, OSSL_PARAM params[])
+{
+    static const struct {
+        const char *key;
+        const char *value;
+    } texts[] = {
+        {OSSL_PROV_PARAM_NAME, "p11enroll PKCS#11 provider"},
+        {OSSL_PROV_PARAM_VERSION, P11ENROLL_VERSION},
+        {OSSL_PROV_PARAM_BUILDINFO, "p11enroll " P11ENROLL_VERSION},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        OSSL_PARAM *p = OSSL_PARAM_locate(params, texts[i].key);
+        if (p != NULL && OSSL_PARAM_set_utf8_ptr(p, texts[i].value) != 1) {
+            return 0;
+        }
+    }
+    OSSL_PARAM *status = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_STATUS);
+    return status == NULL || OSSL_PARAM_set_int(status, 1) == 1;
+}
+
+/* Keys and sessions belong to hsm and end with the process (hsm/module.c); here is only memory. */
+static void teardown(void *provctx)
+{
+    prov_ctx_free(provctx);
+}
+
+static const OSSL_DISPATCH provider_functions[] = {
+    {OSSL_FUNC_PROVIDER_TEARDOWN, (void (*)(void))teardown},
+    {OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void))gettable_params},
+    {OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void))get_params},
+    {OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void))query_operation},
+    {OSSL_FUNC_PROVIDER_GET_REASON_STRINGS, (void (*)(void))prov_reason_strings},
+    {0, NULL},
+};
+
+int prov_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out,
+              void **provctx)
+{
+    struct prov_ctx *ctx = NULL;
+
+    if (!prov_ctx_new(handle, in, &ctx)) {
+        return 0;
+    }
+    *provctx = ctx;
+    *out = provider_functions;
+    return 1;
+}

@@ -1,0 +1,180 @@
+#include "provider/signature.h"
+
+#include "base/cleanup.h"
+#include "hsm/op.h"
+#include "provider/prov_err.h"
+
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
+#include <openssl/objects.h>
+#include <openssl/params.h>
+
+DEFINE_AUTO(ecdsa_sig, ECDSA_SIG *, ECDSA_SIG_free)
+
+enum { RAW_MAX = 2 * 66 };
+
+/* r || s to ECDSA-Sig-Value (RFC 3279 section 2.2.3). */
+static bool raw_to_der(const uint8_t *raw, size_t half, uint8_t *out, size_t *out_len)
+{
+    AUTO(ecdsa_sig) ECDSA_SIG *value = ECDSA_SIG_new();
+    BIGNUM *r = BN_bin2bn(raw, (int)half, NULL);
+    BIGNUM *s = BN_bin2bn(raw + half, (int)half, NULL);
+
+    if (value == NULL || r == NULL || s == NULL || ECDSA_SIG_set0(value, r, s) != 1) {
+        BN_free(r);
+        BN_free(s);
+        return false;
+    }
+    int len = i2d_ECDSA_SIG(value, NULL);
+    unsigned char *p = out;
+    if (len <= 0 || (size_t)len > *out_len || i2d_ECDSA_SIG(value, &p) != len) {
+        return false;
+    }
+    *out_len = (size_t)len;
+    return true;
+}
+
+static bool sign(struct prov_sig *sig, const uint8_t *in, size_t in_len, uint8_t *out,
+                 size_t *out_len, struct err *err)
+{
+    const struct hsm_sign how = {.scheme = HSM_SIGN_ECDSA};
+    const struct hsm_pin pin = {.get = prov_key_operation_pin, .ctx = sig->key};
+    size_t field = sig->key->hsm.spec.curve->field_bytes;
+    uint8_t raw[RAW_MAX];
+    size_t raw_len = sizeof(raw);
+
+    /* FIPS 186-4 section 6.4: only the leftmost bits of a longer digest count; many tokens refuse
+     * the rest. */
+    size_t used = in_len < field ? in_len : field;
+    if (!hsm_sign(&sig->key->hsm, &how, &pin, in, used, raw, &raw_len, err)) {
+        return false;
+    }
+    if (raw_len == 0 || raw_len % 2 != 0 || raw_len > 2 * field) {
+        return err_set(err, E_TOKEN,
+                       "key '%s' on %s: an ECDSA signature of %zu bytes is impossible",
+                       sig->key->hsm.label, hsm_token_name(&sig->key->hsm.token->info), raw_len);
+    }
+    return raw_to_der(raw, raw_len / 2, out, out_len) ||
+           err_set(err, E_INTERNAL, "an ECDSA signature cannot be encoded");
+}
+
+static int set_ctx_params(void *vsig, const OSSL_PARAM params[])
+{
+    struct prov_sig *sig = vsig;
+    struct err err = ERR_INIT;
+
+    if (params == NULL || prov_sig_set_digest_param(sig, params, &err)) {
+        return 1;
+    }
+    prov_raise(sig->ctx, &err);
+    return 0;
+}
+
+static int start(void *vsig, void *key, const OSSL_PARAM params[])
+{
+    struct prov_sig *sig = vsig;
+    struct err err = ERR_INIT;
+
+    if (!prov_sig_start(sig, key, &err)) {
+        prov_raise(sig->ctx, &err);
+        return 0;
+    }
+    return set_ctx_params(sig, params);
+}
+
+static int digest_start(void *vsig, const char *md_name, void *key, const OSSL_PARAM params[])
+{
+    struct prov_sig *sig = vsig;
+    struct err err = ERR_INIT;
+
+    if (!prov_sig_start(sig, key, &err) || !prov_sig_digest_start(sig, md_name, &err)) {
+        prov_raise(sig->ctx, &err);
+        return 0;
+    }
+    return set_ctx_params(sig, params);
+}
+
+static int op_sign(void *vsig, unsigned char *out, size_t *out_len, size_t room,
+                   const unsigned char *in, size_t in_len)
+{
+    return prov_sig_sign(vsig, sign, out, out_len, room, in, in_len);
+}
+
+static int op_digest_final(void *vsig, unsigned char *out, size_t *out_len, size_t room)
+{
+    return prov_sig_digest_final(vsig, sign, out, out_len, room);
+}
+
+static int op_verify(void *vsig, const unsigned char *value, size_t value_len,
+                     const unsigned char *in, size_t in_len)
+{
+    return prov_sig_verify(vsig, NULL, value, value_len, in, in_len);
+}
+
+static int op_digest_verify_final(void *vsig, const unsigned char *value, size_t value_len)
+{
+    return prov_sig_digest_verify_final(vsig, NULL, value, value_len);
+}
+
+static int get_ctx_params(void *vsig, OSSL_PARAM params[])
+{
+    struct prov_sig *sig = vsig;
+    OSSL_PARAM *p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_ALGORITHM_ID);
+
+    if (p != NULL) {
+        unsigned char *der = NULL;
+        int len = sig->md != NULL ? prov_sig_algorithm_der(EVP_MD_get_type(sig->md),
+                                                           NID_X9_62_id_ecPublicKey, false, &der)
+                                  : 0;
+        bool ok = len > 0 && OSSL_PARAM_set_octet_string(p, der, (size_t)len) == 1;
+        OPENSSL_free(der);
+        if (!ok) {
+            return 0;
+        }
+    }
+    return prov_sig_get_digest_param(sig, params);
+}
+
+static const OSSL_PARAM *gettable_ctx_params(void *vsig UNUSED, void *provctx UNUSED)
+{
+    static const OSSL_PARAM params[] = {
+        OSSL_PARAM_octet_string(OSSL_SIGNATURE_PARAM_ALGORITHM_ID, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST, NULL, 0),
+        OSSL_PARAM_END,
+    };
+
+    return params;
+}
+
+static const OSSL_PARAM *settable_ctx_params(void *vsig UNUSED, void *provctx UNUSED)
+{
+    static const OSSL_PARAM params[] = {
+        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PROPERTIES, NULL, 0),
+        OSSL_PARAM_END,
+    };
+
+    return params;
+}
+
+const OSSL_DISPATCH prov_signature_ecdsa[] = {
+    {OSSL_FUNC_SIGNATURE_NEWCTX, (void (*)(void))prov_sig_new},
+    {OSSL_FUNC_SIGNATURE_FREECTX, (void (*)(void))prov_sig_free},
+    {OSSL_FUNC_SIGNATURE_DUPCTX, (void (*)(void))prov_sig_dup},
+    {OSSL_FUNC_SIGNATURE_SIGN_INIT, (void (*)(void))start},
+    {OSSL_FUNC_SIGNATURE_SIGN, (void (*)(void))op_sign},
+    {OSSL_FUNC_SIGNATURE_VERIFY_INIT, (void (*)(void))start},
+    {OSSL_FUNC_SIGNATURE_VERIFY, (void (*)(void))op_verify},
+    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, (void (*)(void))digest_start},
+    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE, (void (*)(void))prov_sig_digest_update},
+    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL, (void (*)(void))op_digest_final},
+    {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT, (void (*)(void))digest_start},
+    {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE, (void (*)(void))prov_sig_digest_update},
+    {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_FINAL, (void (*)(void))op_digest_verify_final},
+    {OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS, (void (*)(void))set_ctx_params},
+    {OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS, (void (*)(void))settable_ctx_params},
+    {OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS, (void (*)(void))get_ctx_params},
+    {OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS, (void (*)(void))gettable_ctx_params},
+    {0, NULL},
+};

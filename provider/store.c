@@ -1,0 +1,412 @@
+#include "provider/store.h"
+
+#include "base/cleanup.h"
+#include "base/secret_source.h"
+#include "base/str.h"
+#include "hsm/cert.h"
+#include "hsm/object.h"
+#include "provider/key.h"
+#include "provider/prov_err.h"
+
+#include <openssl/core_names.h>
+#include <openssl/core_object.h>
+#include <openssl/params.h>
+#include <openssl/store.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { CLASSES_MAX = 3 };
+
+/* An open "pkcs11:" URI. The token is looked for at the first load, not at open. */
+struct store {
+    struct prov_ctx *prov;
+    struct hsm_uri uri;
+    int expect; /* OSSL_STORE_INFO_*, 0: anything */
+
+    struct err
+        bad_uri; /* reported at the first load: at open, noise of other loaders would precede it */
+    bool searched;
+    bool failed;
+    struct hsm_token *token;
+    CK_OBJECT_CLASS classes[CLASSES_MAX];
+    struct hsm_handles found[CLASSES_MAX];
+    size_t class_count;
+    size_t class_at;
+    size_t object_at;
+};
+
+/* While a load runs: how this application asks for a passphrase. */
+struct asking {
+    struct store *store;
+    OSSL_PASSPHRASE_CALLBACK *callback;
+    void *callback_arg;
+};
+
+static void store_free(struct store *store)
+{
+    if (store == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < store->class_count; i++) {
+        hsm_handles_done(&store->found[i]);
+    }
+    hsm_uri_done(&store->uri);
+    free(store);
+}
+
+static void *store_open(void *provctx, const char *uri)
+{
+    if (!hsm_uri_is(uri)) {
+        return NULL; /* not for us: OpenSSL tries other loaders */
+    }
+    struct store *store = calloc(1, sizeof(*store));
+    if (store == NULL) {
+        return NULL;
+    }
+    store->prov = provctx;
+    if (hsm_uri_parse(uri, &store->uri, &store->bad_uri)) {
+        err_clear(&store->bad_uri);
+    }
+    return store;
+}
+
+static const OSSL_PARAM *settable_ctx_params(void *provctx UNUSED)
+{
+    static const OSSL_PARAM params[] = {
+        OSSL_PARAM_int(OSSL_STORE_PARAM_EXPECT, NULL),
+        OSSL_PARAM_END,
+    };
+
+    return params;
+}
+
+static int set_ctx_params(void *loaderctx, const OSSL_PARAM params[])
+{
+    struct store *store = loaderctx;
+    const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_EXPECT);
+
+    return p == NULL || OSSL_PARAM_get_int(p, &store->expect) == 1;
+}
+
+/* Classes to look for, by what the application expects and by the URI's type=. */
+static void choose_classes(struct store *store)
+{
+    static const struct {
+        int expect;
+        enum hsm_uri_type type;
+        CK_OBJECT_CLASS class;
+    } table[] = {
+        {OSSL_STORE_INFO_PKEY, HSM_URI_PRIVATE, CKO_PRIVATE_KEY},
+        {OSSL_STORE_INFO_PUBKEY, HSM_URI_PUBLIC, CKO_PUBLIC_KEY},
+        {OSSL_STORE_INFO_CERT, HSM_URI_CERT, CKO_CERTIFICATE},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        bool expected = store->expect == 0 || store->expect == table[i].expect;
+        bool typed = store->uri.type == HSM_URI_ANY || store->uri.type == table[i].type;
+        if (expected && typed) {
+            store->classes[store->class_count++] = table[i].class;
+        }
+    }
+}
+
+static bool ask_application(struct asking *asking, const char *what, struct secret *pin,
+                            struct err *err)
+{
+    char buffer[SECRET_MAX];
+    size_t len = 0;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_PASSPHRASE_PARAM_INFO, (char *)(uintptr_t)what, 0),
+        OSSL_PARAM_END,
+    };
+
+    if (asking->callback == NULL ||
+        asking->callback(buffer, sizeof(buffer), &len, params, asking->callback_arg) != 1) {
+        return err_set(err, E_PIN_NEEDED, "the application gave no %s", what);
+    }
+    bool ok = secret_set(pin, buffer, len, err);
+    explicit_bzero(buffer, sizeof(buffer));
+    return ok;
+}
+
+static bool prompt_application(void *ctx, const char *what, struct secret *out, struct err *err)
+{
+    return ask_application(ctx, what, out, err);
+}
+
+static const char *pin_source_of(const struct store *store)
+{
+    return store->uri.pin_source != NULL ? store->uri.pin_source : store->prov->pin_source;
+}
+
+/* hsm_pin_fn: the URI's own value, its source, the configured source, and the application, in that
+ * order. */
+static bool get_pin(void *ctx, const struct hsm_token_info *token, struct secret *pin,
+                    struct err *err)
+{
+    struct asking *asking = ctx;
+    struct store *store = asking->store;
+    const char *source = pin_source_of(store);
+    struct secret_policy policy = {.allow_env = store->prov->allow_env_secrets,
+                                   .prompt = prompt_application,
+                                   .prompt_ctx = asking};
+    char what[128];
+
+    (void)snprintf(what, sizeof(what), "PIN of %s", hsm_token_name(token));
+    if (secret_is_set(&store->uri.pin_value)) {
+        return secret_copy(pin, &store->uri.pin_value, err);
+    }
+    if (source != NULL) {
+        return secret_source_read(source, what, &policy, pin, err);
+    }
+    return ask_application(asking, what, pin, err);
+}
+
+static bool asks_a_person(const struct store *store)
+{
+    const char *source = pin_source_of(store);
+
+    return !secret_is_set(&store->uri.pin_value) &&
+           (source == NULL || secret_source_is_prompt(source));
+}
+
+static const char *class_word(CK_OBJECT_CLASS class)
+{
+    return class == CKO_PRIVATE_KEY  ? "private key"
+           : class == CKO_PUBLIC_KEY ? "public key"
+                                     : "certificate";
+}
+
+static bool connect_token(struct store *store, struct err *err)
+{
+    struct hsm_target target = {
+        .module_path =
+            store->uri.module_path != NULL ? store->uri.module_path : store->prov->module_path,
+        .init_args = store->prov->init_args,
+        .uri = &store->uri,
+    };
+
+    return prov_ctx_check_default(store->prov, err) && hsm_token_open(&target, &store->token, err);
+}
+
+/* Only private keys need a login; a listing of everything wants them, too. */
+static bool login_if_needed(struct store *store, struct asking *asking, struct err *err)
+{
+    struct hsm_pin pin = {.get = get_pin, .ctx = asking, .interactive = asks_a_person(store)};
+
+    return store->classes[0] != CKO_PRIVATE_KEY || hsm_login(store->token, &pin, err);
+}
+
+static bool search(struct store *store, struct err *err)
+{
+    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
+    size_t total = 0;
+
+    if (!hsm_session_take(store->token, false, &session, err)) {
+        return false;
+    }
+    for (size_t i = 0; i < store->class_count; i++) {
+        struct attrs template = ATTRS_INIT;
+        hsm_uri_to_template(&store->uri, store->classes[i], &template);
+        if (!hsm_find(&session, &template, &store->found[i], err)) {
+            return false;
+        }
+        total += store->found[i].count;
+        /* Whoever names an object means one; certificates of one key may be several during a
+         * renewal. */
+        if (store->classes[i] != CKO_CERTIFICATE && store->found[i].count > 1 &&
+            hsm_uri_names_object(&store->uri)) {
+            return hsm_key_several_found(&session, &store->uri, &store->found[i],
+                                         class_word(store->classes[i]), err);
+        }
+    }
+    if (total == 0) {
+        const char *what = store->class_count == 1 ? class_word(store->classes[0]) : "object";
+        return hsm_key_none_found(store->token, &store->uri, what, err);
+    }
+    return true;
+}
+
+static bool prepare(struct store *store, struct asking *asking, struct err *err)
+{
+    store->searched = true;
+    if (store->bad_uri.code != E_NONE) {
+        *err = store->bad_uri;
+        return false;
+    }
+    choose_classes(store);
+    if (store->class_count == 0) {
+        return err_set(err, E_OBJECT_MISSING, "the URI names a %s, and something else is wanted",
+                       hsm_uri_type_name(store->uri.type));
+    }
+    return connect_token(store, err) && login_if_needed(store, asking, err) && search(store, err);
+}
+
+/* Moves to the next object that was found. False at the end. */
+static bool next_object(struct store *store, CK_OBJECT_CLASS *class, CK_OBJECT_HANDLE *handle)
+{
+    while (store->class_at < store->class_count) {
+        if (store->object_at < store->found[store->class_at].count) {
+            *class = store->classes[store->class_at];
+            *handle = store->found[store->class_at].list[store->object_at++];
+            return true;
+        }
+        store->class_at++;
+        store->object_at = 0;
+    }
+    return false;
+}
+
+static bool give_key(struct store *store, struct hsm_key *hsm, OSSL_CALLBACK *cb, void *cb_arg)
+{
+    int type = OSSL_OBJECT_PKEY;
+    const char *data_type = hsm->spec.type == HSM_KEY_RSA ? "RSA" : "EC";
+    struct prov_key *key = prov_key_new(store->prov, hsm, pin_source_of(store));
+    if (key == NULL) {
+        return false;
+    }
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
+        OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)(uintptr_t)data_type,
+                                         0),
+        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &key, sizeof(key)),
+        OSSL_PARAM_END,
+    };
+    bool ok = cb(params, cb_arg) == 1;
+    prov_key_free(key); /* NULL if keymgmt's load took it over */
+    return ok;
+}
+
+static bool give_cert(X509 *x509, OSSL_CALLBACK *cb, void *cb_arg)
+{
+    int type = OSSL_OBJECT_CERT;
+    unsigned char *der = NULL;
+    int len = i2d_X509(x509, &der);
+
+    if (len <= 0) {
+        return false;
+    }
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
+        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_DATA, der, (size_t)len),
+        OSSL_PARAM_END,
+    };
+    bool ok = cb(params, cb_arg) == 1;
+    OPENSSL_free(der);
+    return ok;
+}
+
+enum given { GIVEN, SKIPPED, BROKEN };
+
+/* Loads one object and hands it over. Objects that are of no kind we know are skipped. */
+static enum given give_one(struct store *store, CK_OBJECT_CLASS class, CK_OBJECT_HANDLE handle,
+                           OSSL_CALLBACK *cb, void *cb_arg, struct err *err)
+{
+    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
+
+    if (!hsm_session_take(store->token, false, &session, err)) {
+        return BROKEN;
+    }
+    if (class == CKO_CERTIFICATE) {
+        AUTO(hsm_cert) struct hsm_cert cert = {0};
+        if (!hsm_cert_load(&session, handle, &cert, err)) {
+            return BROKEN;
+        }
+        if (cert.x509 == NULL) {
+            return SKIPPED;
+        }
+        return give_cert(cert.x509, cb, cb_arg) ? GIVEN : BROKEN;
+    }
+    AUTO(hsm_key) struct hsm_key key = {0};
+    if (!hsm_key_load(&session, handle, class, true, &key, err)) {
+        return BROKEN;
+    }
+    if (key.spec.type == HSM_KEY_OTHER) {
+        return SKIPPED;
+    }
+    hsm_session_give(&session);
+    return give_key(store, &key, cb, cb_arg) ? GIVEN : BROKEN;
+}
+
+static int store_load(void *loaderctx, OSSL_CALLBACK *object_cb, void *object_cbarg,
+                      OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
+{
+    struct store *store = loaderctx;
+    struct asking asking = {.store = store, .callback = pw_cb, .callback_arg = pw_cbarg};
+    struct err err = ERR_INIT;
+    CK_OBJECT_CLASS class = 0;
+    CK_OBJECT_HANDLE handle = 0;
+
+    if (!store->searched && !prepare(store, &asking, &err)) {
+        store->failed = true;
+        prov_raise(store->prov, &err);
+        return 0;
+    }
+    while (!store->failed && next_object(store, &class, &handle)) {
+        switch (give_one(store, class, handle, object_cb, object_cbarg, &err)) {
+        case GIVEN:
+            return 1;
+        case SKIPPED:
+            break;
+        case BROKEN:
+            if (err.code != E_NONE) {
+                prov_raise(store->prov, &err);
+            }
+            return 0;
+        }
+    }
+    return 0;
+}
+
+static int store_eof(void *loaderctx)
+{
+    const struct store *store = loaderctx;
+
+    if (store->failed) {
+        return 1;
+    }
+    if (!store->searched) {
+        return 0;
+    }
+    for (size_t i = store->class_at; i < store->class_count; i++) {
+        size_t from = i == store->class_at ? store->object_at : 0;
+        if (from < store->found[i].count) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static int store_close(void *loaderctx)
+{
+    store_free(loaderctx);
+    return 1;
+}
+
+/* For a keymgmt of another provider: it gets what may leave the token, the public half. */
+static int export_object(void *loaderctx UNUSED, const void *reference, size_t reference_sz,
+                         OSSL_CALLBACK *export_cb, void *export_cbarg)
+{
+    struct prov_key *key = NULL;
+
+    if (reference == NULL || reference_sz != sizeof(key)) {
+        return 0;
+    }
+    memcpy(&key, reference, sizeof(key));
+    if (key == NULL || prov_key_is_private(key)) {
+        return 0; /* then OpenSSL turns to our own keymgmt */
+    }
+    return prov_key_export_public(key, export_cb, export_cbarg);
+}
+
+const OSSL_DISPATCH prov_store[] = {
+    {OSSL_FUNC_STORE_OPEN, (void (*)(void))store_open},
+    {OSSL_FUNC_STORE_SETTABLE_CTX_PARAMS, (void (*)(void))settable_ctx_params},
+    {OSSL_FUNC_STORE_SET_CTX_PARAMS, (void (*)(void))set_ctx_params},
+    {OSSL_FUNC_STORE_LOAD, (void (*)(void))store_load},
+    {OSSL_FUNC_STORE_EOF, (void (*)(void))store_eof},
+    {OSSL_FUNC_STORE_CLOSE, (void (*)(void))store_close},
+    {OSSL_FUNC_STORE_EXPORT_OBJECT, (void (*)(void))export_object},
+    {0, NULL},
+};

@@ -1,0 +1,77 @@
+# shellcheck shell=sh disable=SC2034
+# Which Debian packages a script needs, and how it gets them. Sourced by the scripts beside it.
+
+# To build the client and the provider.
+build_packages="gcc libc6-dev cmake ninja-build pkg-config libssl-dev libp11-dev libp11-kit-dev
+libcurl4-openssl-dev libcjson-dev libsqlite3-dev libinih-dev"
+
+# To run them on a software token, and the sandbox CA.
+run_packages="openssl softhsm2 python3 python3-cryptography"
+
+# To test: frameworks, other people's token tools and tokens, observers.
+test_packages="libcmocka-dev python3-pytest opensc gnutls-bin p11-kit p11-kit-modules swtpm swtpm-tools
+libtpm2-pkcs11-1 libtss2-tcti-swtpm0 strace gdb valgrind procps mandoc git"
+
+# The peer in the benchmarks.
+bench_packages="libengine-pkcs11-openssl"
+
+# To check sources.
+check_packages="clang clang-format clang-tidy libclang-rt-14-dev cppcheck shellcheck pyflakes3"
+
+# The machine's own locale must not translate what scripts read, nor its TLS settings reach the tests.
+export LC_ALL=C.UTF-8
+
+say() {
+    printf '%s\n' "$*"
+}
+
+fail() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 1
+}
+
+# Prints those of the named packages that are not installed.
+missing_packages() {
+    for package in "$@"; do
+        if ! dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii'; then
+            printf '%s ' "$package"
+        fi
+    done
+}
+
+# Installs what is missing, or says what that is and ends.
+ensure_packages() {
+    command -v dpkg-query >/dev/null 2>&1 ||
+        fail "this is no Debian system (there is no dpkg); install the equivalents of: $*"
+    missing=$(missing_packages "$@")
+    [ -n "$missing" ] || return 0
+    if [ "$(id -u)" -ne 0 ]; then
+        fail "these packages are missing: $missing
+  Run this script as root, or install them first: apt-get install --no-install-recommends $missing"
+    fi
+    command -v apt-get >/dev/null 2>&1 || fail "there is no apt-get to install: $missing"
+    say "== installing: $missing"
+    export DEBIAN_FRONTEND=noninteractive
+    log=$(mktemp)
+    # shellcheck disable=SC2086 # a list of words
+    if ! { apt-get -q update && apt-get -q -y install --no-install-recommends $missing; } >"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        rm -f "$log"
+        fail "installing these packages failed: $missing"
+    fi
+    rm -f "$log"
+    missing=$(missing_packages "$@")
+    [ -z "$missing" ] || fail "these packages are still missing after the installation: $missing"
+}
+
+# Runs a command and shows what it said only if it fails.
+quietly() {
+    log=$(mktemp)
+    if "$@" >"$log" 2>&1; then
+        rm -f "$log"
+        return 0
+    fi
+    tail -n 60 "$log" >&2
+    rm -f "$log"
+    fail "this failed: $*"
+}

@@ -1,0 +1,108 @@
+/*
+ * The stories: one use case a file, each readable on a page. They put the parts together
+ * (configuration, keystore, CA, journal) and know nothing of options or output.
+ */
+#ifndef APP_APP_H
+#define APP_APP_H
+
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "base/err.h"
+#include "ca/ca.h"
+#include "config/config.h"
+#include "keystore/keystore.h"
+#include "order/order.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What every story works with. Borrowed. */
+struct app {
+    struct config *config;
+    struct config_selection selection;
+    struct keystore *keystore;
+    struct secret_policy secrets;
+    const struct clock *clock;
+    const volatile bool *stop;
+    const char *state_dir;
+    void (*progress)(void *ctx, const struct order *order, int64_t elapsed_ms, int64_t wait_ms);
+    void *progress_ctx;
+};
+
+/* A CA connection with what it needs: the client identity stays alive beside it. */
+struct app_ca {
+    struct keystore_identity identity;
+    struct secret password;
+    struct secret proxy_password;
+    struct http_client *http;
+    struct ca *ca;
+};
+
+bool app_ca_open(struct app *app, struct app_ca *out, struct err *err) NODISCARD;
+void app_ca_close(struct app_ca *connection);
+
+/* The token section of the selection, as the keystore wants it. */
+struct keystore_token app_token(const struct config_token *token);
+
+/* enroll.c */
+struct app_enroll {
+    const struct x509_names *names; /* at least one */
+    const char *key_uri;            /* use this key; NULL: make one */
+    bool again;                     /* order even though there is an order for the same names */
+};
+
+struct app_result {
+    bool continued; /* an order that was under way was taken up again */
+};
+
+/*
+ * From a profile to a bound certificate: preflight at the CA, key in the token, signed request,
+ * order, waiting, verification, binding. An open order for the same names is continued instead; one
+ * that is done prevents a second (E_ORDER_EXISTS) unless `again`. *order is what became of it (also
+ * after a failure, if it has an id).
+ */
+bool app_enroll(struct app *app, const struct app_enroll *request, struct order *order,
+                struct app_result *result, struct err *err) NODISCARD;
+
+/* resume.c: takes up an order where it stands. With `once`, the CA is asked a single time. */
+bool app_resume(struct app *app, int64_t id, bool once, struct order *order,
+                struct err *err) NODISCARD;
+
+/* Selects the sections that an order was made with; options given now still override single
+ * settings. */
+bool app_select_for(struct app *app, const struct order *order, struct err *err) NODISCARD;
+
+/* steps.c: the hooks that order_drive() calls. */
+bool app_drive(struct app *app, struct journal *journal, struct ca *ca, struct order *order,
+               bool once, struct err *err) NODISCARD;
+
+/* csr.c: signs a request with a key in the token; *out is PEM. */
+bool app_csr(struct app *app, const char *key_uri, const char *subject,
+             const struct x509_names *names, struct buf *out, struct err *err) NODISCARD;
+
+/* bind.c: verifies a certificate from a file like an issued one, and binds it. */
+struct app_bind {
+    const char *key_uri;
+    const char *cert_path;
+    const char *chain_path; /* NULL: in cert_path, if anywhere */
+    bool keep_old;
+    bool trust_any; /* no roots are configured: bind without a chain check (said in the report) */
+};
+
+struct app_bound {
+    struct keystore_put_report report;
+    char serial[128];
+    int64_t not_after_s;
+};
+
+bool app_bind(struct app *app, const struct app_bind *request, struct app_bound *out,
+              struct err *err) NODISCARD;
+
+/* check.c: the connection test. The result is in *out; false only if there is not even a
+ * configuration. */
+void app_check(struct app *app, struct ca_checks *out);
+
+DEFINE_AUTO_DONE(app_ca, struct app_ca, app_ca_close)
+
+#endif

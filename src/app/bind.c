@@ -1,0 +1,86 @@
+#include "app/app.h"
+
+#include "base/str.h"
+
+#include <stdio.h>
+
+static bool read_certificates(const struct app_bind *request, STACK_OF(X509) * *out,
+                              struct err *err)
+{
+    AUTO(x509_stack) STACK_OF(X509) *certs = NULL;
+    AUTO(x509_stack) STACK_OF(X509) *issuers = NULL;
+
+    if (!x509_bundle_read(request->cert_path, &certs, err)) {
+        return false;
+    }
+    if (request->chain_path != NULL && !x509_bundle_read(request->chain_path, &issuers, err)) {
+        return false;
+    }
+    while (issuers != NULL && sk_X509_num(issuers) > 0) {
+        X509 *issuer = sk_X509_shift(issuers);
+        if (sk_X509_push(certs, issuer) <= 0) {
+            X509_free(issuer);
+            return err_nomem(err);
+        }
+    }
+    *out = TAKE(certs);
+    return true;
+}
+
+/* The same checks as for a certificate that we ordered, less the names: nobody said which there
+ * should be. */
+static bool check(struct app *app, const struct app_bind *request, X509 *leaf,
+                  STACK_OF(X509) * chain, const uint8_t *spki_hash, struct err *err)
+{
+    struct x509_names none = X509_NAMES_INIT;
+    const char *roots = app->selection.profile->issuer_roots;
+
+    if (roots == NULL && request->trust_any) {
+        return true;
+    }
+    if (roots == NULL) {
+        return err_set(err, E_CONFIG,
+                       "no roots are configured to check the certificate against "
+                       "('issuer_roots' in the profile, or --issuer-roots; --no-chain-check binds "
+                       "without)");
+    }
+    struct x509_expectation expect = {.spki_hash = spki_hash,
+                                      .names = &none,
+                                      .roots_path = roots,
+                                      .now_s = clock_wall_s(app->clock)};
+    return x509_verify_issued(leaf, chain, &expect, err);
+}
+
+bool app_bind(struct app *app, const struct app_bind *request, struct app_bound *out,
+              struct err *err)
+{
+    struct keystore_token token = app_token(app->selection.token);
+    AUTO(keystore_key) struct keystore_key key = {.pkey = NULL};
+    AUTO(x509_stack) STACK_OF(X509) *certs = NULL;
+    AUTO(x509_stack) STACK_OF(X509) *chain = NULL;
+    AUTO(x509) X509 *leaf = NULL;
+    AUTO(x509_info) struct x509_info info = {.subject = NULL};
+    uint8_t hash[X509_SPKI_HASH_LEN];
+    bool with_chain = str_equal(app->selection.profile->chain, "token");
+
+    if (!read_certificates(request, &certs, err) ||
+        !keystore_find(app->keystore, &token, request->key_uri, &key, err) ||
+        !x509_spki_hash(key.pkey, hash, err)) {
+        return false;
+    }
+    if (!x509_sort_answer(certs, hash, &leaf, &chain, err)) {
+        return err_set(err, E_CERT_REJECTED, "%s has no certificate for the key %s",
+                       request->cert_path, key.uri);
+    }
+    if (!check(app, request, leaf, chain, hash, err) || !x509_info(leaf, &info, err)) {
+        return false;
+    }
+    struct keystore_put put = {
+        .cert = leaf, .chain = with_chain ? chain : NULL, .keep_old = request->keep_old};
+    if (!keystore_put(app->keystore, &token, key.uri, &put, &out->report, err)) {
+        return false;
+    }
+    (void)snprintf(out->serial, sizeof(out->serial), "%s", info.serial);
+    out->not_after_s = info.not_after_s;
+    return true;
+}

@@ -1,0 +1,115 @@
+#include "app/app.h"
+
+#include "base/str.h"
+
+struct keystore_token app_token(const struct config_token *token)
+{
+    return (struct keystore_token){.module = token->module,
+                                   .init_args = token->init_args,
+                                   .uri = token->uri,
+                                   .pin_source = token->pin_source};
+}
+
+void app_ca_close(struct app_ca *connection)
+{
+    ca_close(connection->ca);
+    http_client_free(connection->http);
+    keystore_identity_done(&connection->identity);
+    secret_done(&connection->password);
+    secret_done(&connection->proxy_password);
+    *connection = (struct app_ca){.ca = NULL};
+}
+
+/* The client certificate, if one is configured; a certificate login cannot do without. */
+static bool open_identity(struct app *app, struct app_ca *out, struct err *err)
+{
+    const struct config_ca *c = app->selection.ca;
+    const struct config_token *token = app->selection.token;
+
+    if (c->client_cert == NULL && c->client_key == NULL) {
+        return c->auth != CONFIG_AUTH_CERT ||
+               err_set(err, E_CONFIG,
+                       "the CA is to be logged in to with a client certificate, and "
+                       "none is configured ('client_cert', or 'auth = password')");
+    }
+    if (c->client_token != NULL && !config_token_named(app->config, c->client_token, &token, err)) {
+        return err_wrap(err, "client_token");
+    }
+    struct keystore_source source = {
+        .cert = c->client_cert,
+        .key = c->client_key,
+        .alias = c->client_alias,
+        .password_source = c->client_password_source,
+        .token = app_token(token),
+    };
+    return keystore_open(app->keystore, &source, &out->identity, err);
+}
+
+static bool read_secrets(struct app *app, struct app_ca *out, struct err *err)
+{
+    const struct config_ca *c = app->selection.ca;
+
+    if (c->auth == CONFIG_AUTH_PASSWORD) {
+        const char *source = c->password_source != NULL ? c->password_source : "prompt";
+        if (!secret_source_read(source, "password of the CA account", &app->secrets, &out->password,
+                                err)) {
+            return false;
+        }
+    }
+    return c->proxy_password_source == NULL ||
+           secret_source_read(c->proxy_password_source, "password at the proxy", &app->secrets,
+                              &out->proxy_password, err);
+}
+
+static bool open_http(struct app *app, struct app_ca *out, struct err *err)
+{
+    const struct config_ca *c = app->selection.ca;
+    struct http_settings settings = {
+        .base_url = c->url,
+        .trust_path = c->trust,
+        .key = out->identity.key,
+        .cert = out->identity.cert,
+        .chain = out->identity.chain,
+        .proxy = c->proxy,
+        .proxy_user = c->proxy_user,
+        .proxy_password = &out->proxy_password,
+        .connect_timeout_ms = c->connect_timeout_s * 1000,
+        .timeout_ms = c->timeout_s * 1000,
+        .stop = app->stop,
+        .tls_max = c->tls_max,
+    };
+
+    return http_client_new(&settings, &out->http, err);
+}
+
+static bool open_ca(struct app *app, struct app_ca *out, struct err *err)
+{
+    const struct config_ca *c = app->selection.ca;
+    struct ca_settings settings = {
+        .type = c->type,
+        .http = out->http,
+        .clock = app->clock,
+        .api_path = c->api_path,
+        .private_prefix = c->private_prefix,
+        .api_version = c->api_version,
+        .login_kind = c->auth == CONFIG_AUTH_CERT ? CA_LOGIN_CERT : CA_LOGIN_PASSWORD,
+        .customer_uri = c->customer_uri,
+        .login = c->login,
+        .password = &out->password,
+        .org_id = c->org_id,
+        .collect_by_path = c->collect_form == CONFIG_COLLECT_PATH,
+    };
+
+    return ca_open(&settings, &out->ca, err);
+}
+
+bool app_ca_open(struct app *app, struct app_ca *out, struct err *err)
+{
+    *out = (struct app_ca){.ca = NULL};
+    if (!open_identity(app, out, err) || !read_secrets(app, out, err) ||
+        !open_http(app, out, err) || !open_ca(app, out, err)) {
+        app_ca_close(out);
+        return err_wrap(err, "CA '%s'", app->selection.ca->name);
+    }
+    return true;
+}

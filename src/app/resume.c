@@ -1,0 +1,61 @@
+#include "app/app.h"
+
+#include "base/log.h"
+#include "base/str.h"
+
+/* "(none)" is the section of somebody who has none: everything came as options then, and must come
+ * again. */
+static const char *section_name(const char *name)
+{
+    return str_equal(name, "(none)") ? NULL : name;
+}
+
+bool app_select_for(struct app *app, const struct order *order, struct err *err)
+{
+    struct config_choice choice = {.profile = section_name(order->profile),
+                                   .ca = section_name(order->ca),
+                                   .token = section_name(order->token)};
+    unsigned need =
+        CONFIG_NEED(CONFIG_PROFILE) | CONFIG_NEED(CONFIG_CA) | CONFIG_NEED(CONFIG_TOKEN);
+
+    if (!config_select(app->config, &choice, need, &app->selection, err)) {
+        return err_wrap(err, "order %lld", (long long)order->id);
+    }
+    return true;
+}
+
+static bool needs_ca(const struct order *order)
+{
+    switch (order_state_action(order->state)) {
+    case ACTION_MAKE_KEY:
+    case ACTION_SIGN:
+    case ACTION_SUBMIT:
+    case ACTION_FIND:
+    case ACTION_POLL:
+    case ACTION_COLLECT:
+        return true;
+    case ACTION_VERIFY:
+    case ACTION_BIND:
+    case ACTION_NONE:
+        break;
+    }
+    return false;
+}
+
+bool app_resume(struct app *app, int64_t id, bool once, struct order *order, struct err *err)
+{
+    AUTO(journal) struct journal *journal = NULL;
+    AUTO(app_ca) struct app_ca connection = {.ca = NULL};
+    AUTO(order_lock) struct order_lock lock = ORDER_LOCK_INIT;
+
+    if (!journal_open(app->state_dir, app->clock, &journal, err) ||
+        !order_lock_take(journal, id, &lock, err) || !journal_load(journal, id, order, err) ||
+        !app_select_for(app, order, err)) {
+        return false;
+    }
+    log_set_order((long)id);
+    if (needs_ca(order) && !app_ca_open(app, &connection, err)) {
+        return false;
+    }
+    return app_drive(app, journal, connection.ca, order, once, err);
+}

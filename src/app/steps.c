@@ -1,0 +1,257 @@
+#include "app/app.h"
+
+#include "base/file.h"
+#include "base/str.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* The hooks' context. */
+struct steps {
+    struct app *app;
+    struct journal *journal;
+};
+
+static bool take_key(struct order *order, struct keystore_key *key, struct err *err)
+{
+    if (!order_set(&order->key_uri, key->uri, err) ||
+        !order_set(&order->key_type, key->kind, err) ||
+        !x509_spki_hash(key->pkey, order->spki_hash, err)) {
+        return false;
+    }
+    memcpy(order->key_id, key->id, key->id_len);
+    order->key_id_len = key->id_len;
+    return true;
+}
+
+/* {name}, {date}, {id} and {order} of a label pattern. */
+static bool expand_label(const struct order *order, const char *pattern, int64_t now_s,
+                         struct buf *out, struct err *err)
+{
+    char date[CLOCK_TEXT_SIZE];
+    char number[24];
+    AUTO(buf) struct buf id = BUF_INIT(16);
+    size_t name_len = strcspn(order->names, ",");
+
+    clock_format(now_s, date);
+    date[10] = '\0';
+    (void)snprintf(number, sizeof(number), "%lld", (long long)order->id);
+    str_add_hex(&id, order->key_id, order->key_id_len < 3 ? order->key_id_len : 3, '\0');
+    while (*pattern != '\0') {
+        if (str_starts_with(pattern, "{name}")) {
+            buf_add(out, order->names, name_len);
+        } else if (str_starts_with(pattern, "{date}")) {
+            buf_add_str(out, date);
+        } else if (str_starts_with(pattern, "{id}")) {
+            buf_add_str(out, buf_str(&id));
+        } else if (str_starts_with(pattern, "{order}")) {
+            buf_add_str(out, number);
+        } else {
+            buf_add_byte(out, (uint8_t)*pattern++);
+            continue;
+        }
+        pattern += strcspn(pattern, "}") + 1;
+    }
+    return buf_ok(out) || err_set(err, E_CONFIG, "the key's label is too long");
+}
+
+/* The key made before a crash, if there is one: it carries the id that was written down first. */
+static bool find_made(struct steps *s, struct order *order, bool *found, struct keystore_key *key,
+                      struct err *err)
+{
+    struct keystore_token token = app_token(s->app->selection.token);
+
+    if (!keystore_find_id(s->app->keystore, &token, order->key_id, order->key_id_len, found, key,
+                          err)) {
+        return false;
+    }
+    return !*found ||
+           keystore_check_policy(s->app->keystore, &token, key->uri, order->key_type, err);
+}
+
+static bool make_key(void *ctx, struct order *order, struct err *err)
+{
+    struct steps *s = ctx;
+    struct keystore_token token = app_token(s->app->selection.token);
+    AUTO(keystore_key) struct keystore_key key = {.pkey = NULL};
+    AUTO(buf) struct buf label = BUF_INIT(255);
+    bool found = false;
+
+    if (!order->key_is_ours) {
+        return keystore_find(s->app->keystore, &token, order->key_uri, &key, err) &&
+               take_key(order, &key, err);
+    }
+    if (!find_made(s, order, &found, &key, err)) {
+        return false;
+    }
+    if (!found &&
+        (!expand_label(order, order->key_label, clock_wall_s(s->app->clock), &label, err) ||
+         !keystore_generate(s->app->keystore, &token, order->key_type, order->key_id,
+                            order->key_id_len, buf_str(&label), &key, err))) {
+        return false;
+    }
+    return take_key(order, &key, err);
+}
+
+static bool sign(void *ctx, struct order *order, struct err *err)
+{
+    struct steps *s = ctx;
+    struct keystore_token token = app_token(s->app->selection.token);
+    AUTO(keystore_key) struct keystore_key key = {.pkey = NULL};
+    AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
+    AUTO(buf) struct buf pem = BUF_INIT(64 * 1024);
+    uint8_t hash[X509_SPKI_HASH_LEN];
+
+    if (!x509_names_add_list(&names, order->names, err) ||
+        !keystore_find(s->app->keystore, &token, order->key_uri, &key, err) ||
+        !x509_spki_hash(key.pkey, hash, err)) {
+        return false;
+    }
+    if (memcmp(hash, order->spki_hash, sizeof(hash)) != 0) {
+        return err_set(err, E_POLICY, "the key %s is not the one this order was begun with",
+                       order->key_uri);
+    }
+    struct x509_csr request = {.subject = order->subject, .names = &names};
+    return x509_csr_create(&request, key.pkey, &pem, err) &&
+           order_set(&order->csr_pem, buf_str(&pem), err);
+}
+
+/* A certificate that was paid for is kept, even if it is not what was ordered. */
+static bool keep_rejected(struct steps *s, const struct order *order, struct err *err)
+{
+    AUTO(str) char *dir = file_join(journal_dir(s->journal), "rejected");
+    AUTO(str) char *path = NULL;
+    struct err saving = ERR_INIT;
+    size_t used = strlen(err->msg);
+
+    if (dir == NULL || asprintf(&path, "%s/order-%lld.pem", dir, (long long)order->id) < 0) {
+        path = NULL;
+        return false;
+    }
+    if (file_make_private_dir(dir, &saving) &&
+        file_write_atomic(path, order->answer_pem, strlen(order->answer_pem), 0600, &saving)) {
+        (void)snprintf(err->msg + used, sizeof(err->msg) - used, "; it is kept in %s", path);
+    } else {
+        (void)snprintf(err->msg + used, sizeof(err->msg) - used,
+                       "; it is in the journal alone, because: %.200s", saving.msg);
+    }
+    return false;
+}
+
+static bool verify_answer(struct steps *s, struct order *order, X509 **leaf,
+                          STACK_OF(X509) * *chain, struct err *err)
+{
+    AUTO(x509_stack) STACK_OF(X509) *answer = NULL;
+    AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
+
+    if (!x509_bundle_parse((const uint8_t *)order->answer_pem, strlen(order->answer_pem), &answer,
+                           err) ||
+        !x509_names_add_list(&names, order->names, err) ||
+        !x509_sort_answer(answer, order->spki_hash, leaf, chain, err)) {
+        return false;
+    }
+    struct x509_expectation expect = {
+        .spki_hash = order->spki_hash,
+        .names = &names,
+        .roots_path = s->app->selection.profile->issuer_roots,
+        .now_s = clock_wall_s(s->app->clock),
+    };
+    return x509_verify_issued(*leaf, *chain, &expect, err);
+}
+
+static bool take_certificate(struct order *order, X509 *leaf, STACK_OF(X509) * chain,
+                             struct err *err)
+{
+    AUTO(buf) struct buf cert_pem = BUF_INIT(1 << 20);
+    AUTO(buf) struct buf chain_pem = BUF_INIT(1 << 20);
+    AUTO(x509_info) struct x509_info info = {.subject = NULL};
+
+    if (!x509_to_pem(leaf, &cert_pem, err) || !x509_chain_to_pem(chain, &chain_pem, err) ||
+        !x509_info(leaf, &info, err)) {
+        return false;
+    }
+    order->not_after_s = info.not_after_s;
+    return order_set(&order->cert_pem, buf_str(&cert_pem), err) &&
+           order_set(&order->chain_pem, buf_str(&chain_pem), err) &&
+           order_set(&order->serial, info.serial, err);
+}
+
+static bool verify(void *ctx, struct order *order, struct err *err)
+{
+    struct steps *s = ctx;
+    AUTO(x509) X509 *leaf = NULL;
+    AUTO(x509_stack) STACK_OF(X509) *chain = NULL;
+
+    if (!verify_answer(s, order, &leaf, &chain, err)) {
+        return err->code == E_CERT_REJECTED ? keep_rejected(s, order, err) : false;
+    }
+    return take_certificate(order, leaf, chain, err);
+}
+
+static bool bind(void *ctx, struct order *order, struct err *err)
+{
+    struct steps *s = ctx;
+    struct keystore_token token = app_token(s->app->selection.token);
+    AUTO(x509_stack) STACK_OF(X509) *certs = NULL;
+    AUTO(x509_stack) STACK_OF(X509) *chain = NULL;
+    struct keystore_put_report report = {.cert_uri = NULL};
+    bool with_chain = str_equal(s->app->selection.profile->chain, "token");
+
+    if (!x509_bundle_parse((const uint8_t *)order->cert_pem, strlen(order->cert_pem), &certs,
+                           err)) {
+        return false;
+    }
+    if (with_chain && order->chain_pem[0] != '\0' &&
+        !x509_bundle_parse((const uint8_t *)order->chain_pem, strlen(order->chain_pem), &chain,
+                           err)) {
+        return false;
+    }
+    struct keystore_put put = {.cert = sk_X509_value(certs, 0), .chain = chain};
+    bool ok = keystore_put(s->app->keystore, &token, order->key_uri, &put, &report, err) &&
+              order_set(&order->cert_uri, report.cert_uri, err);
+    free(report.cert_uri);
+    return ok;
+}
+
+static void progress(void *ctx, const struct order *order, int64_t elapsed_ms, int64_t wait_ms)
+{
+    struct steps *s = ctx;
+
+    if (s->app->progress != NULL) {
+        s->app->progress(s->app->progress_ctx, order, elapsed_ms, wait_ms);
+    }
+}
+
+static struct backoff backoff_of(const struct config_ca *ca, bool once)
+{
+    struct backoff backoff = {
+        .kind = ca->poll == CONFIG_POLL_BACKOFF ? BACKOFF_POWER : BACKOFF_STEPS,
+        .deadline_ms = once ? 0 : ca->poll_deadline_s * 1000,
+        .base_s = ca->backoff_base_s,
+        .max_s = ca->backoff_max_s,
+        .attempts = once ? 0 : ca->backoff_attempts,
+        .scale_percent = ca->poll_scale_percent,
+    };
+
+    return backoff;
+}
+
+bool app_drive(struct app *app, struct journal *journal, struct ca *ca, struct order *order,
+               bool once, struct err *err)
+{
+    struct steps steps = {.app = app, .journal = journal};
+    struct drive_hooks hooks = {.make_key = make_key,
+                                .sign = sign,
+                                .verify = verify,
+                                .bind = bind,
+                                .progress = progress,
+                                .ctx = &steps};
+    struct drive drive = {.journal = journal,
+                          .ca = ca,
+                          .clock = app->clock,
+                          .backoff = backoff_of(app->selection.ca, once),
+                          .hooks = &hooks};
+
+    return order_drive(&drive, order, err);
+}

@@ -1,0 +1,256 @@
+#include "ca/ops.h"
+
+#include "base/str.h"
+#include "json/json.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct ca {
+    const struct ca_ops *ops;
+    void *impl;
+    struct http_client *http;
+};
+
+/* The back ends. */
+static const struct ca_ops *const all_ops[] = {&ca_scm_ops};
+
+static const struct ca_ops *find_ops(const char *type)
+{
+    for (size_t i = 0; i < ARRAY_LEN(all_ops); i++) {
+        if (str_equal(all_ops[i]->type, type)) {
+            return all_ops[i];
+        }
+    }
+    return NULL;
+}
+
+void ca_close(struct ca *ca)
+{
+    if (ca != NULL) {
+        ca->ops->close(ca->impl);
+        free(ca);
+    }
+}
+
+bool ca_open(const struct ca_settings *settings, struct ca **out, struct err *err)
+{
+    const struct ca_ops *ops = find_ops(settings->type);
+
+    if (ops == NULL) {
+        return err_set(err, E_CONFIG, "there is no CA type '%s'", settings->type);
+    }
+    struct ca *ca = calloc(1, sizeof(*ca));
+    if (ca == NULL) {
+        return err_nomem(err);
+    }
+    ca->ops = ops;
+    ca->http = settings->http;
+    if (!ops->open(settings, &ca->impl, err)) {
+        free(ca);
+        return false;
+    }
+    *out = ca;
+    return true;
+}
+
+bool ca_products(struct ca *ca, struct ca_products *out, struct err *err)
+{
+    return ca->ops->products(ca->impl, out, err);
+}
+
+enum ca_submit ca_submit(struct ca *ca, const struct ca_request *request, char **state,
+                         struct err *err)
+{
+    return ca->ops->submit(ca->impl, request, state, err);
+}
+
+bool ca_poll(struct ca *ca, const char *state, struct ca_status *out, struct err *err)
+{
+    return ca->ops->poll(ca->impl, state, out, err);
+}
+
+bool ca_collect(struct ca *ca, const char *state, bool *ready, struct buf *out, struct err *err)
+{
+    return ca->ops->collect(ca->impl, state, ready, out, err);
+}
+
+bool ca_find_submitted(struct ca *ca, const struct ca_request *request, bool *found, char **state,
+                       struct err *err)
+{
+    return ca->ops->find_submitted(ca->impl, request, found, state, err);
+}
+
+void ca_products_done(struct ca_products *products)
+{
+    for (size_t i = 0; i < products->count; i++) {
+        free(products->list[i].name);
+        free(products->list[i].description);
+    }
+    free(products->list);
+    *products = (struct ca_products){.list = NULL};
+}
+
+static bool ambiguous_name(const struct ca_products *products, const char *wanted,
+                           const struct ca_product **out, unsigned *hits)
+{
+    *hits = 0;
+    for (size_t i = 0; i < products->count; i++) {
+        if (str_equal_nocase(products->list[i].name, wanted)) {
+            *out = &products->list[i];
+            (*hits)++;
+        }
+    }
+    return *hits > 1;
+}
+
+static void list_products(const struct ca_products *products, struct buf *out)
+{
+    for (size_t i = 0; i < products->count && i < 20; i++) {
+        buf_addf(out, "%s%lld '%s'", i > 0 ? ", " : "", (long long)products->list[i].id,
+                 products->list[i].name);
+    }
+    if (products->count == 0) {
+        buf_add_str(out, "none");
+    }
+}
+
+bool ca_product_find(const struct ca_products *products, const char *wanted,
+                     const struct ca_product **out, struct err *err)
+{
+    AUTO(buf) struct buf there = BUF_INIT(4096);
+    uint64_t id = 0;
+    unsigned hits = 0;
+    bool is_id = str_to_u64(wanted, INT64_MAX, &id);
+
+    for (size_t i = 0; i < products->count; i++) {
+        const struct ca_product *p = &products->list[i];
+        if (is_id ? p->id == (int64_t)id : str_equal(p->name, wanted)) {
+            *out = p;
+            return true;
+        }
+    }
+    if (!is_id && ambiguous_name(products, wanted, out, &hits)) {
+        return err_set(err, E_CA_REFUSED, "several products are called '%s'; use the number",
+                       wanted);
+    }
+    if (hits == 1) {
+        return true;
+    }
+    list_products(products, &there);
+    return err_set(err, E_CA_REFUSED, "this account has no product '%s'; it has: %s", wanted,
+                   buf_str(&there));
+}
+
+static bool check_term(const struct ca_product *product, int64_t *term, struct err *err)
+{
+    AUTO(buf) struct buf terms = BUF_INIT(512);
+    int64_t shortest = 0;
+
+    for (size_t i = 0; i < product->term_count; i++) {
+        if (product->terms[i] == *term) {
+            return true;
+        }
+        shortest = shortest == 0 || product->terms[i] < shortest ? product->terms[i] : shortest;
+        buf_addf(&terms, "%s%lld", i > 0 ? ", " : "", (long long)product->terms[i]);
+    }
+    if (*term == 0 && shortest > 0) {
+        *term = shortest;
+        return true;
+    }
+    return err_set(err, E_CA_REFUSED, "product '%s' has no term of %lld days; it has: %s",
+                   product->name, (long long)*term,
+                   product->term_count > 0 ? buf_str(&terms) : "none");
+}
+
+bool ca_product_check(const struct ca_product *product, const char *key_kind, int64_t *term_days,
+                      struct err *err)
+{
+    AUTO(buf) struct buf kinds = BUF_INIT(1024);
+
+    if (!check_term(product, term_days, err)) {
+        return false;
+    }
+    for (size_t i = 0; i < product->key_type_count; i++) {
+        if (str_equal_nocase(product->key_types[i], key_kind)) {
+            return true;
+        }
+        buf_addf(&kinds, "%s%s", i > 0 ? ", " : "", product->key_types[i]);
+    }
+    /* A product that says nothing about keys leaves the decision to the CA. */
+    return product->key_type_count == 0 ||
+           err_set(err, E_CA_REFUSED, "product '%s' does not take %s keys; it takes: %s",
+                   product->name, key_kind, buf_str(&kinds));
+}
+
+void ca_order_id(const char *state, char out[static 64])
+{
+    AUTO(json) json *doc = NULL;
+    struct err ignored = ERR_INIT;
+    int64_t id = 0;
+
+    out[0] = '\0';
+    if (state != NULL && json_parse((const uint8_t *)state, strlen(state), &doc, &ignored) &&
+        json_find_int(doc, "id", &id)) {
+        (void)snprintf(out, 64, "%lld", (long long)id);
+    }
+}
+
+void ca_checks_add(struct ca_checks *checks, const char *step, bool ok, const char *fmt, ...)
+{
+    va_list args;
+
+    if (checks->count == CA_CHECKS_MAX) {
+        return;
+    }
+    struct ca_check *check = &checks->list[checks->count++];
+    *check = (struct ca_check){.step = step, .ok = ok};
+    va_start(args, fmt);
+    (void)vsnprintf(check->detail, sizeof(check->detail), fmt, args);
+    va_end(args);
+}
+
+static void add_failure(struct ca_checks *checks, const char *step, const struct err *err)
+{
+    ca_checks_add(checks, step, false, "%s", err->msg);
+    checks->worst = err->code;
+}
+
+/* The steps below HTTP are the same for every CA. */
+static bool check_connection(struct ca *ca, struct ca_checks *out)
+{
+    struct http_probe probe;
+
+    http_probe(ca->http, &probe);
+    if (!probe.resolved) {
+        add_failure(out, "name lookup", &probe.failure);
+        return false;
+    }
+    ca_checks_add(out, "name lookup", true, "%s", probe.address);
+    if (!probe.connected) {
+        add_failure(out, "connection", &probe.failure);
+        return false;
+    }
+    ca_checks_add(out, "connection", true, "%s", probe.address);
+    if (probe.failure.code == E_TLS || !probe.tls) {
+        add_failure(out, "TLS", &probe.failure);
+        return false;
+    }
+    ca_checks_add(out, "TLS", true, "server certificate '%s', valid until %s", probe.server_subject,
+                  probe.server_not_after);
+    if (probe.failure.code != E_NONE) {
+        add_failure(out, "HTTP", &probe.failure);
+        return false;
+    }
+    ca_checks_add(out, "HTTP", true, "the server answers");
+    return true;
+}
+
+void ca_check(struct ca *ca, struct ca_checks *out)
+{
+    if (check_connection(ca, out)) {
+        ca->ops->check(ca->impl, out);
+    }
+}

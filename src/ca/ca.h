@@ -1,0 +1,165 @@
+/*
+ * Certificate authorities, each behind one table of functions.
+ *
+ * A back end keeps nothing on disk. What it must remember of an order it returns as an opaque text
+ * (the state), which the journal stores and hands back at the next call. A submission whose answer
+ * was lost is reported as ambiguous and never repeated by a back end; find_submitted() looks for it
+ * by the mark that every order carries.
+ */
+#ifndef CA_CA_H
+#define CA_CA_H
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/secret.h"
+#include "http/http.h"
+#include "x509/x509.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ca;
+
+enum ca_login { CA_LOGIN_CERT, CA_LOGIN_PASSWORD };
+enum ca_send_names { CA_NAMES_AUTO, CA_NAMES_ALWAYS, CA_NAMES_NEVER };
+
+/* How to reach and to be let in. Borrowed for the life of the struct ca. */
+struct ca_settings {
+    const char *type; /* "scm" */
+    struct http_client *http;
+    const struct clock *clock;
+    const char *api_path;
+    const char *private_prefix;
+    const char *api_version;
+    enum ca_login login_kind;
+    const char *customer_uri;
+    const char *login;
+    const struct secret *password;
+    int64_t org_id;
+    bool collect_by_path;
+};
+
+bool ca_open(const struct ca_settings *settings, struct ca **out, struct err *err) NODISCARD;
+void ca_close(struct ca *ca);
+
+/* A certificate profile that the CA offers. */
+enum { CA_TERMS_MAX = 32, CA_KEY_TYPES_MAX = 32 };
+
+struct ca_product {
+    int64_t id;
+    char *name; /* owned */
+    char *description;
+    int64_t terms[CA_TERMS_MAX]; /* days */
+    size_t term_count;
+    char key_types[CA_KEY_TYPES_MAX][24]; /* "RSA-3072", "EC P-256" */
+    size_t key_type_count;
+};
+
+struct ca_products {
+    struct ca_product *list;
+    size_t count;
+};
+
+void ca_products_done(struct ca_products *products);
+
+/* All products that this account may order. E_AUTH, E_FORBIDDEN, E_NETWORK, ... */
+bool ca_products(struct ca *ca, struct ca_products *out, struct err *err) NODISCARD;
+
+/* The product of that id or (exact, then case-insensitive) name. E_CA_REFUSED with those there are.
+ */
+bool ca_product_find(const struct ca_products *products, const char *wanted,
+                     const struct ca_product **out, struct err *err) NODISCARD;
+
+/*
+ * Checks before a key is made that the product exists and allows the term and the kind of key.
+ * *term_days 0 is replaced by the product's shortest term. Pure.
+ */
+bool ca_product_check(const struct ca_product *product, const char *key_kind, int64_t *term_days,
+                      struct err *err) NODISCARD;
+
+/* What is ordered. Borrowed. */
+struct ca_request {
+    const char *csr_pem;
+    const struct x509_names *names;
+    int64_t product_id;
+    int64_t term_days;
+    const char *mark; /* our own mark, by which the order can be found again */
+    const char *comments;
+    const char *external_requester;
+    const char *custom_fields; /* NAME=VALUE;NAME=VALUE */
+    enum ca_send_names send_names;
+};
+
+enum ca_submit {
+    CA_SUBMITTED, /* the CA has it; state is set */
+    CA_REFUSED,   /* the CA said no, or was never asked; err says why, nothing was ordered */
+    CA_AMBIGUOUS, /* nobody knows; err says why */
+};
+
+/* Sends the order, once. *state is owned by the caller (free()). */
+enum ca_submit ca_submit(struct ca *ca, const struct ca_request *request, char **state,
+                         struct err *err);
+
+/* Where an order stands. */
+enum ca_phase {
+    CA_PENDING, /* machines are working on it */
+    CA_WAITING, /* a person has to act */
+    CA_ISSUED,
+    CA_FAILED, /* it has ended without a certificate */
+};
+
+struct ca_status {
+    enum ca_phase phase;
+    char text[64];    /* the CA's own word */
+    char detail[256]; /* a sentence about it; may be empty */
+    char order_id[64];
+};
+
+bool ca_poll(struct ca *ca, const char *state, struct ca_status *out, struct err *err) NODISCARD;
+
+/*
+ * Fetches the certificate and its chain as the CA gives them. *ready false: not yet, although the
+ * order is issued; ask again on the same schedule.
+ */
+bool ca_collect(struct ca *ca, const char *state, bool *ready, struct buf *out,
+                struct err *err) NODISCARD;
+
+/* Looks for an order by its mark. *found false: the CA does not list it (yet). */
+bool ca_find_submitted(struct ca *ca, const struct ca_request *request, bool *found, char **state,
+                       struct err *err) NODISCARD;
+
+/* The CA's own number for an order, out of its state; "" if there is none. */
+void ca_order_id(const char *state, char out[static 64]);
+
+/* One line of the connection test. */
+struct ca_check {
+    const char *step; /* "credentials" */
+    bool ok;
+    bool warning; /* ok, but something should be known */
+    char detail[512];
+};
+
+enum { CA_CHECKS_MAX = 12 };
+
+struct ca_checks {
+    struct ca_check list[CA_CHECKS_MAX];
+    size_t count;
+    enum err_code worst; /* of the first step that failed; E_NONE if all went well */
+};
+
+/* Name lookup, connection, TLS, HTTP, credentials, organization, products: stops at the first that
+ * fails. */
+void ca_check(struct ca *ca, struct ca_checks *out);
+
+/* Adds a line; for callers that check things of their own before. */
+void ca_checks_add(struct ca_checks *checks, const char *step, bool ok, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
+
+DEFINE_AUTO(ca, struct ca *, ca_close)
+DEFINE_AUTO_DONE(ca_products, struct ca_products, ca_products_done)
+
+#endif

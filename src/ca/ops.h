@@ -1,0 +1,23 @@
+/* Inside the ca folder: what a back end implements; one row in ca.c each. */
+#ifndef CA_OPS_H
+#define CA_OPS_H
+
+#include "ca/ca.h"
+
+struct ca_ops {
+    const char *type;
+    bool (*open)(const struct ca_settings *settings, void **impl, struct err *err);
+    void (*close)(void *impl);
+    bool (*products)(void *impl, struct ca_products *out, struct err *err);
+    enum ca_submit (*submit)(void *impl, const struct ca_request *request, char **state,
+                             struct err *err);
+    bool (*poll)(void *impl, const char *state, struct ca_status *out, struct err *err);
+    bool (*collect)(void *impl, const char *state, bool *ready, struct buf *out, struct err *err);
+    bool (*find_submitted)(void *impl, const struct ca_request *request, bool *found, char **state,
+                           struct err *err);
+    void (*check)(void *impl, struct ca_checks *out);
+};
+
+extern const struct ca_ops ca_scm_ops;
+
+#endif

@@ -1,0 +1,389 @@
+#include "ca/scm/scm.h"
+
+#include "base/str.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { COMMENTS_MAX = 1024, REQUESTER_MAX = 512, CSR_MAX = 32767, PRODUCTS_MAX = 4096 };
+
+/* Codes that mean the same whatever was asked; operations with their own view come first in
+ * classify(). */
+/* clang-format off */
+static const struct {
+    int64_t code;
+    enum scm_class class;
+} code_classes[] = {
+    {-16,   SCM_BAD_LOGIN},   /* unknown user */
+    {-970,  SCM_BAD_LOGIN},   /* incorrect login credentials */
+    {-3,    SCM_NOT_ALLOWED}, /* not authorized to perform */
+    {-25,   SCM_NOT_ALLOWED}, /* not authorized to execute */
+    {-37,   SCM_NOT_ALLOWED}, /* access denied */
+    {-2,    SCM_UNCERTAIN},   /* internal error */
+    {-65,   SCM_UNCERTAIN},   /* internal error */
+    {-129,  SCM_UNCERTAIN},   /* connection error while applying */
+    {-140,  SCM_TRANSIENT},   /* CSR decoding temporarily unavailable */
+    {-195,  SCM_TRANSIENT},   /* CA not available now */
+    {-196,  SCM_TRANSIENT},   /* connection error while retrieving e-mail list */
+};
+
+/* Collect: the many ways of saying "not yet". */
+static const int64_t not_ready_codes[] = {0, -103, -109, -183, -1113, -1400};
+
+static const struct {
+    const char *word; /* lower case, letters only */
+    enum ca_phase phase;
+} phases[] = {
+    {"init",                   CA_PENDING},
+    {"requested",              CA_WAITING},
+    {"saapproved",             CA_WAITING},
+    {"awaitingapproval",       CA_WAITING},
+    {"approved",               CA_PENDING},
+    {"applied",                CA_PENDING},
+    {"pending",                CA_PENDING},
+    {"issued",                 CA_ISSUED},
+    {"downloaded",             CA_ISSUED},
+    {"enrolledpendingdownload",CA_ISSUED},
+    {"declined",               CA_FAILED},
+    {"rejected",               CA_FAILED},
+    {"invalid",                CA_FAILED},
+    {"replaced",               CA_FAILED},
+    {"revoked",                CA_FAILED},
+    {"expired",                CA_FAILED},
+    {"unmanaged",              CA_FAILED},
+    {"notenrolled",            CA_FAILED},
+};
+/* clang-format on */
+
+static void add_quoted(char *out, size_t size, const char *text)
+{
+    AUTO(buf) struct buf quoted = BUF_INIT(1200);
+
+    str_add_quotable(&quoted, text, strlen(text), 200);
+    (void)snprintf(out, size, "%s", buf_str(&quoted));
+}
+
+/* The first byte that is no white space, as far as it tells JSON from HTML. */
+static char first_char(const struct buf *body)
+{
+    const char *text = buf_str(body);
+
+    return text[strspn(text, " \t\r\n\xef\xbb\xbf")];
+}
+
+void scm_parse_error(const struct http_response *response, struct scm_error *out)
+{
+    AUTO(json) json *doc = NULL;
+    struct err ignored = ERR_INIT;
+    const char *description = NULL;
+
+    *out = (struct scm_error){.understood = false};
+    if (response->body.len == 0) {
+        (void)snprintf(out->text, sizeof(out->text), "no explanation (empty answer)");
+        return;
+    }
+    if (first_char(&response->body) == '<') {
+        (void)snprintf(out->text, sizeof(out->text),
+                       "a web page instead of the API (a proxy or the portal answered)");
+        return;
+    }
+    if (!json_parse((const uint8_t *)buf_str(&response->body), response->body.len, &doc,
+                    &ignored) ||
+        !json_is_object(doc)) {
+        add_quoted(out->text, sizeof(out->text), buf_str(&response->body));
+        return;
+    }
+    out->has_code = json_find_int(doc, "code", &out->code);
+    if (json_find_string(doc, "description", &description)) {
+        add_quoted(out->text, sizeof(out->text), description);
+    } else {
+        (void)snprintf(out->text, sizeof(out->text), "no description");
+    }
+    out->understood = out->has_code || description != NULL;
+}
+
+static bool is_collect(enum scm_endpoint_id operation)
+{
+    return operation == SCM_COLLECT_QUERY || operation == SCM_COLLECT_PATH;
+}
+
+static bool is_not_ready(const struct scm_error *error)
+{
+    for (size_t i = 0; error->has_code && i < ARRAY_LEN(not_ready_codes); i++) {
+        if (not_ready_codes[i] == error->code) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool class_of_code(const struct scm_error *error, enum scm_class *out)
+{
+    for (size_t i = 0; error->has_code && i < ARRAY_LEN(code_classes); i++) {
+        if (code_classes[i].code == error->code) {
+            *out = code_classes[i].class;
+            return true;
+        }
+    }
+    return false;
+}
+
+enum scm_class scm_classify(enum scm_endpoint_id operation, int status,
+                            const struct scm_error *error)
+{
+    enum scm_class class = SCM_PERMANENT;
+
+    if (status >= 200 && status < 300) {
+        return SCM_OK;
+    }
+    if (status >= 300 && status < 400) {
+        return SCM_NONSENSE;
+    }
+    if (status == 401) {
+        return SCM_BAD_LOGIN;
+    }
+    if (is_collect(operation) && (status == 400 || status == 404) && is_not_ready(error)) {
+        return SCM_NOT_READY;
+    }
+    if (status == 403) {
+        return SCM_NOT_ALLOWED;
+    }
+    if (status == 429) {
+        return SCM_TRANSIENT;
+    }
+    if (status >= 500 || status == 408) {
+        return SCM_UNCERTAIN;
+    }
+    if (class_of_code(error, &class)) {
+        return class;
+    }
+    return error->understood ? SCM_PERMANENT : SCM_NONSENSE;
+}
+
+enum ca_phase scm_phase(const char *status)
+{
+    char word[40];
+    size_t n = 0;
+
+    for (const char *p = status; *p != '\0' && n + 1 < sizeof(word); p++) {
+        char c = *p >= 'A' && *p <= 'Z' ? (char)(*p - 'A' + 'a') : *p;
+        if (c >= 'a' && c <= 'z') {
+            word[n++] = c;
+        }
+    }
+    word[n] = '\0';
+    for (size_t i = 0; i < ARRAY_LEN(phases); i++) {
+        if (str_equal(phases[i].word, word)) {
+            return phases[i].phase;
+        }
+    }
+    return CA_PENDING;
+}
+
+/* keyTypes: {"RSA":["2048","4096"],"EC":["P-256"]} */
+static void parse_key_types(const json *key_types, struct ca_product *out)
+{
+    static const struct {
+        const char *name;
+        const char *prefix;
+    } families[] = {{"RSA", "RSA-"}, {"EC", "EC "}};
+
+    for (size_t f = 0; f < ARRAY_LEN(families); f++) {
+        const json *list = json_member(key_types, families[f].name);
+        for (const json *item = json_first(list); item != NULL; item = json_next(item)) {
+            const char *text = json_string(item);
+            if (text != NULL && out->key_type_count < CA_KEY_TYPES_MAX) {
+                (void)snprintf(out->key_types[out->key_type_count++], sizeof(out->key_types[0]),
+                               "%s%.16s", families[f].prefix, text);
+            }
+        }
+    }
+}
+
+static bool parse_product(const json *item, struct ca_product *out, struct err *err)
+{
+    const char *name = NULL;
+    const char *description = "";
+
+    if (!json_get_int(item, "id", &out->id, err) || !json_get_string(item, "name", &name, err)) {
+        return false;
+    }
+    (void)json_find_string(item, "description", &description);
+    out->name = str_dup(name);
+    out->description = str_dup(description);
+    if (out->name == NULL || out->description == NULL) {
+        return err_nomem(err);
+    }
+    for (const json *term = json_first(json_member(item, "terms")); term != NULL;
+         term = json_next(term)) {
+        int64_t days = 0;
+        if (json_int(term, &days) && days > 0 && out->term_count < CA_TERMS_MAX) {
+            out->terms[out->term_count++] = days;
+        }
+    }
+    parse_key_types(json_member(item, "keyTypes"), out);
+    return true;
+}
+
+bool scm_parse_types(const json *doc, struct ca_products *out, struct err *err)
+{
+    AUTO(ca_products) struct ca_products products = {.list = NULL};
+    size_t count = json_count(doc);
+
+    if (!json_is_array(doc)) {
+        return err_set(err, E_PROTOCOL, "the list of products is not a JSON array");
+    }
+    if (count > PRODUCTS_MAX) {
+        return err_set(err, E_PROTOCOL, "%zu products are more than any account has", count);
+    }
+    products.list = calloc(count + 1, sizeof(*products.list));
+    if (products.list == NULL) {
+        return err_nomem(err);
+    }
+    for (const json *item = json_first(doc); item != NULL; item = json_next(item)) {
+        struct ca_product *product = &products.list[products.count++];
+        if (!parse_product(item, product, err)) {
+            return err_wrap(err, "product %zu of the list", products.count);
+        }
+    }
+    *out = products;
+    products = (struct ca_products){.list = NULL};
+    return true;
+}
+
+bool scm_parse_enroll(const json *doc, int64_t *id, struct err *err)
+{
+    int64_t value = 0;
+
+    if (!json_get_int(doc, "sslId", &value, err)) {
+        return false;
+    }
+    if (value <= 0) {
+        return err_set(err, E_PROTOCOL, "the CA gave the order the number %lld", (long long)value);
+    }
+    *id = value;
+    return true;
+}
+
+bool scm_parse_details(const json *doc, struct scm_details *out, struct err *err)
+{
+    *out = (struct scm_details){.status = "", .comments = "", .serial = ""};
+    if (!json_get_string(doc, "status", &out->status, err)) {
+        return false;
+    }
+    (void)json_find_string(doc, "comments", &out->comments);
+    (void)json_find_string(doc, "serialNumber", &out->serial);
+    out->phase = scm_phase(out->status);
+    return true;
+}
+
+/* NAME=VALUE;NAME=VALUE to [{"name":..,"value":..}] */
+static bool add_custom_fields(json *body, const char *text, struct err *err)
+{
+    AUTO(str) char *copy = str_dup(text);
+    json *list = json_new_array();
+    char *save = NULL;
+
+    if (copy == NULL || list == NULL) {
+        json_free(list);
+        return err_nomem(err);
+    }
+    for (char *field = strtok_r(copy, ";", &save); field != NULL;
+         field = strtok_r(NULL, ";", &save)) {
+        char *equals = strchr(field, '=');
+        json *item = json_new_object();
+        if (equals == NULL) {
+            json_free(item);
+            json_free(list);
+            return err_set(err, E_CONFIG, "custom_fields: '%.60s' is not of the form NAME=VALUE",
+                           field);
+        }
+        *equals = '\0';
+        bool ok = json_add_string(item, "name", str_trim(field)) &&
+                  json_add_string(item, "value", str_trim(equals + 1));
+        if (!json_append(list, item) || !ok) {
+            json_free(list);
+            return err_nomem(err);
+        }
+    }
+    return json_add(body, "customFields", list) || err_nomem(err);
+}
+
+static bool wants_names(const struct ca_request *request)
+{
+    switch (request->send_names) {
+    case CA_NAMES_ALWAYS:
+        return request->names->count > 0;
+    case CA_NAMES_NEVER:
+        return false;
+    case CA_NAMES_AUTO:
+        break;
+    }
+    /* A single name is the CN; profiles for one domain refuse the list, the others need it. */
+    return request->names->count > 1;
+}
+
+static bool add_texts(json *body, const struct ca_request *request, struct err *err)
+{
+    AUTO(buf) struct buf comments = BUF_INIT(COMMENTS_MAX);
+
+    buf_add_str(&comments, request->mark);
+    if (request->comments != NULL) {
+        buf_addf(&comments, " %s", request->comments);
+    }
+    if (!buf_ok(&comments)) {
+        return err_set(err, E_CONFIG, "comments: longer than the %d characters the CA takes",
+                       COMMENTS_MAX);
+    }
+    if (request->external_requester != NULL &&
+        strlen(request->external_requester) > REQUESTER_MAX) {
+        return err_set(err, E_CONFIG, "external_requester: longer than %d characters",
+                       REQUESTER_MAX);
+    }
+    if (!json_add_string(body, "comments", buf_str(&comments)) ||
+        !json_add_string(body, "externalRequester",
+                         request->external_requester != NULL ? request->external_requester : "")) {
+        return err_nomem(err);
+    }
+    return request->custom_fields == NULL || add_custom_fields(body, request->custom_fields, err);
+}
+
+bool scm_build_enroll(const struct ca_request *request, int64_t org_id, struct buf *out,
+                      struct err *err)
+{
+    AUTO(json) json *body = json_new_object();
+
+    if (org_id < 1) {
+        return err_set(err, E_CONFIG, "the organization is not configured ('org_id')");
+    }
+    if (strlen(request->csr_pem) > CSR_MAX) {
+        return err_set(err, E_USAGE, "the certificate request is longer than the CA takes");
+    }
+    if (!json_add_int(body, "orgId", org_id) ||
+        !json_add_int(body, "certType", request->product_id) ||
+        !json_add_int(body, "term", request->term_days) ||
+        !json_add_string(body, "csr", request->csr_pem)) {
+        return err_nomem(err);
+    }
+    if (wants_names(request)) {
+        AUTO(str) char *names = x509_names_join(request->names, ',');
+        if (names == NULL || !json_add_string(body, "subjAltNames", names)) {
+            return err_nomem(err);
+        }
+    }
+    return add_texts(body, request, err) && json_print(body, out, err);
+}
+
+bool scm_has_organization(const json *list, int64_t id, const char **name)
+{
+    for (const json *org = json_first(list); org != NULL; org = json_next(org)) {
+        int64_t found = 0;
+        if (json_find_int(org, "id", &found) && found == id) {
+            return json_find_string(org, "name", name);
+        }
+        if (scm_has_organization(json_member(org, "departments"), id, name)) {
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,83 @@
+/* Inside ca/scm: Sectigo Certificate Manager, Admin REST API, header and client-certificate login.
+ */
+#ifndef CA_SCM_SCM_H
+#define CA_SCM_SCM_H
+
+#include "ca/ops.h"
+#include "json/json.h"
+
+enum scm_endpoint_id {
+    SCM_TYPES,
+    SCM_ENROLL,
+    SCM_DETAILS,
+    SCM_COLLECT_QUERY,
+    SCM_COLLECT_PATH,
+    SCM_LIST,
+    SCM_ORGANIZATIONS,
+    SCM_ENDPOINTS
+};
+
+/* One row per resource of the API. */
+struct scm_endpoint {
+    enum scm_endpoint_id id;
+    const char *name; /* for messages */
+    const char *method;
+    const char *path; /* behind the API prefix; {version} and {id} are filled in */
+    bool idempotent;  /* may be repeated without asking */
+    int timeout_ms;
+    const char *source; /* page of the API documentation */
+};
+
+const struct scm_endpoint *scm_endpoint(enum scm_endpoint_id id);
+
+/* parse.c: everything below is pure. */
+
+/* What an error body says (scm-rest-api: {"code":-16,"description":"Unknown user"}). */
+struct scm_error {
+    bool understood; /* it was such an object */
+    bool has_code;
+    int64_t code;
+    char text[256]; /* description and details, or a word about what came instead */
+};
+
+void scm_parse_error(const struct http_response *response, struct scm_error *out);
+
+/* What a failed answer means for the operation. */
+enum scm_class {
+    SCM_OK,
+    SCM_NOT_READY, /* collect: ask again later */
+    SCM_TRANSIENT, /* nothing happened; may be repeated */
+    SCM_UNCERTAIN, /* something may have happened */
+    SCM_BAD_LOGIN,
+    SCM_NOT_ALLOWED,
+    SCM_PERMANENT,
+    SCM_NONSENSE, /* not the API: HTML, a redirect */
+};
+
+enum scm_class scm_classify(enum scm_endpoint_id operation, int status,
+                            const struct scm_error *error);
+
+bool scm_parse_types(const json *doc, struct ca_products *out, struct err *err) NODISCARD;
+
+/* The number of a new order; E_PROTOCOL if it is missing or not positive. */
+bool scm_parse_enroll(const json *doc, int64_t *id, struct err *err) NODISCARD;
+
+struct scm_details {
+    enum ca_phase phase;
+    const char *status;   /* borrowed from the document; "" */
+    const char *comments; /* "" */
+    const char *serial;   /* "" */
+};
+
+bool scm_parse_details(const json *doc, struct scm_details *out, struct err *err) NODISCARD;
+
+/* The phase behind a status word, in whatever spelling; unknown words are pending. */
+enum ca_phase scm_phase(const char *status);
+
+bool scm_build_enroll(const struct ca_request *request, int64_t org_id, struct buf *out,
+                      struct err *err) NODISCARD;
+
+/* Whether an organization (or department) of that id is in the list. */
+bool scm_has_organization(const json *list, int64_t id, const char **name);
+
+#endif

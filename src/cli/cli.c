@@ -1,0 +1,252 @@
+#include "cli/cli.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/str.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void cli_done(struct cli *cli)
+{
+    keystore_free(cli->keystore);
+    config_free(cli->config);
+    free(cli->state_dir);
+    if (cli->opts != NULL) {
+        for (size_t i = 0; i < cli->cmd->opt_count; i++) {
+            if (cli->cmd->opts[i].kind == OPT_LIST) {
+                struct cli_list *list = (void *)((char *)cli->opts + cli->cmd->opts[i].offset);
+                free(list->items);
+            }
+        }
+    }
+    free(cli->opts);
+    free(cli->operands);
+}
+
+DEFINE_AUTO_DONE(cli, struct cli, cli_done)
+
+static void report(const struct err *err)
+{
+    const char *hint = err_code_hint(err->code);
+
+    (void)fprintf(stderr, "p11enroll: %s\n", err->msg);
+    if (hint[0] != '\0') {
+        (void)fprintf(stderr, "  %s\n", hint);
+    }
+}
+
+static bool choose_log(const struct cli_common *common, struct err *err)
+{
+    enum log_level level = common->verbose ? LOG_DEBUG : LOG_WARN;
+
+    if (common->log_level != NULL && !log_level_parse(common->log_level, &level)) {
+        return err_set(err, E_USAGE,
+                       "--log-level: '%.40s' is none of error, warn, info, debug, trace",
+                       common->log_level);
+    }
+    log_set_level(level);
+    return common->log_file == NULL || log_open_file(common->log_file, err);
+}
+
+static char *default_state_dir(void)
+{
+    const char *base = getenv("XDG_STATE_HOME");
+    const char *home = getenv("HOME");
+
+    if (geteuid() == 0) {
+        return str_dup("/var/lib/p11enroll");
+    }
+    if (base != NULL && base[0] == '/') {
+        return file_join(base, "p11enroll");
+    }
+    return home != NULL && home[0] == '/' ? file_join(home, ".local/state/p11enroll")
+                                          : str_dup("./p11enroll-state");
+}
+
+/*
+ * The options were parsed with an empty configuration, which remembered the settings among them;
+ * the real one is read now and takes them over.
+ */
+static bool load_config(struct cli *cli, struct err *err)
+{
+    struct config *given = cli->config;
+    struct config_choice choice = {
+        .profile = cli->common.profile, .ca = cli->common.ca, .token = cli->common.token};
+
+    cli->config = NULL;
+    bool ok = config_read(cli->common.config_path, &cli->config, err);
+    if (ok) {
+        config_move_overrides(cli->config, given);
+    }
+    config_free(given);
+    if (!ok || !config_select(cli->config, &choice, cli->cmd->need, &cli->selection, err)) {
+        return false;
+    }
+    const char *dir = cli->selection.general->state_dir;
+    cli->state_dir = dir != NULL ? str_dup(dir) : default_state_dir();
+    cli->secrets.allow_env = cli->selection.general->allow_env_secrets;
+    return cli->state_dir != NULL || err_nomem(err);
+}
+
+bool cli_app(struct cli *cli, struct err *err)
+{
+    if (cli->keystore == NULL) {
+        struct keystore_settings settings = {.provider_init = cli->env->provider_init,
+                                             .secrets = cli->secrets};
+        if (!keystore_new(&settings, &cli->keystore, err)) {
+            return false;
+        }
+    }
+    cli->app = (struct app){.config = cli->config,
+                            .selection = cli->selection,
+                            .keystore = cli->keystore,
+                            .secrets = cli->secrets,
+                            .clock = &cli->clock,
+                            .stop = cli->env->stop,
+                            .state_dir = cli->state_dir,
+                            .progress = cli_progress,
+                            .progress_ctx = cli};
+    return true;
+}
+
+static void full_name(const struct cmd *cmd, char out[static 64])
+{
+    (void)snprintf(out, 64, "%s%s%s", cmd->noun, cmd->verb != NULL ? " " : "",
+                   cmd->verb != NULL ? cmd->verb : "");
+}
+
+static bool prepare(struct cli *cli, int argc, char **argv, struct err *err)
+{
+    cli->opts = calloc(1, cli->cmd->opts_size + 1);
+    if (cli->opts == NULL) {
+        return err_nomem(err);
+    }
+    return config_parse("(options)", "", &cli->config, err) && cli_parse(cli, argc, argv, err);
+}
+
+/* Everything between the parsed options and the command's own work. */
+static bool run(struct cli *cli, struct err *err)
+{
+    return choose_log(&cli->common, err) && load_config(cli, err) &&
+           cli->env->setup_tokens(cli->selection.general, err) && cli->cmd->run(cli, err);
+}
+
+/* Prints result and failure; the exit status is the failure's. */
+static int finish(struct cli *cli, bool ok, struct err *err)
+{
+    struct err writing = ERR_INIT;
+
+    if (!ok) {
+        out_error(&cli->out, err);
+    }
+    if (!out_end(&cli->out, &writing) && ok) {
+        *err = writing;
+        ok = false;
+    }
+    if (ok) {
+        return 0;
+    }
+    report(err);
+    return err_code_exit_status(err->code);
+}
+
+static int run_command(const struct cli_env *env, const struct cmd *cmd, int argc, char **argv)
+{
+    AUTO(cli)
+    struct cli cli = {.env = env, .cmd = cmd, .clock = clock_system(env->stop), .shown_state = -1};
+    struct err err = ERR_INIT;
+    char name[64];
+
+    cli.secrets.prompt = cli_prompt;
+    cli.secrets.prompt_ctx = (void *)(uintptr_t)env->stop;
+    cli.tty = isatty(STDERR_FILENO) == 1;
+    bool parsed = prepare(&cli, argc, argv, &err);
+    if (parsed && cli.common.help) {
+        cli_help_cmd(stdout, cmd);
+        return 0;
+    }
+    if (cli.common.json) {
+        out_init_json(&cli.out, stdout);
+    } else {
+        out_init_human(&cli.out, stdout);
+    }
+    full_name(cmd, name);
+    out_begin(&cli.out, name);
+    return finish(&cli, parsed && run(&cli, &err), &err);
+}
+
+static int usage(const char *fmt, const char *word)
+{
+    struct err err = ERR_INIT;
+
+    (void)err_set(&err, E_USAGE, "%s '%.60s'", fmt, word);
+    report(&err);
+    return err_code_exit_status(E_USAGE);
+}
+
+static bool is_help(const char *word)
+{
+    return str_equal(word, "help") || str_equal(word, "--help") || str_equal(word, "-h");
+}
+
+/* "help", "help key", "help key list", "key --help" */
+static int help(const char *noun, const char *verb)
+{
+    const struct cmd *cmd = noun != NULL ? cli_find(noun, verb) : NULL;
+
+    if (noun == NULL) {
+        cli_help_all(stdout);
+    } else if (cmd != NULL) {
+        cli_help_cmd(stdout, cmd);
+    } else if (cli_is_noun(noun) && verb == NULL) {
+        cli_help_noun(stdout, noun);
+    } else {
+        return usage("there is no command", verb != NULL ? verb : noun);
+    }
+    return 0;
+}
+
+int cli_main(const struct cli_env *env, int argc, char **argv)
+{
+    const char *noun = argc > 1 ? argv[1] : NULL;
+    const char *verb = argc > 2 && argv[2][0] != '-' ? argv[2] : NULL;
+
+    if (noun == NULL) {
+        cli_help_all(stderr);
+        return err_code_exit_status(E_USAGE);
+    }
+    if (is_help(noun)) {
+        return help(verb, verb != NULL && argc > 3 ? argv[3] : NULL);
+    }
+    if (str_equal(noun, "--version")) {
+        noun = "version";
+    }
+    if (str_equal(noun, "completion")) {
+        cli_completion(stdout);
+        return 0;
+    }
+    const struct cmd *cmd = cli_find(noun, NULL);
+    if (cmd != NULL) {
+        return run_command(env, cmd, argc - 2, argv + 2);
+    }
+    if (!cli_is_noun(noun)) {
+        return usage("there is no command", noun);
+    }
+    if (argc > 2 && is_help(argv[2])) {
+        return help(noun, NULL);
+    }
+    if (verb == NULL) {
+        cli_help_noun(stderr, noun);
+        return err_code_exit_status(E_USAGE);
+    }
+    cmd = cli_find(noun, verb);
+    if (cmd == NULL) {
+        char both[128];
+        (void)snprintf(both, sizeof(both), "%.60s %.60s", noun, verb);
+        return usage("there is no command", both);
+    }
+    return run_command(env, cmd, argc - 3, argv + 3);
+}

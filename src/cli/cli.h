@@ -1,0 +1,178 @@
+/*
+ * The command line: cmds.c is the map of the program, opt.c turns tables into parser and help, each
+ * cmd_*.c has the commands of one noun.
+ */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include "app/app.h"
+#include "base/compiler.h"
+#include "base/err.h"
+#include "config/config.h"
+#include "keystore/keystore.h"
+#include "out/out.h"
+
+#include <openssl/core.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* What main() provides: the parts that belong to the process. */
+struct cli_env {
+    OSSL_provider_init_fn *provider_init;
+    /* Prepares the token layer with the process-wide settings of the configuration. */
+    bool (*setup_tokens)(const struct config_general *general, struct err *err);
+    const volatile bool *stop;
+};
+
+/* Runs the command line; returns the exit status. */
+int cli_main(const struct cli_env *env, int argc, char **argv);
+
+/* Options */
+
+enum opt_kind { OPT_FLAG, OPT_TEXT, OPT_LIST };
+
+struct cli_list {
+    const char **items;
+    size_t count;
+};
+
+/* One option: where its value goes (an offset into the command's options struct) and what it means.
+ */
+struct opt {
+    const char *name;
+    char letter; /* 0: none */
+    enum opt_kind kind;
+    const char *argument; /* NULL for flags */
+    size_t offset;
+    const char *help;
+};
+
+/* Options that every command has. */
+struct cli_common {
+    const char *config_path;
+    const char *profile, *ca, *token;
+    bool json, quiet, verbose, help;
+    const char *log_level;
+    const char *log_file;
+};
+
+struct cli;
+
+/* One command. */
+struct cmd {
+    const char *noun;
+    const char *verb; /* NULL: the noun is the whole command */
+    const char *summary;
+    const char *operands; /* "URI"; NULL: none */
+    size_t operands_min, operands_max;
+    const struct opt *opts;
+    size_t opt_count;
+    size_t opts_size;
+    unsigned settings; /* CONFIG_NEED bits: whose settings are options of this command */
+    unsigned need;     /* CONFIG_NEED bits: what must be chosen unambiguously */
+    bool (*run)(struct cli *cli, struct err *err);
+};
+
+extern const struct cmd cli_cmds[];
+extern const size_t cli_cmd_count;
+
+struct cli {
+    const struct cli_env *env;
+    const struct cmd *cmd;
+    struct cli_common common;
+    void *opts; /* the command's options struct */
+    const char **operands;
+    size_t operand_count;
+
+    struct config *config;
+    struct config_selection selection;
+    struct out out;
+    struct clock clock;
+    struct secret_policy secrets;
+    struct keystore *keystore; /* made when first needed */
+    char *state_dir;
+    struct app app;
+
+    /* progress on stderr */
+    bool tty;
+    bool line_open;
+    int shown_state;
+};
+
+/* opt.c */
+const struct opt *cli_common_opts(size_t *count);
+bool cli_parse(struct cli *cli, int argc, char **argv, struct err *err) NODISCARD;
+void cli_help_all(FILE *file);
+void cli_help_noun(FILE *file, const char *noun);
+void cli_help_cmd(FILE *file, const struct cmd *cmd);
+void cli_completion(FILE *file);
+const struct cmd *cli_find(const char *noun, const char *verb);
+bool cli_is_noun(const char *noun);
+
+/* prompt.c: a secret_prompt_fn that asks on the terminal; ctx is the stop flag. */
+bool cli_prompt(void *ctx, const char *what, struct secret *out, struct err *err);
+
+/* progress.c: how an order is going, for people on stderr. */
+void cli_progress(void *ctx, const struct order *order, int64_t elapsed_ms, int64_t wait_ms);
+void cli_progress_end(struct cli *cli);
+
+/* Fills cli->app (with the keystore); for commands that tell a story. */
+bool cli_app(struct cli *cli, struct err *err) NODISCARD;
+
+/* Writes a PEM file that the user asked for; the file is public. */
+bool cli_write_public(const char *path, const char *text, struct err *err) NODISCARD;
+
+/* The commands, by noun. */
+bool cmd_token_list(struct cli *cli, struct err *err);
+bool cmd_token_info(struct cli *cli, struct err *err);
+bool cmd_token_init(struct cli *cli, struct err *err);
+bool cmd_key_generate(struct cli *cli, struct err *err);
+bool cmd_key_list(struct cli *cli, struct err *err);
+bool cmd_key_show(struct cli *cli, struct err *err);
+bool cmd_csr_create(struct cli *cli, struct err *err);
+bool cmd_enroll(struct cli *cli, struct err *err);
+bool cmd_order_list(struct cli *cli, struct err *err);
+bool cmd_order_show(struct cli *cli, struct err *err);
+bool cmd_order_wait(struct cli *cli, struct err *err);
+bool cmd_order_collect(struct cli *cli, struct err *err);
+bool cmd_cert_bind(struct cli *cli, struct err *err);
+bool cmd_products(struct cli *cli, struct err *err);
+bool cmd_check(struct cli *cli, struct err *err);
+bool cmd_config_keys(struct cli *cli, struct err *err);
+bool cmd_version(struct cli *cli, struct err *err);
+
+/* Option tables and their structs, by noun. */
+struct opts_token_init {
+    const char *label, *so_pin_source;
+    bool erase;
+};
+struct opts_key_generate {
+    const char *label, *type, *id;
+};
+struct opts_csr_create {
+    struct cli_list names;
+    const char *subject, *out_path;
+};
+struct opts_enroll {
+    struct cli_list names;
+    const char *key, *cert_out, *chain_out;
+    bool again;
+};
+struct opts_order_list {
+    bool open;
+    const char *limit;
+};
+struct opts_order_result {
+    const char *cert_out, *chain_out;
+};
+struct opts_cert_bind {
+    const char *key, *cert, *cert_chain;
+    bool keep_old, no_chain_check;
+};
+
+/* The result of an order, as enroll and the order commands print it. */
+void cli_print_order(struct cli *cli, const struct order *order);
+bool cli_write_results(const struct order *order, const char *cert_out, const char *chain_out,
+                       struct err *err) NODISCARD;
+
+#endif

@@ -1,0 +1,77 @@
+#include "cli/cli.h"
+
+#include <stdio.h>
+
+static const struct out_column product_columns[] = {
+    {"id", "ID", 8, true},
+    {"name", "NAME", 32, false},
+    {"terms", "TERMS (DAYS)", 14, false},
+    {"key_types", "KEYS", 0, false},
+    {"description", NULL, 0, false},
+};
+
+static void print_product(struct cli *cli, const struct ca_product *product)
+{
+    char id[24];
+    AUTO(buf) struct buf terms = BUF_INIT(1024);
+    AUTO(buf) struct buf keys = BUF_INIT(1024);
+
+    (void)snprintf(id, sizeof(id), "%lld", (long long)product->id);
+    for (size_t i = 0; i < product->term_count; i++) {
+        buf_addf(&terms, "%s%lld", i > 0 ? "," : "", (long long)product->terms[i]);
+    }
+    for (size_t i = 0; i < product->key_type_count; i++) {
+        buf_addf(&keys, "%s%s", i > 0 ? ", " : "", product->key_types[i]);
+    }
+    const char *cells[] = {id, product->name, buf_str(&terms), buf_str(&keys),
+                           product->description};
+    out_row(&cli->out, cells);
+}
+
+bool cmd_products(struct cli *cli, struct err *err)
+{
+    AUTO(app_ca) struct app_ca connection = {.ca = NULL};
+    AUTO(ca_products) struct ca_products products = {.list = NULL};
+
+    if (!cli_app(cli, err) || !app_ca_open(&cli->app, &connection, err) ||
+        !ca_products(connection.ca, &products, err)) {
+        return false;
+    }
+    out_table(&cli->out, "products", product_columns, ARRAY_LEN(product_columns),
+              "The account may order nothing.");
+    for (size_t i = 0; i < products.count; i++) {
+        print_product(cli, &products.list[i]);
+    }
+    out_table_end(&cli->out);
+    return true;
+}
+
+static const struct out_column check_columns[] = {
+    {"step", "STEP", 20, false},
+    {"result", "RESULT", 7, false},
+    {"detail", "DETAIL", 0, false},
+};
+
+bool cmd_check(struct cli *cli, struct err *err)
+{
+    struct ca_checks checks;
+    const struct ca_check *failed = NULL;
+
+    if (!cli_app(cli, err)) {
+        return false;
+    }
+    app_check(&cli->app, &checks);
+    out_table(&cli->out, "checks", check_columns, ARRAY_LEN(check_columns), NULL);
+    for (size_t i = 0; i < checks.count; i++) {
+        const struct ca_check *c = &checks.list[i];
+        const char *cells[] = {c->step,
+                               c->warning ? "warning"
+                               : c->ok    ? "ok"
+                                          : "failed",
+                               c->detail};
+        out_row(&cli->out, cells);
+        failed = !c->ok && failed == NULL ? c : failed;
+    }
+    out_table_end(&cli->out);
+    return failed == NULL || err_set(err, checks.worst, "check failed at '%s'", failed->step);
+}

@@ -1,0 +1,221 @@
+#include "cli/cli.h"
+
+#include "base/str.h"
+#include "cli/token.h"
+#include "hsm/cert.h"
+#include "hsm/key.h"
+#include "hsm/keygen.h"
+#include "hsm/object.h"
+#include "hsm/policy.h"
+#include "x509/x509.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool key_uri_text(const struct hsm_key *key, struct buf *out, struct err *err)
+{
+    AUTO(hsm_uri) struct hsm_uri uri = {0};
+
+    if (!hsm_key_uri(key, &uri, err)) {
+        return false;
+    }
+    hsm_uri_format(&uri, out);
+    return buf_ok(out) || err_nomem(err);
+}
+
+/* Fields that generate and show have in common. */
+static bool print_key(struct cli *cli, const struct hsm_key *key, struct err *err)
+{
+    AUTO(buf) struct buf uri = BUF_INIT(HSM_URI_MAX);
+    AUTO(buf) struct buf id = BUF_INIT(2 * HSM_ID_MAX);
+
+    if (!key_uri_text(key, &uri, err)) {
+        return false;
+    }
+    str_add_hex(&id, key->id.data, key->id.len, '\0');
+    out_text(&cli->out, "label", "Label", key->label);
+    out_text(&cli->out, "id", "Id", buf_str(&id));
+    out_text(&cli->out, "type", "Type", hsm_key_spec_name(&key->spec));
+    out_text(&cli->out, "uri", "URI", buf_str(&uri));
+    return true;
+}
+
+static void print_verdict(struct cli *cli, const struct hsm_verdict *verdict)
+{
+    out_group(&cli->out, "module_claims", "The module claims:");
+    out_bool(&cli->out, "sensitive", "Sensitive", verdict->sensitive);
+    out_bool(&cli->out, "extractable", "Extractable", verdict->extractable);
+    out_bool(&cli->out, "local", "Made in the token", verdict->local);
+    out_bool(&cli->out, "always_sensitive", "Always sensitive", verdict->always_sensitive);
+    out_bool(&cli->out, "never_extractable", "Never extractable", verdict->never_extractable);
+    out_group_end(&cli->out);
+    out_text(&cli->out, "policy", "Signing-key policy", verdict->ok ? "kept" : "violated");
+    out_text(&cli->out, "policy_violations", "Violations",
+             verdict->ok ? NULL : verdict->violations);
+}
+
+static bool parse_id(const char *hex, struct hsm_id *id, struct err *err)
+{
+    AUTO(buf) struct buf bytes = BUF_INIT(HSM_ID_MAX);
+
+    if (!str_from_hex(hex, &bytes) || bytes.len == 0) {
+        return err_set(err, E_USAGE, "--id: '%.60s' is not a hexadecimal number", hex);
+    }
+    memcpy(id->data, bytes.data, bytes.len);
+    id->len = bytes.len;
+    id->set = true;
+    return true;
+}
+
+bool cmd_key_generate(struct cli *cli, struct err *err)
+{
+    const struct opts_key_generate *opts = cli->opts;
+    const char *type = opts->type != NULL ? opts->type : cli->selection.profile->key_type;
+    AUTO(hsm_opened) struct hsm_opened opened = {.token = NULL};
+    AUTO(hsm_key) struct hsm_key key = {0};
+    struct hsm_key_spec spec;
+    struct hsm_verdict verdict;
+    struct hsm_id id = {.set = false};
+
+    if (opts->label == NULL || opts->label[0] == '\0') {
+        return err_set(err, E_USAGE, "--label is missing");
+    }
+    if (!hsm_key_spec_parse(type, &spec, err) ||
+        !(opts->id != NULL ? parse_id(opts->id, &id, err) : hsm_new_id(&id, err)) ||
+        !cli_token_open(cli, NULL, true, &opened, err)) {
+        return false;
+    }
+    struct hsm_policy policy = hsm_policy_signing(spec);
+    if (!hsm_keygen(opened.token, &policy, &id, opts->label, &key, &verdict, err) ||
+        !print_key(cli, &key, err)) {
+        return false;
+    }
+    print_verdict(cli, &verdict);
+    return true;
+}
+
+static const struct out_column key_columns[] = {
+    {"label", "LABEL", 36, false},
+    {"type", "TYPE", 10, false},
+    {"id", "ID", 32, false},
+    {"uri", NULL, 0, false},
+};
+
+static bool list_one(struct cli *cli, struct hsm_session *session, CK_OBJECT_HANDLE handle,
+                     struct err *err)
+{
+    AUTO(hsm_key) struct hsm_key key = {0};
+    AUTO(buf) struct buf uri = BUF_INIT(HSM_URI_MAX);
+    AUTO(buf) struct buf id = BUF_INIT(2 * HSM_ID_MAX);
+
+    if (!hsm_key_load(session, handle, CKO_PRIVATE_KEY, false, &key, err) ||
+        !key_uri_text(&key, &uri, err)) {
+        return false;
+    }
+    str_add_hex(&id, key.id.data, key.id.len, '\0');
+    const char *cells[] = {key.label, hsm_key_spec_name(&key.spec), buf_str(&id), buf_str(&uri)};
+    out_row(&cli->out, cells);
+    return true;
+}
+
+bool cmd_key_list(struct cli *cli, struct err *err)
+{
+    AUTO(hsm_opened) struct hsm_opened opened = {.token = NULL};
+    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
+    AUTO(hsm_handles) struct hsm_handles found = HSM_HANDLES_INIT;
+    struct attrs template = ATTRS_INIT;
+
+    if (!cli_token_open(cli, NULL, true, &opened, err) ||
+        !hsm_session_take(opened.token, false, &session, err)) {
+        return false;
+    }
+    hsm_uri_to_template(&opened.uri, CKO_PRIVATE_KEY, &template);
+    if (!hsm_find(&session, &template, &found, err)) {
+        return false;
+    }
+    out_text(&cli->out, "token", NULL, opened.token->info.label);
+    out_table(&cli->out, "keys", key_columns, ARRAY_LEN(key_columns),
+              "The token has no private key.");
+    for (size_t i = 0; i < found.count; i++) {
+        if (!list_one(cli, &session, found.list[i], err)) {
+            return false;
+        }
+    }
+    out_table_end(&cli->out);
+    return true;
+}
+
+static const struct out_column cert_columns[] = {
+    {"subject", "CERTIFICATE", 40, false},
+    {"serial", "SERIAL", 40, false},
+    {"not_after", "VALID UNTIL", 20, false},
+    {"label", NULL, 0, false},
+};
+
+static bool print_certificates(struct cli *cli, struct hsm_session *session,
+                               const struct hsm_key *key, struct err *err)
+{
+    AUTO(hsm_certs) struct hsm_certs certs = HSM_CERTS_INIT;
+    struct hsm_uri uri = {.id = key->id};
+
+    if (key->id.set && !hsm_certs_find(session, &uri, &certs, err)) {
+        return false;
+    }
+    out_table(&cli->out, "certificates", cert_columns, ARRAY_LEN(cert_columns),
+              "No certificate is bound to it.");
+    for (size_t i = 0; i < certs.count; i++) {
+        AUTO(x509_info) struct x509_info info = {.subject = NULL};
+        char until[CLOCK_TEXT_SIZE];
+        if (certs.list[i].x509 == NULL || !x509_info(certs.list[i].x509, &info, err)) {
+            err_clear(err);
+            const char *cells[] = {"(not a certificate)", NULL, NULL, certs.list[i].label};
+            out_row(&cli->out, cells);
+            continue;
+        }
+        clock_format(info.not_after_s, until);
+        const char *cells[] = {info.subject, info.serial, until, certs.list[i].label};
+        out_row(&cli->out, cells);
+    }
+    out_table_end(&cli->out);
+    return true;
+}
+
+static bool print_public(struct cli *cli, const struct hsm_key *key, struct err *err)
+{
+    AUTO(pkey) EVP_PKEY *public = NULL;
+    AUTO(buf) struct buf hex = BUF_INIT(2 * X509_SPKI_HASH_LEN);
+    uint8_t hash[X509_SPKI_HASH_LEN];
+
+    if (!key->public.known || key->spec.type == HSM_KEY_OTHER) {
+        out_text(&cli->out, "public_key_sha256", "Public key", NULL);
+        return true;
+    }
+    if (!hsm_key_public_evp(key, &public, err) || !x509_spki_hash(public, hash, err)) {
+        return false;
+    }
+    str_add_hex(&hex, hash, sizeof(hash), '\0');
+    out_text(&cli->out, "public_key_sha256", "Public key SHA-256", buf_str(&hex));
+    return true;
+}
+
+bool cmd_key_show(struct cli *cli, struct err *err)
+{
+    AUTO(hsm_opened) struct hsm_opened opened = {.token = NULL};
+    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
+    AUTO(hsm_key) struct hsm_key key = {0};
+    struct hsm_verdict verdict;
+
+    if (!cli_token_open(cli, cli->operands[0], true, &opened, err) ||
+        !hsm_session_take(opened.token, false, &session, err) ||
+        !hsm_key_find(&session, &opened.uri, CKO_PRIVATE_KEY, &key, err)) {
+        return false;
+    }
+    struct hsm_policy policy = hsm_policy_signing(key.spec);
+    if (!hsm_key_verdict(&session, &key, &policy, &verdict, err) || !print_key(cli, &key, err) ||
+        !print_public(cli, &key, err)) {
+        return false;
+    }
+    out_bool(&cli->out, "always_authenticate", "PIN for every use", key.always_authenticate);
+    print_verdict(cli, &verdict);
+    return print_certificates(cli, &session, &key, err);
+}

@@ -1,0 +1,112 @@
+/*
+ * THE list of commands: a map of the program. One row per command; parser, help, completion and the
+ * manual's test all read it.
+ */
+#include "cli/cli.h"
+
+#define GENERAL CONFIG_NEED(CONFIG_GENERAL)
+#define TOKEN CONFIG_NEED(CONFIG_TOKEN)
+#define CA CONFIG_NEED(CONFIG_CA)
+#define PROFILE CONFIG_NEED(CONFIG_PROFILE)
+#define NOTHING 0U
+
+#define AT(type, field) offsetof(struct type, field)
+#define OPTS(table, type) table, ARRAY_LEN(table), sizeof(struct type)
+#define NO_OPTS NULL, 0, 0
+
+/* clang-format off */
+static const struct opt token_init_opts[] = {
+    {"label", 0, OPT_TEXT, "TEXT", AT(opts_token_init, label), "name of the token (required)"},
+    {"so-pin-source", 0, OPT_TEXT, "SOURCE", AT(opts_token_init, so_pin_source),
+     "where the security officer's PIN comes from (default: prompt)"},
+    {"erase", 0, OPT_FLAG, NULL, AT(opts_token_init, erase),
+     "initialise a token that is in use: all its keys are destroyed"},
+};
+
+static const struct opt key_generate_opts[] = {
+    {"label", 0, OPT_TEXT, "TEXT", AT(opts_key_generate, label), "label of the key (required)"},
+    {"type", 0, OPT_TEXT, "TYPE", AT(opts_key_generate, type),
+     "rsa:2048, rsa:3072, rsa:4096, ec:P-256, ec:P-384 or ec:P-521 (default: the profile's)"},
+    {"id", 0, OPT_TEXT, "HEX", AT(opts_key_generate, id), "CKA_ID of the key (default: 16 random bytes)"},
+};
+
+static const struct opt csr_create_opts[] = {
+    {"name", 'n', OPT_LIST, "NAME", AT(opts_csr_create, names),
+     "DNS name, IP address or e-mail address; may be given several times"},
+    {"subject", 0, OPT_TEXT, "DN", AT(opts_csr_create, subject), "CN=...,O=... (default: CN=first name)"},
+    {"out", 'o', OPT_TEXT, "FILE", AT(opts_csr_create, out_path), "where the request goes (default: stdout)"},
+};
+
+static const struct opt enroll_opts[] = {
+    {"name", 'n', OPT_LIST, "NAME", AT(opts_enroll, names),
+     "name the certificate is for; may be given several times, the first becomes the CN"},
+    {"key", 'k', OPT_TEXT, "URI", AT(opts_enroll, key), "use this key instead of making a new one"},
+    {"again", 0, OPT_FLAG, NULL, AT(opts_enroll, again),
+     "order although there is an order or a valid certificate for these names"},
+    {"cert-out", 0, OPT_TEXT, "FILE", AT(opts_enroll, cert_out), "write the certificate as PEM"},
+    {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_enroll, chain_out), "write its issuers as PEM"},
+};
+
+static const struct opt order_list_opts[] = {
+    {"open", 0, OPT_FLAG, NULL, AT(opts_order_list, open), "only orders that are not finished"},
+    {"limit", 0, OPT_TEXT, "NUMBER", AT(opts_order_list, limit), "at most that many (default: 50)"},
+};
+
+static const struct opt order_result_opts[] = {
+    {"cert-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, cert_out), "write the certificate as PEM"},
+    {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, chain_out), "write its issuers as PEM"},
+};
+
+static const struct opt cert_bind_opts[] = {
+    {"key", 'k', OPT_TEXT, "URI", AT(opts_cert_bind, key), "the private key (required)"},
+    {"cert", 'c', OPT_TEXT, "FILE", AT(opts_cert_bind, cert), "the certificate, PEM, DER or PKCS#7 (required)"},
+    {"cert-chain", 0, OPT_TEXT, "FILE", AT(opts_cert_bind, cert_chain), "its issuers, if they are not in the same file"},
+    {"keep-old", 0, OPT_FLAG, NULL, AT(opts_cert_bind, keep_old), "leave earlier certificates of the key on the token"},
+    {"no-chain-check", 0, OPT_FLAG, NULL, AT(opts_cert_bind, no_chain_check),
+     "bind without checking the chain, if no roots are configured"},
+};
+
+const struct cmd cli_cmds[] = {
+    {"token", "list", "list the tokens of a module", NULL, 0, 0, NO_OPTS,
+     GENERAL | TOKEN, TOKEN, cmd_token_list},
+    {"token", "info", "show one token: state, limits, mechanisms", NULL, 0, 0, NO_OPTS,
+     GENERAL | TOKEN, TOKEN, cmd_token_info},
+    {"token", "init", "initialise a token: label, SO PIN, user PIN", NULL, 0, 0,
+     OPTS(token_init_opts, opts_token_init), GENERAL | TOKEN, TOKEN, cmd_token_init},
+
+    {"key", "generate", "make a signing key that never leaves the token", NULL, 0, 0,
+     OPTS(key_generate_opts, opts_key_generate), GENERAL | TOKEN, TOKEN, cmd_key_generate},
+    {"key", "list", "list the private keys of a token", NULL, 0, 0, NO_OPTS,
+     GENERAL | TOKEN, TOKEN, cmd_key_list},
+    {"key", "show", "show one key: kind, policy, public half, certificate", "URI", 1, 1, NO_OPTS,
+     GENERAL | TOKEN, TOKEN, cmd_key_show},
+
+    {"csr", "create", "sign a certificate request with a key in a token", "URI", 1, 1,
+     OPTS(csr_create_opts, opts_csr_create), GENERAL | TOKEN, TOKEN, cmd_csr_create},
+
+    {"enroll", NULL, "get a certificate: key, request, order, verification, binding", NULL, 0, 0,
+     OPTS(enroll_opts, opts_enroll), GENERAL | TOKEN | CA | PROFILE, TOKEN | CA | PROFILE, cmd_enroll},
+
+    {"order", "list", "list the orders of the journal", NULL, 0, 0,
+     OPTS(order_list_opts, opts_order_list), GENERAL, NOTHING, cmd_order_list},
+    {"order", "show", "show one order and what happened to it", "ORDER", 1, 1, NO_OPTS,
+     GENERAL, NOTHING, cmd_order_show},
+    {"order", "wait", "continue an order until its certificate is bound", "ORDER", 1, 1,
+     OPTS(order_result_opts, opts_order_result), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_wait},
+    {"order", "collect", "ask once whether an order is issued; fetch, verify, bind and print it", "ORDER", 1, 1,
+     OPTS(order_result_opts, opts_order_result), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_collect},
+
+    {"cert", "bind", "verify a certificate and bind it to its key in the token", NULL, 0, 0,
+     OPTS(cert_bind_opts, opts_cert_bind), GENERAL | TOKEN | PROFILE, TOKEN, cmd_cert_bind},
+
+    {"products", NULL, "list the certificate profiles that the CA account may order", NULL, 0, 0, NO_OPTS,
+     GENERAL | TOKEN | CA, CA, cmd_products},
+    {"check", NULL, "test the connection to the CA step by step", NULL, 0, 0, NO_OPTS,
+     GENERAL | TOKEN | CA, CA, cmd_check},
+    {"config", "keys", "list every setting, its option and its default", NULL, 0, 0, NO_OPTS,
+     NOTHING, NOTHING, cmd_config_keys},
+    {"version", NULL, "print version and libraries", NULL, 0, 0, NO_OPTS, NOTHING, NOTHING, cmd_version},
+};
+/* clang-format on */
+
+const size_t cli_cmd_count = ARRAY_LEN(cli_cmds);

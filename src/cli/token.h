@@ -1,0 +1,13 @@
+/* Inside the cli folder: opening the selected token, for cmd_token.c and cmd_key.c (the two that
+ * see hsm). */
+#ifndef CLI_TOKEN_H
+#define CLI_TOKEN_H
+
+#include "cli/cli.h"
+#include "hsm/access.h"
+
+struct hsm_access cli_access(const struct cli *cli);
+bool cli_token_open(const struct cli *cli, const char *uri, bool login, struct hsm_opened *out,
+                    struct err *err) NODISCARD;
+
+#endif

@@ -1,0 +1,164 @@
+/*
+ * Settings: p11enroll.conf (INI), and the same settings as options.
+ *
+ * One table (keys.c) lists every key: its section, its type, its default, its help and the option
+ * that sets it for one run. Sections are [p11enroll], [ca:NAME], [token:NAME] and [profile:NAME]; a
+ * profile names its CA and its token. An unknown section or key is an error, as is a value that is
+ * not understood.
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include "base/cleanup.h"
+#include "base/compiler.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum config_section { CONFIG_GENERAL, CONFIG_CA, CONFIG_TOKEN, CONFIG_PROFILE, CONFIG_SECTIONS };
+
+enum config_auth { CONFIG_AUTH_CERT, CONFIG_AUTH_PASSWORD };
+enum config_poll { CONFIG_POLL_STEPS, CONFIG_POLL_BACKOFF };
+enum config_san { CONFIG_SAN_AUTO, CONFIG_SAN_ALWAYS, CONFIG_SAN_NEVER };
+enum config_collect { CONFIG_COLLECT_QUERY, CONFIG_COLLECT_PATH };
+
+struct config_general {
+    char *state_dir;
+    char *lock_dir;
+    char *ca, *token, *profile; /* the sections used when none is named */
+    bool allow_env_secrets;
+    int64_t token_timeout_s; /* one limit for every kind of token call; 0: limits by kind */
+};
+
+struct config_ca {
+    char *name;
+    char *type;
+    char *url;
+    char *api_path;
+    char *private_prefix;
+    char *api_version;
+    int auth; /* enum config_auth */
+    char *customer_uri;
+    char *login;
+    char *password_source;
+    char *client_cert;
+    char *client_key;
+    char *client_alias;
+    char *client_password_source;
+    char *client_token;
+    int64_t org_id;
+    char *trust;
+    char *proxy;
+    char *proxy_user;
+    char *proxy_password_source;
+    int tls_max;
+    int64_t connect_timeout_s, timeout_s;
+    int poll; /* enum config_poll */
+    int64_t poll_deadline_s;
+    int64_t backoff_base_s, backoff_max_s;
+    int64_t backoff_attempts;
+    int64_t poll_scale_percent;
+    int collect_form; /* enum config_collect */
+};
+
+struct config_token {
+    char *name;
+    char *module;
+    char *init_args;
+    char *uri;
+    char *pin_source;
+};
+
+struct config_profile {
+    char *name;
+    char *ca;
+    char *token;
+    char *product;
+    int64_t term_days;
+    char *key_type;
+    char *label;
+    char *subject;
+    char *issuer_roots;
+    char *chain;
+    int san; /* enum config_san */
+    char *external_requester;
+    char *comments;
+    char *custom_fields;
+};
+
+struct config; /* everything that was read */
+
+/* One row of the table, for help, the manual's test and the option parser. */
+struct config_key {
+    enum config_section section;
+    const char *name;
+    const char *option;   /* without "--"; NULL: only in the file */
+    const char *argument; /* what stands behind it: "FILE" */
+    const char *preset;   /* the default as text; NULL: unset */
+    const char *help;
+};
+
+/* The i-th row; NULL past the end. */
+const struct config_key *config_key_at(size_t i);
+
+/*
+ * Reads a file. path NULL: the first of $XDG_CONFIG_HOME/p11enroll/p11enroll.conf (or
+ * ~/.config/...) and /etc/p11enroll/p11enroll.conf that exists, or nothing at all. E_CONFIG with
+ * file and line, E_IO.
+ */
+bool config_read(const char *path, struct config **out, struct err *err) NODISCARD;
+void config_free(struct config *config);
+
+/* The file that was read; NULL if there was none. */
+const char *config_path(const struct config *config);
+
+/* Parses a file's text (for tests and fuzzing); name is for messages. */
+bool config_parse(const char *name, const char *text, struct config **out,
+                  struct err *err) NODISCARD;
+
+/* Relative paths in a file are relative to the file's directory; as options, to the working
+ * directory. */
+
+/*
+ * Remembers a setting that was given as an option: it overrides the key in whichever section is
+ * selected. E_USAGE for a value that is not understood. False with E_NONE never happens.
+ */
+bool config_override(struct config *config, const char *option, const char *value,
+                     struct err *err) NODISCARD;
+
+/* Takes over the remembered settings of another configuration, which has none afterwards. */
+void config_move_overrides(struct config *to, struct config *from);
+
+/* Names of sections to use instead of the configured ones; NULL: as configured. */
+struct config_choice {
+    const char *profile, *ca, *token;
+};
+
+/* What one command works with: pointers into the config, with overrides applied. */
+struct config_selection {
+    const struct config_general *general;
+    const struct config_profile *profile;
+    const struct config_ca *ca;
+    const struct config_token *token;
+};
+
+#define CONFIG_NEED(section) (1U << (section))
+
+/*
+ * Chooses profile, CA and token: the named ones, else those of the profile, else the defaults, else
+ * the only ones; a section that is not there at all is empty, with defaults. `need` has the
+ * CONFIG_NEED bits of what the command cannot do without: there, several sections and none named is
+ * an error. E_CONFIG.
+ */
+bool config_select(struct config *config, const struct config_choice *choice, unsigned need,
+                   struct config_selection *out, struct err *err) NODISCARD;
+
+/* The token section of that name; E_CONFIG if there is none. */
+bool config_token_named(const struct config *config, const char *name,
+                        const struct config_token **out, struct err *err) NODISCARD;
+
+DEFINE_AUTO(config, struct config *, config_free)
+
+#endif

@@ -1,0 +1,291 @@
+#include "config/sections.h"
+
+#include "base/secret_source.h"
+#include "base/str.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef bool set_fn(void *field, const char *value, struct err *err);
+
+static bool set_text(void *field, const char *value, struct err *err)
+{
+    char *copy = str_dup(value);
+
+    if (copy == NULL) {
+        return err_nomem(err);
+    }
+    free(*(char **)field);
+    *(char **)field = copy;
+    return true;
+}
+
+static bool set_source(void *field, const char *value, struct err *err)
+{
+    return secret_source_check(value, err) && set_text(field, value, err);
+}
+
+static bool set_bool(void *field, const char *value, struct err *err)
+{
+    return str_to_bool(value, field) ||
+           err_set(err, E_USAGE, "'%.40s' is neither yes nor no", value);
+}
+
+static bool set_number(void *field, const char *value, struct err *err)
+{
+    uint64_t number = 0;
+
+    if (!str_to_u64(value, INT32_MAX, &number)) {
+        return err_set(err, E_USAGE, "'%.40s' is not a number", value);
+    }
+    *(int64_t *)field = (int64_t)number;
+    return true;
+}
+
+static bool set_span(void *field, const char *value, struct err *err)
+{
+    return str_to_seconds(value, field) ||
+           err_set(err, E_USAGE, "'%.40s' is not a span of time like 90s, 15m, 2h or 7d", value);
+}
+
+static bool set_word(int *field, const char *const words[], size_t count, const char *value,
+                     struct err *err)
+{
+    AUTO(buf) struct buf all = BUF_INIT(256);
+
+    for (size_t i = 0; i < count; i++) {
+        if (str_equal(words[i], value)) {
+            *field = (int)i;
+            return true;
+        }
+        buf_addf(&all, "%s%s", i > 0 ? ", " : "", words[i]);
+    }
+    return err_set(err, E_USAGE, "'%.40s' is none of %s", value, buf_str(&all));
+}
+
+#define WORDS(name, ...)                                                                           \
+    static bool name(void *field, const char *value, struct err *err)                              \
+    {                                                                                              \
+        static const char *const words[] = {__VA_ARGS__};                                          \
+        return set_word(field, words, ARRAY_LEN(words), value, err);                               \
+    }
+
+WORDS(set_auth, "cert", "password")
+WORDS(set_poll, "steps", "backoff")
+WORDS(set_san, "auto", "always", "never")
+WORDS(set_collect, "query", "path")
+
+static bool set_tls(void *field, const char *value, struct err *err)
+{
+    if (str_equal(value, "1.2") || str_equal(value, "1.3")) {
+        *(int *)field = str_equal(value, "1.2") ? 12 : 0;
+        return true;
+    }
+    return err_set(err, E_USAGE, "'%.40s' is neither 1.2 nor 1.3", value);
+}
+
+struct row {
+    struct config_key key;
+    set_fn *set;
+    size_t offset;
+};
+
+#define GENERAL(f) offsetof(struct config_general, f)
+#define CA(f) offsetof(struct config_ca, f)
+#define TOKEN(f) offsetof(struct config_token, f)
+#define PROFILE(f) offsetof(struct config_profile, f)
+
+/* clang-format off */
+static const struct row rows[] = {
+    {{CONFIG_GENERAL, "state_dir", "state-dir", "DIR", NULL,
+      "where the order journal is kept; default /var/lib/p11enroll for root, else ~/.local/state/p11enroll"},
+     set_text, GENERAL(state_dir)},
+    {{CONFIG_GENERAL, "lock_dir", "lock-dir", "DIR", NULL,
+      "where the token locks are kept; default /run/lock/p11enroll"},
+     set_text, GENERAL(lock_dir)},
+    {{CONFIG_GENERAL, "ca", NULL, "NAME", NULL, "the CA section used when none is named"},
+     set_text, GENERAL(ca)},
+    {{CONFIG_GENERAL, "token", NULL, "NAME", NULL, "the token section used when none is named"},
+     set_text, GENERAL(token)},
+    {{CONFIG_GENERAL, "profile", NULL, "NAME", NULL, "the profile used when none is named"},
+     set_text, GENERAL(profile)},
+    {{CONFIG_GENERAL, "allow_env_secrets", NULL, "BOOL", "no",
+      "accept env:NAME as the source of a PIN or password"},
+     set_bool, GENERAL(allow_env_secrets)},
+    {{CONFIG_GENERAL, "token_timeout", "token-timeout", "SPAN", "0",
+      "longest time a call into a PKCS#11 module may take; 0: limits by kind of call"},
+     set_span, GENERAL(token_timeout_s)},
+
+    {{CONFIG_CA, "type", NULL, "WORD", "scm", "kind of CA: scm (Sectigo Certificate Manager)"},
+     set_text, CA(type)},
+    {{CONFIG_CA, "url", "ca-url", "URL", "https://cert-manager.com", "https://host[:port] of the CA"},
+     set_text, CA(url)},
+    {{CONFIG_CA, "api_path", "api-path", "PATH", "/api", "path in front of every resource"},
+     set_text, CA(api_path)},
+    {{CONFIG_CA, "private_prefix", "private-prefix", "PATH", "/private",
+      "what stands before api_path when logging in with a client certificate"},
+     set_text, CA(private_prefix)},
+    {{CONFIG_CA, "api_version", "api-version", "WORD", "v1", "version segment of the SSL resources"},
+     set_text, CA(api_version)},
+    {{CONFIG_CA, "auth", "auth", "cert|password", "cert", "how to log in"},
+     set_auth, CA(auth)},
+    {{CONFIG_CA, "customer_uri", "customer-uri", "WORD", NULL, "last part of the tenant's portal URL"},
+     set_text, CA(customer_uri)},
+    {{CONFIG_CA, "login", "login", "NAME", NULL, "name of the API administrator"},
+     set_text, CA(login)},
+    {{CONFIG_CA, "password_source", "password-source", "SOURCE", NULL, "where the password comes from"},
+     set_source, CA(password_source)},
+    {{CONFIG_CA, "client_cert", "client-cert", "FILE|URI", NULL,
+      "client certificate: PKCS#12, PEM, or a pkcs11: URI (default: the certificate beside client_key)"},
+     set_text, CA(client_cert)},
+    {{CONFIG_CA, "client_key", "client-key", "FILE|URI", NULL,
+      "its key: PEM file or pkcs11: URI (default: in the client_cert file)"},
+     set_text, CA(client_key)},
+    {{CONFIG_CA, "client_alias", "client-alias", "NAME", NULL, "entry of the PKCS#12 file, by friendly name"},
+     set_text, CA(client_alias)},
+    {{CONFIG_CA, "client_password_source", "client-password-source", "SOURCE", NULL,
+      "password of the PKCS#12 file or the encrypted PEM key"},
+     set_source, CA(client_password_source)},
+    {{CONFIG_CA, "client_token", "client-token", "NAME", NULL,
+      "token section for a client_key in a token (default: the profile's token)"},
+     set_text, CA(client_token)},
+    {{CONFIG_CA, "org_id", "org-id", "NUMBER", "0", "organization or department that orders"},
+     set_number, CA(org_id)},
+    {{CONFIG_CA, "trust", "ca-trust", "FILE", NULL,
+      "PEM roots that may vouch for the CA's server; default: the system's"},
+     set_text, CA(trust)},
+    {{CONFIG_CA, "proxy", "proxy", "URL", NULL, "http://host:port; the environment is not consulted"},
+     set_text, CA(proxy)},
+    {{CONFIG_CA, "proxy_user", "proxy-user", "NAME", NULL, "user name at the proxy"},
+     set_text, CA(proxy_user)},
+    {{CONFIG_CA, "proxy_password_source", "proxy-password-source", "SOURCE", NULL, "password at the proxy"},
+     set_source, CA(proxy_password_source)},
+    {{CONFIG_CA, "tls_max", "tls-max", "1.2|1.3", "1.3", "newest TLS version to offer (1.2 is the oldest)"},
+     set_tls, CA(tls_max)},
+    {{CONFIG_CA, "connect_timeout", "connect-timeout", "SPAN", "15s", "longest time for a connection"},
+     set_span, CA(connect_timeout_s)},
+    {{CONFIG_CA, "timeout", "timeout", "SPAN", "60s", "longest time for one request"},
+     set_span, CA(timeout_s)},
+    {{CONFIG_CA, "poll", "poll", "steps|backoff", "steps",
+      "waiting between status requests: 5s 15s 45s 2m 5m, or min(base^n, max)"},
+     set_poll, CA(poll)},
+    {{CONFIG_CA, "poll_deadline", "deadline", "SPAN", "10m",
+      "how long a command waits for a certificate (steps); 0: ask once"},
+     set_span, CA(poll_deadline_s)},
+    {{CONFIG_CA, "backoff_base", NULL, "SPAN", "2s", "base of the backoff schedule"},
+     set_span, CA(backoff_base_s)},
+    {{CONFIG_CA, "backoff_max", NULL, "SPAN", "32s", "longest wait of the backoff schedule"},
+     set_span, CA(backoff_max_s)},
+    {{CONFIG_CA, "backoff_attempts", NULL, "NUMBER", "5", "number of status requests of the backoff schedule"},
+     set_number, CA(backoff_attempts)},
+    {{CONFIG_CA, "poll_scale", "poll-scale", "PERCENT", "100",
+      "stretches (or, for a sandbox, shrinks) every wait between status requests"},
+     set_number, CA(poll_scale_percent)},
+    {{CONFIG_CA, "collect_form", "collect-form", "query|path", "query",
+      "collect/ID?format=F, or collect/ID/F"},
+     set_collect, CA(collect_form)},
+
+    {{CONFIG_TOKEN, "module", "module", "FILE", NULL, "the PKCS#11 module (shared library)"},
+     set_text, TOKEN(module)},
+    {{CONFIG_TOKEN, "init_args", "module-init-args", "TEXT", NULL,
+      "argument for C_Initialize, for the few modules that take one"},
+     set_text, TOKEN(init_args)},
+    {{CONFIG_TOKEN, "uri", "token-uri", "URI", NULL,
+      "which token: pkcs11:token=LABEL[;serial=...] (default: the only one)"},
+     set_text, TOKEN(uri)},
+    {{CONFIG_TOKEN, "pin_source", "pin-source", "SOURCE", NULL, "where the user PIN comes from (default: prompt)"},
+     set_source, TOKEN(pin_source)},
+
+    {{CONFIG_PROFILE, "ca", NULL, "NAME", NULL, "the profile's CA section"},
+     set_text, PROFILE(ca)},
+    {{CONFIG_PROFILE, "token", NULL, "NAME", NULL, "the profile's token section"},
+     set_text, PROFILE(token)},
+    {{CONFIG_PROFILE, "product", "product", "ID|NAME", NULL, "certificate profile at the CA (see 'p11enroll products')"},
+     set_text, PROFILE(product)},
+    {{CONFIG_PROFILE, "term", "term", "DAYS", "0", "validity; 0: the product's only or shortest term"},
+     set_number, PROFILE(term_days)},
+    {{CONFIG_PROFILE, "key_type", "key-type", "TYPE", "rsa:3072",
+      "rsa:2048, rsa:3072, rsa:4096, ec:P-256, ec:P-384 or ec:P-521"},
+     set_text, PROFILE(key_type)},
+    {{CONFIG_PROFILE, "label", "label", "TEXT", "{name}-{date}-{id}",
+      "label of a new key; {name}: first name, {date}: day, {id}: begin of the key id, {order}: order number"},
+     set_text, PROFILE(label)},
+    {{CONFIG_PROFILE, "subject", "subject", "DN", NULL, "subject of the request (default: CN=first name)"},
+     set_text, PROFILE(subject)},
+    {{CONFIG_PROFILE, "issuer_roots", "issuer-roots", "FILE", NULL,
+      "PEM roots that an issued certificate must lead to"},
+     set_text, PROFILE(issuer_roots)},
+    {{CONFIG_PROFILE, "chain", "chain", "token|none", "token",
+      "whether issuers are written to the token beside the certificate"},
+     set_text, PROFILE(chain)},
+    {{CONFIG_PROFILE, "san", "san", "auto|always|never", "auto",
+      "whether names are sent to the CA beside the request (auto: if there are others than the CN)"},
+     set_san, PROFILE(san)},
+    {{CONFIG_PROFILE, "external_requester", "external-requester", "EMAIL", NULL, "is told by the CA about the order"},
+     set_text, PROFILE(external_requester)},
+    {{CONFIG_PROFILE, "comments", "comments", "TEXT", NULL, "goes into the order beside our own mark"},
+     set_text, PROFILE(comments)},
+    {{CONFIG_PROFILE, "custom_fields", "custom-fields", "LIST", NULL, "NAME=VALUE;NAME=VALUE, as the CA account demands"},
+     set_text, PROFILE(custom_fields)},
+};
+/* clang-format on */
+
+const struct config_key *config_key_at(size_t i)
+{
+    return i < ARRAY_LEN(rows) ? &rows[i].key : NULL;
+}
+
+const struct config_key *config_find_key(enum config_section section, const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (rows[i].key.section == section && str_equal(rows[i].key.name, name)) {
+            return &rows[i].key;
+        }
+    }
+    return NULL;
+}
+
+const struct config_key *config_find_option(const char *option)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (rows[i].key.option != NULL && str_equal(rows[i].key.option, option)) {
+            return &rows[i].key;
+        }
+    }
+    return NULL;
+}
+
+/* The key is the first member of its row. */
+static const struct row *row_of(const struct config_key *key)
+{
+    return (const struct row *)(const void *)key;
+}
+
+bool config_set(void *section, const struct config_key *key, const char *value, struct err *err)
+{
+    const struct row *row = row_of(key);
+
+    return row->set((char *)section + row->offset, value, err);
+}
+
+bool config_set_defaults(enum config_section section, void *data, struct err *err)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct config_key *key = &rows[i].key;
+        if (key->section == section && key->preset != NULL &&
+            !config_set(data, key, key->preset, err)) {
+            return err_wrap(err, "default of '%s'", key->name);
+        }
+    }
+    return true;
+}
+
+void config_free_fields(enum config_section section, void *data)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        bool text = rows[i].set == set_text || rows[i].set == set_source;
+        if (rows[i].key.section == section && text) {
+            free(*(char **)(void *)((char *)data + rows[i].offset));
+        }
+    }
+}

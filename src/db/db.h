@@ -1,0 +1,60 @@
+/*
+ * SQLite, opened the way this program needs it: private file, write-ahead log, full
+ * synchronisation, foreign keys, forward-only migrations. Nobody else includes sqlite3.h.
+ */
+#ifndef DB_DB_H
+#define DB_DB_H
+
+#include "base/cleanup.h"
+#include "base/compiler.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct db;
+
+/*
+ * Opens or creates the database at a path (mode 0600) and brings it to the newest schema.
+ * migrations[i] is the SQL that leads from version i to i + 1. Waits up to ten seconds for other
+ * processes. E_JOURNAL: not a database, damaged, from a newer version of the program, disk full,
+ * read-only.
+ */
+bool db_open(const char *path, const char *const migrations[], size_t migration_count,
+             struct db **out, struct err *err) NODISCARD;
+void db_close(struct db *db);
+
+/* BEGIN IMMEDIATE: from here to commit nobody else writes. */
+bool db_begin(struct db *db, struct err *err) NODISCARD;
+bool db_commit(struct db *db, struct err *err) NODISCARD;
+void db_rollback(struct db *db);
+
+struct db_query;
+
+/* Prepares one statement; values are bound by position (1, 2, ...). db_query_done() ends it. */
+bool db_query(struct db *db, const char *sql, struct db_query **out, struct err *err) NODISCARD;
+void db_query_done(struct db_query *query);
+
+/* Binding; text and bytes are copied, NULL binds NULL. Errors show at the next step. */
+void db_bind_int(struct db_query *query, int at, int64_t value);
+void db_bind_text(struct db_query *query, int at, const char *value);
+void db_bind_bytes(struct db_query *query, int at, const uint8_t *data, size_t len);
+
+/* Runs to the next row; *row tells whether there is one. E_JOURNAL. */
+bool db_step(struct db_query *query, bool *row, struct err *err) NODISCARD;
+
+/* Runs a statement that returns no rows. */
+bool db_run(struct db_query *query, struct err *err) NODISCARD;
+
+/* Columns of the current row, from 0. Text is NULL for NULL; borrowed until the next step. */
+int64_t db_int(struct db_query *query, int column);
+const char *db_text(struct db_query *query, int column);
+const uint8_t *db_bytes(struct db_query *query, int column, size_t *len);
+
+int64_t db_last_id(struct db *db);
+
+DEFINE_AUTO(db, struct db *, db_close)
+DEFINE_AUTO(db_query, struct db_query *, db_query_done)
+
+#endif

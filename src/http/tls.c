@@ -1,0 +1,89 @@
+#include "http/transport.h"
+
+#include "base/str.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <string.h>
+
+/* Certificate first, then the key, then the comparison: a mismatch is silent until that check. */
+static CURLcode use_identity(CURL *easy UNUSED, void *ssl_ctx, void *user)
+{
+    struct http_client *client = user;
+    SSL_CTX *ctx = ssl_ctx;
+
+    if (client->cert == NULL) {
+        return CURLE_OK;
+    }
+    bool ok = SSL_CTX_use_certificate(ctx, client->cert) == 1 &&
+              (client->chain == NULL || SSL_CTX_set1_chain(ctx, client->chain) == 1) &&
+              SSL_CTX_use_PrivateKey(ctx, client->key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
+    if (ok) {
+        return CURLE_OK;
+    }
+    (void)err_set_ssl(&client->tls_err, E_KEYSTORE,
+                      "the client certificate and its key cannot be used together");
+    return CURLE_SSL_CERTPROBLEM;
+}
+
+bool http_tls_setup(struct http_client *client, struct err *err)
+{
+    CURL *easy = client->easy;
+    long max = client->tls_max == 12 ? CURL_SSLVERSION_MAX_TLSv1_2 : CURL_SSLVERSION_MAX_DEFAULT;
+    CURLcode rc = CURLE_OK;
+
+#define SET(option, value)                                                                         \
+    do {                                                                                           \
+        if (rc == CURLE_OK) {                                                                      \
+            rc = curl_easy_setopt(easy, (option), (value));                                        \
+        }                                                                                          \
+    } while (0)
+    SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2 | max);
+    SET(CURLOPT_SSL_VERIFYPEER, 1L);
+    SET(CURLOPT_SSL_VERIFYHOST, 2L);
+    SET(CURLOPT_SSL_CTX_FUNCTION, use_identity);
+    SET(CURLOPT_SSL_CTX_DATA, client);
+    SET(CURLOPT_CERTINFO, 1L);
+    if (client->trust_path != NULL) {
+        SET(CURLOPT_CAPATH, NULL);
+        SET(CURLOPT_CAINFO, client->trust_path);
+    }
+#undef SET
+    return rc == CURLE_OK ||
+           err_set(err, E_INTERNAL, "libcurl refuses a TLS setting: %s", curl_easy_strerror(rc));
+}
+
+bool http_tls_verify_failed(struct http_client *client, const char *curl_text, struct err *err)
+{
+    const char *trust =
+        client->trust_path != NULL ? client->trust_path : "the system's trust store";
+    long result = 0;
+
+    (void)curl_easy_getinfo(client->easy, CURLINFO_SSL_VERIFYRESULT, &result);
+    /* libcurl compares names by itself, without a verification result of OpenSSL's. */
+    if (strstr(curl_text, "target host name") != NULL) {
+        return err_set(err, E_TLS, "the server's certificate is for another name than %s (%s)",
+                       client->base_url, curl_text);
+    }
+    const char *why = X509_verify_cert_error_string(result);
+    switch (result) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+        return err_set_native(err, E_TLS, (unsigned long)result,
+                              "the server's certificate is outside its validity: %s (is this "
+                              "machine's clock right?)",
+                              why);
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+        return err_set_native(err, E_TLS, (unsigned long)result,
+                              "the server's certificate was issued by a CA that %s does not have: "
+                              "%s",
+                              trust, why);
+    default:
+        return err_set_native(err, E_TLS, (unsigned long)result,
+                              "the server's certificate does not verify: %s (%s)", why, curl_text);
+    }
+}

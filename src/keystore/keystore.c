@@ -1,0 +1,129 @@
+#include "keystore/ks.h"
+
+#include "base/file.h"
+#include "base/str.h"
+#include "x509/x509.h"
+
+#include <openssl/err.h>
+#include <openssl/provider.h>
+
+enum { FILE_MAX = 1 << 20 };
+
+static const char provider_name[] = "p11enroll";
+
+void keystore_free(struct keystore *keystore)
+{
+    if (keystore == NULL) {
+        return;
+    }
+    if (keystore->token_provider != NULL) {
+        (void)OSSL_PROVIDER_unload(keystore->token_provider);
+    }
+    if (keystore->default_provider != NULL) {
+        (void)OSSL_PROVIDER_unload(keystore->default_provider);
+    }
+    OSSL_LIB_CTX_free(keystore->libctx);
+    free(keystore);
+}
+
+bool keystore_new(const struct keystore_settings *settings, struct keystore **out, struct err *err)
+{
+    AUTO(keystore) struct keystore *ks = calloc(1, sizeof(*ks));
+
+    if (ks == NULL) {
+        return err_nomem(err);
+    }
+    ks->secrets = settings->secrets;
+    ks->libctx = OSSL_LIB_CTX_new();
+    if (ks->libctx == NULL ||
+        OSSL_PROVIDER_add_builtin(ks->libctx, provider_name, settings->provider_init) != 1) {
+        return err_set_ssl(err, E_INTERNAL, "registering the PKCS#11 provider");
+    }
+    ks->default_provider = OSSL_PROVIDER_load(ks->libctx, "default");
+    ks->token_provider =
+        ks->default_provider != NULL ? OSSL_PROVIDER_load(ks->libctx, provider_name) : NULL;
+    if (ks->token_provider == NULL) {
+        return err_set_ssl(err, E_INTERNAL, "loading the PKCS#11 provider");
+    }
+    *out = TAKE(ks);
+    return true;
+}
+
+void keystore_identity_done(struct keystore_identity *identity)
+{
+    EVP_PKEY_free(identity->key);
+    X509_free(identity->cert);
+    x509_stack_free(identity->chain);
+    *identity = (struct keystore_identity){.key = NULL};
+}
+
+void keystore_key_done(struct keystore_key *key)
+{
+    EVP_PKEY_free(key->pkey);
+    free(key->uri);
+    free(key->label);
+    *key = (struct keystore_key){.pkey = NULL};
+}
+
+bool ks_password(struct keystore *keystore, const struct keystore_source *source, const char *path,
+                 struct secret *out, struct err *err)
+{
+    AUTO(buf) struct buf what = BUF_INIT(512);
+
+    if (source->password_source == NULL) {
+        return true;
+    }
+    buf_addf(&what, "password of %s", path);
+    return secret_source_read(source->password_source, buf_str(&what), &keystore->secrets, out,
+                              err);
+}
+
+bool ks_match(EVP_PKEY *key, STACK_OF(X509) * certs, const char *where,
+              struct keystore_identity *out, struct err *err)
+{
+    uint8_t hash[X509_SPKI_HASH_LEN];
+    AUTO(x509) X509 *leaf = NULL;
+    AUTO(x509_stack) STACK_OF(X509) *chain = NULL;
+    struct err why = ERR_INIT;
+
+    if (!x509_spki_hash(key, hash, err)) {
+        return err_wrap(err, "%s", where);
+    }
+    if (!x509_sort_answer(certs, hash, &leaf, &chain, &why)) {
+        return err_set(err, E_KEYSTORE, "%s: none of the %d certificates belongs to the key", where,
+                       sk_X509_num(certs));
+    }
+    if (EVP_PKEY_up_ref(key) != 1) {
+        return err_nomem(err);
+    }
+    out->key = key;
+    out->cert = TAKE(leaf);
+    out->chain = TAKE(chain);
+    return true;
+}
+
+/* The rows, in the order in which they are asked. PKCS#12 takes whatever binary there is, so it is
+ * last. */
+static const struct keystore_format *const formats[] = {&ks_pkcs11, &ks_pem, &ks_pkcs12};
+
+bool keystore_open(struct keystore *keystore, const struct keystore_source *source,
+                   struct keystore_identity *out, struct err *err)
+{
+    const char *first = source->key != NULL ? source->key : source->cert;
+    AUTO(buf) struct buf data = BUF_INIT(FILE_MAX);
+    bool is_uri = first != NULL && str_starts_with(first, "pkcs11:");
+
+    if (first == NULL) {
+        return err_set(err, E_CONFIG, "no client certificate is configured ('client_cert')");
+    }
+    if (!is_uri && !file_read(first, &data, err)) {
+        return err_wrap(err, "client keystore");
+    }
+    const uint8_t *bytes = is_uri ? NULL : (const uint8_t *)buf_str(&data);
+    for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
+        if (formats[i]->matches(source, bytes, data.len)) {
+            return formats[i]->open(keystore, source, out, err) || err_wrap(err, "client keystore");
+        }
+    }
+    return err_set(err, E_KEYSTORE, "client keystore: %s is neither PEM nor PKCS#12", first);
+}

@@ -1,0 +1,141 @@
+/*
+ * Where keys come from: a PKCS#12 file, PEM files, or a PKCS#11 token.
+ *
+ * Everybody else works with EVP_PKEY and X509 and does not ask. A key in a token is opened through
+ * our own OpenSSL provider, which lives in a library context of its own, so that nothing else in
+ * the process (the module included) meets it. Only ks_pkcs11.c knows hsm.
+ */
+#ifndef KEYSTORE_KEYSTORE_H
+#define KEYSTORE_KEYSTORE_H
+
+#include "base/cleanup.h"
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/secret_source.h"
+
+#include <openssl/core.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct keystore;
+
+struct keystore_settings {
+    OSSL_provider_init_fn *provider_init; /* of our provider */
+    struct secret_policy secrets;         /* how PINs and passwords are asked for */
+};
+
+/* E_INTERNAL if OpenSSL does not accept the provider. */
+bool keystore_new(const struct keystore_settings *settings, struct keystore **out,
+                  struct err *err) NODISCARD;
+void keystore_free(struct keystore *keystore);
+
+/* A token as the configuration describes it; all borrowed, all may be NULL. */
+struct keystore_token {
+    const char *module;
+    const char *init_args;
+    const char *uri;        /* which token */
+    const char *pin_source; /* NULL: prompt */
+};
+
+/* A key with the certificate that belongs to it. */
+struct keystore_identity {
+    EVP_PKEY *key;
+    X509 *cert;
+    STACK_OF(X509) * chain; /* its issuers, may be empty */
+};
+
+void keystore_identity_done(struct keystore_identity *identity);
+
+struct keystore_source {
+    const char *cert;            /* PKCS#12 or PEM file, or pkcs11: URI; NULL: beside the key */
+    const char *key;             /* PEM file or pkcs11: URI; NULL: in the cert file */
+    const char *alias;           /* PKCS#12: friendly name */
+    const char *password_source; /* PKCS#12 or encrypted PEM */
+    struct keystore_token token; /* for a key in a token */
+};
+
+/*
+ * Opens a client identity. The certificate must belong to the key. May log in to a token and may
+ * prompt. E_KEYSTORE (file not understood, wrong password, no such alias, certificate and key do
+ * not belong together), E_IO, and everything a token can fail with.
+ */
+bool keystore_open(struct keystore *keystore, const struct keystore_source *source,
+                   struct keystore_identity *out, struct err *err) NODISCARD;
+
+enum { KEYSTORE_ID_MAX = 256 };
+
+/* A private key in a token. */
+struct keystore_key {
+    EVP_PKEY *pkey;
+    char *uri; /* names exactly this key; without secrets */
+    char *label;
+    uint8_t id[KEYSTORE_ID_MAX];
+    size_t id_len;
+    char kind[32]; /* "RSA-3072" */
+};
+
+void keystore_key_done(struct keystore_key *key);
+
+/* Logs in to the token now, so that a wrong PIN is found out before anything else is done. */
+bool keystore_login(struct keystore *keystore, const struct keystore_token *token,
+                    struct err *err) NODISCARD;
+
+/* A new random key id, to be written down before keystore_generate(). */
+bool keystore_new_id(uint8_t id[static KEYSTORE_ID_MAX], size_t *len, struct err *err) NODISCARD;
+
+/*
+ * Generates a signing key (sensitive, not extractable) with that id and label, reads it back and
+ * checks it. key_type as in the configuration ("rsa:3072"). Blocks, for minutes on a smartcard.
+ * E_POLICY, E_OBJECT_EXISTS.
+ */
+bool keystore_generate(struct keystore *keystore, const struct keystore_token *token,
+                       const char *key_type, const uint8_t *id, size_t id_len, const char *label,
+                       struct keystore_key *out, struct err *err) NODISCARD;
+
+/* "RSA-3072" for "rsa:3072": how a CA's product names the kind. E_USAGE. */
+bool keystore_kind_name(const char *key_type, char out[static 32], struct err *err) NODISCARD;
+
+/* Whether an existing key is what keystore_generate() would have made. E_POLICY says what is not.
+ */
+bool keystore_check_policy(struct keystore *keystore, const struct keystore_token *token,
+                           const char *key_uri, const char *key_type, struct err *err) NODISCARD;
+
+/* The one private key that the URI means (token attributes may be left to the token's
+ * configuration). */
+bool keystore_find(struct keystore *keystore, const struct keystore_token *token, const char *uri,
+                   struct keystore_key *out, struct err *err) NODISCARD;
+
+/* As keystore_find(), by id; *found tells whether there is one. */
+bool keystore_find_id(struct keystore *keystore, const struct keystore_token *token,
+                      const uint8_t *id, size_t id_len, bool *found, struct keystore_key *out,
+                      struct err *err) NODISCARD;
+
+struct keystore_put {
+    X509 *cert;
+    STACK_OF(X509) * chain; /* NULL: not to the token */
+    bool keep_old;
+};
+
+struct keystore_put_report {
+    bool already_there;
+    size_t chain_written, old_removed, foreign_left;
+    char *cert_uri; /* owned */
+};
+
+/*
+ * Binds a certificate to a key in a token: same id and label, issuers beside it, earlier
+ * certificates of the key removed after the new one was read back. Checks the public key first.
+ * E_CERT_REJECTED, E_TOKEN.
+ */
+bool keystore_put(struct keystore *keystore, const struct keystore_token *token,
+                  const char *key_uri, const struct keystore_put *put,
+                  struct keystore_put_report *report, struct err *err) NODISCARD;
+
+DEFINE_AUTO(keystore, struct keystore *, keystore_free)
+DEFINE_AUTO_DONE(keystore_identity, struct keystore_identity, keystore_identity_done)
+DEFINE_AUTO_DONE(keystore_key, struct keystore_key, keystore_key_done)
+
+#endif

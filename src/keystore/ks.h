@@ -1,0 +1,34 @@
+/* Inside the keystore folder: one row per format. */
+#ifndef KEYSTORE_KS_H
+#define KEYSTORE_KS_H
+
+#include "keystore/keystore.h"
+
+struct keystore {
+    OSSL_LIB_CTX *libctx;
+    OSSL_PROVIDER *default_provider;
+    OSSL_PROVIDER *token_provider;
+    struct secret_policy secrets;
+};
+
+struct keystore_format {
+    const char *name;
+    /* True if the source is of this format. data is the beginning of its file, NULL for a URI. */
+    bool (*matches)(const struct keystore_source *source, const uint8_t *data, size_t len);
+    bool (*open)(struct keystore *keystore, const struct keystore_source *source,
+                 struct keystore_identity *out, struct err *err);
+};
+
+extern const struct keystore_format ks_pem;
+extern const struct keystore_format ks_pkcs12;
+extern const struct keystore_format ks_pkcs11;
+
+/* Reads the password of a file; unset if there is no source. */
+bool ks_password(struct keystore *keystore, const struct keystore_source *source, const char *path,
+                 struct secret *out, struct err *err) NODISCARD;
+
+/* Splits certificates into the one of the key and its issuers. E_KEYSTORE. */
+bool ks_match(EVP_PKEY *key, STACK_OF(X509) * certs, const char *where,
+              struct keystore_identity *out, struct err *err) NODISCARD;
+
+#endif

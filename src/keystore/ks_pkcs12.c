@@ -1,0 +1,243 @@
+#include "keystore/ks.h"
+
+#include "base/file.h"
+#include "base/str.h"
+#include "x509/x509.h"
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pkcs12.h>
+#include <string.h>
+
+DEFINE_AUTO(pkcs12, PKCS12 *, PKCS12_free)
+DEFINE_AUTO(p8, PKCS8_PRIV_KEY_INFO *, PKCS8_PRIV_KEY_INFO_free)
+
+enum { FILE_MAX = 1 << 20, KEYS_MAX = 32, NESTING_MAX = 4 };
+
+/* What was found in the file. */
+struct content {
+    EVP_PKEY *keys[KEYS_MAX];
+    char *aliases[KEYS_MAX]; /* of the key's bag; NULL if it has none */
+    size_t key_count;
+    STACK_OF(X509) * certs;
+};
+
+static void content_done(struct content *content)
+{
+    for (size_t i = 0; i < content->key_count; i++) {
+        EVP_PKEY_free(content->keys[i]);
+        OPENSSL_free(content->aliases[i]);
+    }
+    x509_stack_free(content->certs);
+    *content = (struct content){.key_count = 0};
+}
+
+DEFINE_AUTO_DONE(content, struct content, content_done)
+
+static bool matches(const struct keystore_source *source UNUSED, const uint8_t *data, size_t len)
+{
+    return data != NULL && len > 2 && data[0] == 0x30;
+}
+
+static bool add_key(struct content *content, PKCS12_SAFEBAG *bag, const PKCS8_PRIV_KEY_INFO *info)
+{
+    EVP_PKEY *key = info != NULL ? EVP_PKCS82PKEY(info) : NULL;
+
+    if (key == NULL || content->key_count == KEYS_MAX) {
+        EVP_PKEY_free(key);
+        return false;
+    }
+    content->keys[content->key_count] = key;
+    content->aliases[content->key_count] = PKCS12_get_friendlyname(bag);
+    content->key_count++;
+    return true;
+}
+
+static bool add_cert(struct content *content, PKCS12_SAFEBAG *bag)
+{
+    X509 *cert = PKCS12_SAFEBAG_get1_cert(bag);
+    int len = 0;
+
+    if (cert == NULL) {
+        return true; /* a CRL, or a certificate that is none */
+    }
+    unsigned char *alias = (unsigned char *)PKCS12_get_friendlyname(bag);
+    if (alias != NULL) {
+        len = (int)strlen((char *)alias);
+        (void)X509_alias_set1(cert, alias, len);
+        OPENSSL_free(alias);
+    }
+    if (sk_X509_num(content->certs) >= X509_BUNDLE_MAX || sk_X509_push(content->certs, cert) <= 0) {
+        X509_free(cert);
+        return false;
+    }
+    return true;
+}
+
+static bool add_bags(struct content *content, const STACK_OF(PKCS12_SAFEBAG) * bags,
+                     const struct secret *password, int depth);
+
+static bool add_bag(struct content *content, PKCS12_SAFEBAG *bag, const struct secret *password,
+                    int depth)
+{
+    switch (PKCS12_SAFEBAG_get_nid(bag)) {
+    case NID_keyBag:
+        return add_key(content, bag, PKCS12_SAFEBAG_get0_p8inf(bag));
+    case NID_pkcs8ShroudedKeyBag: {
+        AUTO(p8)
+        PKCS8_PRIV_KEY_INFO *info =
+            PKCS12_decrypt_skey(bag, secret_expose(password), (int)password->len);
+        return add_key(content, bag, info);
+    }
+    case NID_certBag:
+        return add_cert(content, bag);
+    case NID_safeContentsBag:
+        return depth < NESTING_MAX &&
+               add_bags(content, PKCS12_SAFEBAG_get0_safes(bag), password, depth + 1);
+    default:
+        return true;
+    }
+}
+
+static bool add_bags(struct content *content, const STACK_OF(PKCS12_SAFEBAG) * bags,
+                     const struct secret *password, int depth)
+{
+    for (int i = 0; i < sk_PKCS12_SAFEBAG_num(bags); i++) {
+        if (!add_bag(content, sk_PKCS12_SAFEBAG_value(bags, i), password, depth)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool read_safe(struct content *content, PKCS7 *safe, const struct secret *password)
+{
+    STACK_OF(PKCS12_SAFEBAG) *bags = NULL;
+
+    if (PKCS7_type_is_data(safe)) {
+        bags = PKCS12_unpack_p7data(safe);
+    } else if (PKCS7_type_is_encrypted(safe)) {
+        bags = PKCS12_unpack_p7encdata(safe, secret_expose(password), (int)password->len);
+    } else {
+        return true;
+    }
+    bool ok = bags != NULL && add_bags(content, bags, password, 0);
+    sk_PKCS12_SAFEBAG_pop_free(bags, PKCS12_SAFEBAG_free);
+    return ok;
+}
+
+static bool read_content(PKCS12 *p12, const struct secret *password, struct content *content)
+{
+    STACK_OF(PKCS7) *safes = PKCS12_unpack_authsafes(p12);
+    bool ok = safes != NULL;
+
+    content->certs = sk_X509_new_null();
+    for (int i = 0; ok && content->certs != NULL && i < sk_PKCS7_num(safes); i++) {
+        ok = read_safe(content, sk_PKCS7_value(safes, i), password);
+    }
+    sk_PKCS7_pop_free(safes, PKCS7_free);
+    return ok && content->certs != NULL;
+}
+
+/* A key's alias may stand on its own bag or on its certificate's. */
+static bool has_alias(const struct content *content, size_t key, const char *alias)
+{
+    if (str_equal(content->aliases[key], alias)) {
+        return true;
+    }
+    for (int i = 0; i < sk_X509_num(content->certs); i++) {
+        X509 *cert = sk_X509_value(content->certs, i);
+        int len = 0;
+        const unsigned char *name = X509_alias_get0(cert, &len);
+        if (name != NULL && (size_t)len == strlen(alias) && memcmp(name, alias, (size_t)len) == 0 &&
+            X509_check_private_key(cert, content->keys[key]) == 1) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void list_aliases(const struct content *content, struct buf *out)
+{
+    for (size_t i = 0; i < content->key_count; i++) {
+        const char *alias = content->aliases[i] != NULL ? content->aliases[i] : "(none)";
+        buf_add_str(out, i > 0 ? ", '" : "'");
+        str_add_quotable(out, alias, strlen(alias), 64);
+        buf_add_str(out, "'");
+    }
+}
+
+static bool choose_key(const struct content *content, const char *alias, const char *path,
+                       EVP_PKEY **out, struct err *err)
+{
+    AUTO(buf) struct buf aliases = BUF_INIT(2048);
+    size_t hits = 0;
+
+    for (size_t i = 0; i < content->key_count; i++) {
+        if (alias == NULL || has_alias(content, i, alias)) {
+            *out = content->keys[i];
+            hits++;
+        }
+    }
+    if (hits == 1) {
+        return true;
+    }
+    if (content->key_count == 0) {
+        return err_set(err, E_KEYSTORE, "%s: there is no private key in it", path);
+    }
+    list_aliases(content, &aliases);
+    if (hits == 0) {
+        return err_set(err, E_KEYSTORE, "%s: there is no key with alias '%s'; there are: %s", path,
+                       alias, buf_str(&aliases));
+    }
+    return err_set(err, E_KEYSTORE, "%s: there are several keys (%s); name one with 'client_alias'",
+                   path, buf_str(&aliases));
+}
+
+/* A file without a password has none or the empty one; both exist. */
+static bool check_mac(PKCS12 *p12, const struct secret *password)
+{
+    if (PKCS12_mac_present(p12) == 0) {
+        return true;
+    }
+    if (secret_is_set(password)) {
+        return PKCS12_verify_mac(p12, secret_expose(password), (int)password->len) == 1;
+    }
+    return PKCS12_verify_mac(p12, NULL, 0) == 1 || PKCS12_verify_mac(p12, "", 0) == 1;
+}
+
+static bool open_pkcs12(struct keystore *keystore, const struct keystore_source *source,
+                        struct keystore_identity *out, struct err *err)
+{
+    const char *path = source->key != NULL ? source->key : source->cert;
+    AUTO(buf) struct buf data = BUF_INIT(FILE_MAX);
+    AUTO(secret) struct secret password = SECRET_INIT;
+    AUTO(content) struct content content = {.key_count = 0};
+    EVP_PKEY *key = NULL;
+
+    if (!file_read(path, &data, err) || !ks_password(keystore, source, path, &password, err)) {
+        return false;
+    }
+    const unsigned char *p = (const unsigned char *)buf_str(&data);
+    AUTO(pkcs12) PKCS12 *p12 = d2i_PKCS12(NULL, &p, (long)data.len);
+    if (p12 == NULL) {
+        return err_set_ssl(err, E_KEYSTORE, "%s is no PKCS#12 file", path);
+    }
+    if (!check_mac(p12, &password)) {
+        ERR_clear_error();
+        return err_set(err, E_KEYSTORE, "%s: %s", path,
+                       secret_is_set(&password) ? "the password does not open it"
+                                                : "it needs a password ('client_password_source')");
+    }
+    if (!read_content(p12, &password, &content)) {
+        return err_set_ssl(err, E_KEYSTORE,
+                           "%s: its contents cannot be decrypted (files with RC2 can be rewritten "
+                           "with 'openssl pkcs12 -legacy')",
+                           path);
+    }
+    return choose_key(&content, source->alias, path, &key, err) &&
+           ks_match(key, content.certs, path, out, err);
+}
+
+const struct keystore_format ks_pkcs12 = {
+    .name = "PKCS#12", .matches = matches, .open = open_pkcs12};

@@ -1,0 +1,398 @@
+#include "order/order.h"
+
+#include "base/log.h"
+#include "base/str.h"
+
+#include <openssl/rand.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SLICE_MS = 1000 };
+
+/* What a step leads to. */
+enum step {
+    STEP_ON,   /* the state changed (or not); go on with what is due */
+    STEP_WAIT, /* nothing to do before the next status request */
+    STEP_STOP, /* err says why */
+};
+
+struct run {
+    struct drive *drive;
+    struct order *order;
+    struct err *err;
+    int64_t started_ms;
+    int attempt; /* status requests so far that did not end the waiting */
+};
+
+/* Moves to a state and writes that down. The one place where a state changes. */
+static bool move(struct run *run, enum order_state to, const char *event)
+{
+    struct order *order = run->order;
+    enum order_state from = order->state;
+
+    if (!order_state_may_follow(from, to)) {
+        return err_set(run->err, E_INTERNAL, "order %lld cannot go from '%s' to '%s'",
+                       (long long)order->id, order_state_name(from), order_state_name(to));
+    }
+    order->state = to;
+    if (!journal_save(run->drive->journal, order, event, run->err)) {
+        order->state = from;
+        return false;
+    }
+    log_line(LOG_DEBUG, "order", "%s: %s", order_state_name(to), event);
+    return true;
+}
+
+static enum step go(struct run *run, enum order_state to, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+static enum step go(struct run *run, enum order_state to, const char *fmt, ...)
+{
+    char event[256];
+    va_list args;
+
+    va_start(args, fmt);
+    (void)vsnprintf(event, sizeof(event), fmt, args);
+    va_end(args);
+    if (!order_set(&run->order->last_error, NULL, run->err)) {
+        return STEP_STOP;
+    }
+    return move(run, to, event) ? STEP_ON : STEP_STOP;
+}
+
+/* Writes the failure of a step into the journal, without changing the state, and stops. */
+static enum step note_failure(struct run *run)
+{
+    struct err saving = ERR_INIT;
+    struct order *order = run->order;
+
+    if (!order_set(&order->last_error, run->err->msg, &saving) ||
+        !journal_save(run->drive->journal, order, run->err->msg, &saving)) {
+        log_line(LOG_WARN, "order", "the failure could not be written down: %s", saving.msg);
+    }
+    return STEP_STOP;
+}
+
+static void tell(struct run *run, int64_t wait_ms)
+{
+    const struct drive_hooks *hooks = run->drive->hooks;
+    int64_t elapsed = clock_mono_ms(run->drive->clock) - run->started_ms;
+
+    if (hooks->progress != NULL) {
+        hooks->progress(hooks->ctx, run->order, elapsed, wait_ms);
+    }
+}
+
+static enum step make_key(struct run *run)
+{
+    const struct drive_hooks *hooks = run->drive->hooks;
+
+    if (!hooks->make_key(hooks->ctx, run->order, run->err)) {
+        return note_failure(run);
+    }
+    return go(run, ORDER_KEY_READY, "%s key ready: %s", run->order->key_type, run->order->key_uri);
+}
+
+static enum step sign(struct run *run)
+{
+    const struct drive_hooks *hooks = run->drive->hooks;
+
+    if (!hooks->sign(hooks->ctx, run->order, run->err)) {
+        return note_failure(run);
+    }
+    return go(run, ORDER_SIGNED, "certificate request signed");
+}
+
+static bool request_of(const struct order *order, struct x509_names *names,
+                       struct ca_request *request, struct err *err)
+{
+    if (!x509_names_add_list(names, order->names, err)) {
+        return false;
+    }
+    *request = (struct ca_request){
+        .csr_pem = order->csr_pem != NULL ? order->csr_pem : "",
+        .names = names,
+        .product_id = order->product_id,
+        .term_days = order->term_days,
+        .mark = order->mark,
+        .comments = order->comments,
+        .external_requester = order->external_requester,
+        .custom_fields = order->custom_fields,
+        .send_names = (enum ca_send_names)order->send_names,
+    };
+    return true;
+}
+
+static bool take_ca_state(struct order *order, char *state, struct err *err)
+{
+    char id[64];
+
+    free(order->ca_state);
+    order->ca_state = state;
+    ca_order_id(state, id);
+    return order_set(&order->ca_order_id, id, err);
+}
+
+/* The intent is on disk before the request leaves; a crash between the two leads to find(), never
+ * back here. */
+static enum step submit(struct run *run)
+{
+    AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
+    struct ca_request request;
+    char *state = NULL;
+
+    if (!request_of(run->order, &names, &request, run->err)) {
+        return note_failure(run);
+    }
+    if (!move(run, ORDER_SUBMITTING, "sending the request to the CA")) {
+        return STEP_STOP;
+    }
+    tell(run, 0);
+    switch (ca_submit(run->drive->ca, &request, &state, run->err)) {
+    case CA_SUBMITTED:
+        if (!take_ca_state(run->order, state, run->err)) {
+            return STEP_STOP;
+        }
+        return go(run, ORDER_PENDING, "the CA took it as order %s", run->order->ca_order_id);
+    case CA_REFUSED: {
+        struct err why = *run->err;
+        if (!move(run, ORDER_SIGNED, "not ordered")) {
+            return STEP_STOP;
+        }
+        *run->err = why;
+        return note_failure(run);
+    }
+    case CA_AMBIGUOUS:
+        break;
+    }
+    struct err why = *run->err;
+    if (!move(run, ORDER_AMBIGUOUS, why.msg)) {
+        return STEP_STOP;
+    }
+    *run->err = why;
+    return note_failure(run);
+}
+
+/* After a lost answer or a crash: asks the CA for our mark. Absence now proves nothing, so nothing
+ * is sent. */
+static enum step find(struct run *run)
+{
+    AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
+    struct ca_request request;
+    bool found = false;
+    char *state = NULL;
+
+    if (run->order->state == ORDER_SUBMITTING &&
+        !move(run, ORDER_AMBIGUOUS, "a process ended while it was sending the request")) {
+        return STEP_STOP;
+    }
+    if (!request_of(run->order, &names, &request, run->err) ||
+        !ca_find_submitted(run->drive->ca, &request, &found, &state, run->err)) {
+        return note_failure(run);
+    }
+    if (!found) {
+        (void)err_set(run->err, E_ORDER_AMBIGUOUS,
+                      "order %lld: the CA lists no order with the mark %s so far",
+                      (long long)run->order->id, run->order->mark);
+        return STEP_WAIT;
+    }
+    if (!take_ca_state(run->order, state, run->err)) {
+        return STEP_STOP;
+    }
+    return go(run, ORDER_PENDING, "found at the CA as order %s", run->order->ca_order_id);
+}
+
+/* While waiting, a failure that may pass by itself is waited out; the others end the command. */
+static enum step poll_failed(struct run *run)
+{
+    return err_code_retryable(run->err->code) && run->err->code != E_INTERRUPTED
+               ? STEP_WAIT
+               : note_failure(run);
+}
+
+static enum step poll(struct run *run)
+{
+    struct order *order = run->order;
+    struct ca_status status;
+
+    if (!ca_poll(run->drive->ca, order->ca_state, &status, run->err)) {
+        return poll_failed(run);
+    }
+    enum order_state to = order_state_of_phase(status.phase);
+    bool changed = to != order->state || !str_equal(order->ca_text, status.text);
+    if (!order_set(&order->ca_text, status.text, run->err)) {
+        return STEP_STOP;
+    }
+    if (changed && go(run, to, "the CA says '%s'", status.text) == STEP_STOP) {
+        return STEP_STOP;
+    }
+    if (to == ORDER_FAILED) {
+        (void)err_set(run->err, E_ORDER_FAILED, "order %lld (%s at the CA): the CA says '%s'",
+                      (long long)order->id, order->ca_order_id, status.text);
+        return note_failure(run);
+    }
+    err_clear(run->err);
+    return to == ORDER_ISSUED ? STEP_ON : STEP_WAIT;
+}
+
+static enum step collect(struct run *run)
+{
+    AUTO(buf) struct buf answer = BUF_INIT(1 << 20);
+    AUTO(buf) struct buf pem = BUF_INIT(1 << 20);
+    AUTO(x509_stack) STACK_OF(X509) *certs = NULL;
+    bool ready = false;
+
+    if (!ca_collect(run->drive->ca, run->order->ca_state, &ready, &answer, run->err)) {
+        return poll_failed(run);
+    }
+    if (!ready) {
+        err_clear(run->err);
+        return STEP_WAIT;
+    }
+    if (!x509_bundle_parse(answer.data, answer.len, &certs, run->err) ||
+        !x509_chain_to_pem(certs, &pem, run->err) ||
+        !order_set(&run->order->answer_pem, buf_str(&pem), run->err)) {
+        (void)err_wrap(run->err, "collect");
+        return note_failure(run);
+    }
+    return go(run, ORDER_COLLECTED, "%d certificates collected", sk_X509_num(certs));
+}
+
+static enum step verify(struct run *run)
+{
+    const struct drive_hooks *hooks = run->drive->hooks;
+
+    if (hooks->verify(hooks->ctx, run->order, run->err)) {
+        return go(run, ORDER_VERIFIED, "verified: serial %s", run->order->serial);
+    }
+    if (run->err->code == E_CERT_REJECTED) {
+        struct err why = *run->err;
+        if (!move(run, ORDER_REJECTED, why.msg)) {
+            return STEP_STOP;
+        }
+        *run->err = why;
+    }
+    return note_failure(run);
+}
+
+static enum step bind(struct run *run)
+{
+    const struct drive_hooks *hooks = run->drive->hooks;
+
+    if (!hooks->bind(hooks->ctx, run->order, run->err)) {
+        return note_failure(run);
+    }
+    return go(run, ORDER_DONE, "done");
+}
+
+static enum step ended(struct run *run)
+{
+    struct order *order = run->order;
+    long long id = (long long)order->id;
+
+    if (order->state == ORDER_FAILED) {
+        (void)err_set(run->err, E_ORDER_FAILED,
+                      "order %lld (%s at the CA) has ended: the CA says "
+                      "'%s'",
+                      id, order->ca_order_id, order->ca_text);
+    } else if (order->state == ORDER_REJECTED) {
+        (void)err_set(run->err, E_CERT_REJECTED, "order %lld: its certificate was rejected: %s", id,
+                      order->last_error != NULL ? order->last_error : "unknown");
+    }
+    return STEP_STOP;
+}
+
+static enum step do_step(struct run *run)
+{
+    switch (order_state_action(run->order->state)) {
+    case ACTION_MAKE_KEY:
+        return make_key(run);
+    case ACTION_SIGN:
+        return sign(run);
+    case ACTION_SUBMIT:
+        return submit(run);
+    case ACTION_FIND:
+        return find(run);
+    case ACTION_POLL:
+        return poll(run);
+    case ACTION_COLLECT:
+        return collect(run);
+    case ACTION_VERIFY:
+        return verify(run);
+    case ACTION_BIND:
+        return bind(run);
+    case ACTION_NONE:
+        break;
+    }
+    return ended(run);
+}
+
+static bool sleep_and_tell(struct run *run, int64_t ms)
+{
+    int64_t end = clock_mono_ms(run->drive->clock) + ms;
+    int64_t left = ms;
+
+    while (left > 0) {
+        tell(run, left);
+        if (!clock_sleep_ms(run->drive->clock, left < SLICE_MS ? left : SLICE_MS)) {
+            return err_set(run->err, E_INTERRUPTED, "interrupted while waiting for order %lld",
+                           (long long)run->order->id);
+        }
+        left = end - clock_mono_ms(run->drive->clock);
+    }
+    return true;
+}
+
+/* The command's time is up; the order goes on without it. */
+static enum step time_is_up(struct run *run)
+{
+    struct order *order = run->order;
+    char last[512] = "";
+
+    if (run->err->code == E_ORDER_AMBIGUOUS) {
+        return note_failure(run);
+    }
+    if (run->err->code != E_NONE) {
+        (void)snprintf(last, sizeof(last), "; the last request failed: %.400s", run->err->msg);
+    }
+    enum err_code code = order->state == ORDER_WAITING ? E_ORDER_WAITING : E_ORDER_PENDING;
+    (void)err_set(run->err, code, "order %lld (%s at the CA): %s%s", (long long)order->id,
+                  order->ca_order_id != NULL ? order->ca_order_id : "no number",
+                  order_state_sentence(order->state), last);
+    return STEP_STOP;
+}
+
+static enum step wait_for_ca(struct run *run)
+{
+    uint32_t random = 0;
+
+    run->attempt++;
+    (void)RAND_bytes((unsigned char *)&random, sizeof(random));
+    int64_t delay = backoff_delay_ms(&run->drive->backoff, run->attempt, random);
+    int64_t elapsed = clock_mono_ms(run->drive->clock) - run->started_ms;
+    if (backoff_is_over(&run->drive->backoff, run->attempt, elapsed, delay)) {
+        return time_is_up(run);
+    }
+    if (!sleep_and_tell(run, delay)) {
+        return STEP_STOP;
+    }
+    err_clear(run->err);
+    return STEP_ON;
+}
+
+bool order_drive(struct drive *drive, struct order *order, struct err *err)
+{
+    struct run run = {
+        .drive = drive, .order = order, .err = err, .started_ms = clock_mono_ms(drive->clock)};
+    enum step step = STEP_ON;
+
+    err_clear(err);
+    while (step != STEP_STOP && order->state != ORDER_DONE) {
+        tell(&run, 0);
+        step = do_step(&run);
+        if (step == STEP_WAIT) {
+            step = wait_for_ca(&run);
+        }
+    }
+    return order->state == ORDER_DONE;
+}

@@ -1,0 +1,212 @@
+/*
+ * Orders: what one is, where it is kept, and what is done next with it.
+ *
+ * machine.c says which state follows which and what is due in each (pure). journal.c keeps orders
+ * in SQLite and writes each step with the state it leads to. drive.c is the loop: load, do the one
+ * thing that is due, save; so that a process that is killed anywhere is continued by the next.
+ */
+#ifndef ORDER_ORDER_H
+#define ORDER_ORDER_H
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "base/err.h"
+#include "ca/ca.h"
+#include "x509/x509.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum order_state {
+#define X(symbol, name, action, doing, sentence) symbol,
+#include "order/states.def"
+#undef X
+    ORDER_STATES
+};
+
+enum order_action {
+    ACTION_NONE,
+    ACTION_MAKE_KEY,
+    ACTION_SIGN,
+    ACTION_SUBMIT,
+    ACTION_FIND,
+    ACTION_POLL,
+    ACTION_COLLECT,
+    ACTION_VERIFY,
+    ACTION_BIND,
+};
+
+/* machine.c, pure */
+const char *order_state_name(enum order_state state);
+const char *order_state_sentence(enum order_state state);
+/* What is being done while an order is driven in that state; NULL: nothing worth telling. */
+const char *order_state_doing(enum order_state state);
+enum order_action order_state_action(enum order_state state);
+bool order_state_parse(const char *name, enum order_state *out);
+bool order_state_may_follow(enum order_state from, enum order_state to);
+bool order_state_is_final(enum order_state state);
+/* True once the CA may know of the order: then it must never be sent again. */
+bool order_state_is_sent(enum order_state state);
+enum order_state order_state_of_phase(enum ca_phase phase);
+
+/* backoff.c, pure */
+enum backoff_kind {
+    BACKOFF_STEPS, /* 5 s, 15 s, 45 s, 2 min, then 5 min, each +-20 %, until the deadline */
+    BACKOFF_POWER, /* min(base^n, max), n = 1, 2, ..., a fixed number of times */
+};
+
+struct backoff {
+    enum backoff_kind kind;
+    int64_t deadline_ms;             /* STEPS */
+    int64_t base_s, max_s, attempts; /* POWER */
+    int64_t scale_percent;
+};
+
+/* The wait before status request number `attempt` (1 is the first repetition). */
+int64_t backoff_delay_ms(const struct backoff *backoff, int attempt, uint32_t random);
+
+/* True if there is no further request: waiting delay_ms more would pass the deadline or the number.
+ */
+bool backoff_is_over(const struct backoff *backoff, int attempt, int64_t elapsed_ms,
+                     int64_t delay_ms);
+
+enum { ORDER_ID_BYTES_MAX = 256, ORDER_MARK_SIZE = 40 };
+
+/* One order. Strings are owned, NULL while unknown. Holds no secret. */
+struct order {
+    int64_t id;
+    char mark[ORDER_MARK_SIZE]; /* unique text by which the CA's records can be searched */
+    enum order_state state;
+    int64_t created_s, updated_s;
+    char *dedupe; /* same for orders of the same thing: CA, product and names */
+
+    char *ca, *profile, *token; /* sections of the configuration */
+    char *names;                /* comma-separated */
+    char *subject;
+    int64_t product_id;
+    char *product;
+    int64_t term_days;
+    char *comments, *external_requester, *custom_fields;
+    int send_names; /* enum ca_send_names */
+
+    char *key_type;
+    char *key_uri;   /* set once the key is known */
+    char *key_label; /* of a key that is to be made */
+    uint8_t key_id[ORDER_ID_BYTES_MAX];
+    size_t key_id_len;
+    bool key_is_ours; /* made for this order */
+    uint8_t spki_hash[X509_SPKI_HASH_LEN];
+    char *csr_pem;
+
+    char *ca_state;    /* the back end's own */
+    char *ca_order_id; /* for people */
+    char *ca_text;     /* the CA's word for the state */
+
+    char *answer_pem; /* what was collected */
+    char *cert_pem, *chain_pem;
+    char *serial;
+    int64_t not_after_s;
+    char *cert_uri;
+    char *last_error;
+};
+
+void order_init(struct order *order);
+void order_done(struct order *order);
+DEFINE_AUTO_DONE(order, struct order, order_done)
+
+/* Sets an owned string; NULL clears. */
+bool order_set(char **field, const char *value, struct err *err) NODISCARD;
+
+/* A fresh random mark ("p11e-" and 128 bits). */
+bool order_new_mark(char out[static ORDER_MARK_SIZE], struct err *err) NODISCARD;
+
+/* journal.c */
+struct journal;
+
+/* Opens (or creates) DIR/journal.db; the directory is made private. E_JOURNAL, E_IO. */
+bool journal_open(const char *dir, const struct clock *clock, struct journal **out,
+                  struct err *err) NODISCARD;
+void journal_close(struct journal *journal);
+const char *journal_dir(const struct journal *journal);
+
+/*
+ * Adds a new order and sets its id. Unless `again`, an order of the same thing that is open, or
+ * done and still valid, prevents that: then *other is its id, nothing is added and true is returned
+ * with order->id 0.
+ */
+bool journal_add(struct journal *journal, struct order *order, bool again, int64_t *other,
+                 struct err *err) NODISCARD;
+
+/* Writes the order as it is now, with an event ("submitted", "CA says Applied"). Durable when it
+ * returns. */
+bool journal_save(struct journal *journal, struct order *order, const char *event,
+                  struct err *err) NODISCARD;
+
+/* E_ORDER_MISSING. */
+bool journal_load(struct journal *journal, int64_t id, struct order *out,
+                  struct err *err) NODISCARD;
+
+/* The id behind what a user typed: a number of the journal. E_ORDER_MISSING, E_USAGE. */
+bool journal_resolve(struct journal *journal, const char *text, int64_t *id,
+                     struct err *err) NODISCARD;
+
+/* Visits orders, newest first, at most `limit`; only open ones if asked. Ends when visit returns
+ * false. */
+typedef bool journal_visit_fn(void *ctx, const struct order *order);
+bool journal_list(struct journal *journal, bool open_only, int64_t limit, journal_visit_fn *visit,
+                  void *ctx, struct err *err) NODISCARD;
+
+/* Visits the events of an order, oldest first. */
+typedef bool journal_event_fn(void *ctx, int64_t at_s, const char *state, const char *text);
+bool journal_events(struct journal *journal, int64_t id, journal_event_fn *visit, void *ctx,
+                    struct err *err) NODISCARD;
+
+/* One process works on an order at a time. E_ORDER_BUSY names the other. */
+struct order_lock {
+    int fd;
+};
+#define ORDER_LOCK_INIT                                                                            \
+    {                                                                                              \
+        .fd = -1                                                                                   \
+    }
+bool order_lock_take(struct journal *journal, int64_t id, struct order_lock *lock,
+                     struct err *err) NODISCARD;
+void order_lock_release(struct order_lock *lock);
+
+/* drive.c */
+
+/* What needs a token or the configuration; the application provides it. Each fills fields of the
+ * order. */
+struct drive_hooks {
+    bool (*make_key)(void *ctx, struct order *order, struct err *err);
+    bool (*sign)(void *ctx, struct order *order, struct err *err);
+    /* Splits and checks order->answer_pem. E_CERT_REJECTED ends the order. */
+    bool (*verify)(void *ctx, struct order *order, struct err *err);
+    bool (*bind)(void *ctx, struct order *order, struct err *err);
+    /* Tells how it is going; wait_ms is the time to the next request (0: working). */
+    void (*progress)(void *ctx, const struct order *order, int64_t elapsed_ms, int64_t wait_ms);
+    void *ctx;
+};
+
+struct drive {
+    struct journal *journal;
+    struct ca *ca; /* NULL: stop before the CA is needed */
+    const struct clock *clock;
+    struct backoff backoff;
+    const struct drive_hooks *hooks;
+};
+
+/*
+ * Does what is due until the order is done, has failed, or must be waited for longer than the
+ * schedule allows. True: done. False: E_ORDER_PENDING, E_ORDER_WAITING, E_ORDER_FAILED,
+ * E_ORDER_AMBIGUOUS, E_CERT_REJECTED, E_INTERRUPTED, or whatever a step failed with; the order is
+ * saved in each case and can be driven again.
+ */
+bool order_drive(struct drive *drive, struct order *order, struct err *err) NODISCARD;
+
+DEFINE_AUTO(journal, struct journal *, journal_close)
+DEFINE_AUTO_DONE(order_lock, struct order_lock, order_lock_release)
+
+#endif

@@ -1,0 +1,176 @@
+#include "out/out.h"
+
+#include "base/str.h"
+
+#include <string.h>
+
+static void put(struct out *out, const char *text)
+{
+    if (fputs(text, out->file) < 0) {
+        out->failed = true;
+    }
+}
+
+/* RFC 8259 section 7. What is no UTF-8 (a label set by who knows whom) becomes U+FFFD. */
+static void put_string(struct out *out, const char *text)
+{
+    size_t len = strlen(text);
+    bool utf8 = str_is_utf8((const uint8_t *)text, len);
+
+    put(out, "\"");
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c == '"' || c == '\\') {
+            (void)fprintf(out->file, "\\%c", c);
+        } else if (c == '\n') {
+            put(out, "\\n");
+        } else if (c < 0x20 || c == 0x7f) {
+            (void)fprintf(out->file, "\\u%04x", c);
+        } else if (c >= 0x80 && !utf8) {
+            put(out, "\\ufffd");
+        } else {
+            (void)fputc(c, out->file);
+        }
+    }
+    put(out, "\"");
+}
+
+static void next(struct out *out)
+{
+    put(out, out->first ? "" : ",");
+    out->first = false;
+}
+
+static void key_of(struct out *out, const char *key)
+{
+    next(out);
+    put_string(out, key);
+    put(out, ":");
+}
+
+static void text(struct out *out, const char *key, const char *label UNUSED, const char *value)
+{
+    key_of(out, key);
+    if (value == NULL) {
+        put(out, "null");
+    } else {
+        put_string(out, value);
+    }
+}
+
+static void number(struct out *out, const char *key, const char *label UNUSED, int64_t value)
+{
+    key_of(out, key);
+    (void)fprintf(out->file, "%lld", (long long)value);
+}
+
+static void boolean(struct out *out, const char *key, const char *label UNUSED, bool value)
+{
+    key_of(out, key);
+    put(out, value ? "true" : "false");
+}
+
+static void block(struct out *out, const char *key, const char *value)
+{
+    text(out, key, NULL, value);
+}
+
+static void begin(struct out *out, const char *command)
+{
+    out->first = true;
+    put(out, "{");
+    number(out, "schema", NULL, OUT_SCHEMA);
+    text(out, "command", NULL, command);
+}
+
+static void group(struct out *out, const char *key, const char *title UNUSED)
+{
+    key_of(out, key);
+    put(out, "{");
+    out->first = true;
+    out->depth++;
+}
+
+static void group_end(struct out *out)
+{
+    put(out, "}");
+    out->first = false;
+    out->depth--;
+}
+
+static void table(struct out *out, const char *key, const char *when_empty UNUSED)
+{
+    key_of(out, key);
+    put(out, "[");
+    out->first = true;
+    out->in_table = true;
+}
+
+static void row(struct out *out, const char *const cells[])
+{
+    next(out);
+    put(out, "\n{");
+    out->first = true;
+    for (size_t i = 0; i < out->column_count; i++) {
+        const struct out_column *column = &out->columns[i];
+        key_of(out, column->key);
+        if (cells[i] == NULL) {
+            put(out, "null");
+        } else if (column->number) {
+            put(out, cells[i]);
+        } else {
+            put_string(out, cells[i]);
+        }
+    }
+    put(out, "}");
+    out->first = false;
+}
+
+static void table_end(struct out *out)
+{
+    put(out, "]");
+    out->first = false;
+    out->in_table = false;
+}
+
+static void error(struct out *out, const struct err *err)
+{
+    if (out->in_table) { /* the failure came in the middle of a listing */
+        table_end(out);
+    }
+    while (out->depth > 0) {
+        group_end(out);
+    }
+    group(out, "error", NULL);
+    text(out, "code", NULL, err_code_name(err->code));
+    text(out, "message", NULL, err->msg);
+    text(out, "hint", NULL, err_code_hint(err->code));
+    number(out, "exit_status", NULL, err_code_exit_status(err->code));
+    boolean(out, "retryable", NULL, err_code_retryable(err->code));
+    group_end(out);
+}
+
+static void end(struct out *out)
+{
+    put(out, "}\n");
+}
+
+void out_init_json(struct out *out, FILE *file)
+{
+    static const struct out_ops ops = {
+        .begin = begin,
+        .text = text,
+        .number = number,
+        .boolean = boolean,
+        .block = block,
+        .group = group,
+        .group_end = group_end,
+        .table = table,
+        .row = row,
+        .table_end = table_end,
+        .error = error,
+        .end = end,
+    };
+
+    *out = (struct out){.ops = &ops, .file = file};
+}

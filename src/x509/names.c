@@ -1,0 +1,308 @@
+#include "x509/x509.h"
+
+#include "base/str.h"
+
+#include <arpa/inet.h>
+#include <openssl/asn1.h>
+#include <openssl/x509v3.h>
+#include <string.h>
+
+DEFINE_AUTO(general_names, GENERAL_NAMES *, GENERAL_NAMES_free)
+
+void x509_names_done(struct x509_names *names)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        free(names->list[i]);
+    }
+    free(names->list);
+    *names = (struct x509_names)X509_NAMES_INIT;
+}
+
+static bool parse_ip(const char *text, uint8_t out[static 16], size_t *len)
+{
+    if (inet_pton(AF_INET, text, out) == 1) {
+        *len = 4;
+        return true;
+    }
+    if (inet_pton(AF_INET6, text, out) == 1) {
+        *len = 16;
+        return true;
+    }
+    return false;
+}
+
+enum x509_name_kind x509_name_kind(const char *name)
+{
+    uint8_t ip[16];
+    size_t len = 0;
+
+    if (parse_ip(name, ip, &len)) {
+        return X509_NAME_IP;
+    }
+    return strchr(name, '@') != NULL ? X509_NAME_EMAIL : X509_NAME_DNS;
+}
+
+static bool is_label_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+}
+
+/* RFC 1123 labels, and "*." in front (RFC 6125 section 6.4.3). The text is lower case already. */
+static bool is_dns_name(const char *name)
+{
+    const char *p = str_starts_with(name, "*.") ? name + 2 : name;
+    size_t label = 0;
+    bool dot = false;
+
+    if (strlen(name) > X509_NAME_LEN_MAX) {
+        return false;
+    }
+    for (; *p != '\0'; p++) {
+        if (*p == '.') {
+            if (label == 0 || p[-1] == '-') {
+                return false;
+            }
+            label = 0;
+            dot = true;
+            continue;
+        }
+        if (!is_label_char(*p) || (label == 0 && *p == '-') || ++label > 63) {
+            return false;
+        }
+    }
+    return label > 0 && p[-1] != '-' && (dot || name[0] != '*');
+}
+
+/* Lower case, and IP addresses in their one canonical form. free() it. */
+static char *normalise(const char *name)
+{
+    uint8_t ip[16];
+    size_t len = 0;
+    char text[INET6_ADDRSTRLEN];
+
+    if (parse_ip(name, ip, &len)) {
+        return str_dup(inet_ntop(len == 4 ? AF_INET : AF_INET6, ip, text, sizeof(text)));
+    }
+    char *copy = str_dup(name);
+    for (char *p = copy; p != NULL && *p != '\0'; p++) {
+        *p = *p >= 'A' && *p <= 'Z' ? (char)(*p - 'A' + 'a') : *p;
+    }
+    return copy;
+}
+
+static bool is_email(const char *name)
+{
+    const char *at = strchr(name, '@');
+
+    return at != NULL && at != name && strlen(name) <= 254 && strchr(at + 1, '@') == NULL &&
+           str_is_printable((const uint8_t *)name, strlen(name)) &&
+           strpbrk(name, " ,;<>\"") == NULL && is_dns_name(at + 1) && at[1] != '*';
+}
+
+static bool is_valid(const char *name)
+{
+    switch (x509_name_kind(name)) {
+    case X509_NAME_IP:
+        return true;
+    case X509_NAME_EMAIL:
+        return is_email(name);
+    case X509_NAME_DNS:
+        return is_dns_name(name);
+    }
+    return false;
+}
+
+bool x509_names_has(const struct x509_names *names, const char *name)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        if (str_equal(names->list[i], name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool x509_names_add(struct x509_names *names, const char *name, struct err *err)
+{
+    AUTO(str) char *copy = normalise(name);
+    AUTO(buf) struct buf quoted = BUF_INIT(512);
+
+    if (copy == NULL) {
+        return err_nomem(err);
+    }
+    if (!is_valid(copy)) {
+        str_add_quotable(&quoted, name, strlen(name), 80);
+        return err_set(err, E_USAGE, "'%s' is no DNS name, IP address or e-mail address",
+                       buf_str(&quoted));
+    }
+    if (x509_names_has(names, copy)) {
+        return true;
+    }
+    if (names->count == X509_NAMES_MAX) {
+        return err_set(err, E_USAGE, "more than %d names for one certificate", X509_NAMES_MAX);
+    }
+    char **grown = reallocarray(names->list, names->count + 1, sizeof(*grown));
+    if (grown == NULL) {
+        return err_nomem(err);
+    }
+    names->list = grown;
+    names->list[names->count++] = TAKE(copy);
+    return true;
+}
+
+bool x509_names_add_list(struct x509_names *names, const char *text, struct err *err)
+{
+    static const char separators[] = ", \t\r\n";
+    const char *p = text + strspn(text, separators);
+
+    while (*p != '\0') {
+        size_t len = strcspn(p, separators);
+        AUTO(str) char *one = str_ndup(p, len);
+        if (one == NULL) {
+            return err_nomem(err);
+        }
+        if (!x509_names_add(names, one, err)) {
+            return false;
+        }
+        p += len;
+        p += strspn(p, separators);
+    }
+    return true;
+}
+
+char *x509_names_join(const struct x509_names *names, char separator)
+{
+    AUTO(buf) struct buf out = BUF_INIT((size_t)X509_NAMES_MAX * 260);
+
+    for (size_t i = 0; i < names->count; i++) {
+        if (i > 0) {
+            buf_add_byte(&out, (uint8_t)separator);
+        }
+        buf_add_str(&out, names->list[i]);
+    }
+    return buf_take_str(&out);
+}
+
+/* One entry of subjectAltName as text; kinds that nobody asks for are passed over. */
+static bool add_general_name(struct x509_names *out, const GENERAL_NAME *name, struct err *err)
+{
+    char text[INET6_ADDRSTRLEN];
+    const ASN1_STRING *string = NULL;
+
+    if (name->type == GEN_IPADD) {
+        int len = ASN1_STRING_length(name->d.iPAddress);
+        const unsigned char *ip = ASN1_STRING_get0_data(name->d.iPAddress);
+        if (len != 4 && len != 16) {
+            return true;
+        }
+        return x509_names_add(out, inet_ntop(len == 4 ? AF_INET : AF_INET6, ip, text, sizeof(text)),
+                              err);
+    }
+    if (name->type == GEN_DNS || name->type == GEN_EMAIL) {
+        string = name->type == GEN_DNS ? name->d.dNSName : name->d.rfc822Name;
+    }
+    if (string == NULL) {
+        return true;
+    }
+    size_t len = (size_t)ASN1_STRING_length(string);
+    AUTO(str) char *copy = str_ndup((const char *)ASN1_STRING_get0_data(string), len);
+    if (copy == NULL) {
+        return err_nomem(err);
+    }
+    if (strlen(copy) != len) {
+        return err_set(err, E_CERT_REJECTED, "a name in the certificate contains a NUL byte");
+    }
+    if (!x509_names_add(out, copy, err)) {
+        err->code = E_CERT_REJECTED;
+        return err_wrap(err, "a name in the certificate");
+    }
+    return true;
+}
+
+bool x509_names_of_cert(X509 *cert, struct x509_names *out, struct err *err)
+{
+    AUTO(general_names)
+    GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+
+    for (int i = 0; names != NULL && i < sk_GENERAL_NAME_num(names); i++) {
+        if (!add_general_name(out, sk_GENERAL_NAME_value(names, i), err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool x509_names_cover(const struct x509_names *have, const struct x509_names *wanted,
+                      struct buf *missing)
+{
+    bool covered = true;
+
+    for (size_t i = 0; i < wanted->count; i++) {
+        if (!x509_names_has(have, wanted->list[i])) {
+            buf_addf(missing, "%s%s", covered ? "" : ", ", wanted->list[i]);
+            covered = false;
+        }
+    }
+    return covered;
+}
+
+/* Copies up to an unescaped comma, dropping backslashes. Returns where it stopped; NULL when out of
+ * memory. */
+static const char *take_value(const char *p, char **value)
+{
+    AUTO(buf) struct buf out = BUF_INIT(1024);
+
+    for (; *p != '\0' && *p != ','; p++) {
+        if (*p == '\\' && p[1] != '\0') {
+            p++;
+        }
+        buf_add_byte(&out, (uint8_t)*p);
+    }
+    *value = buf_take_str(&out);
+    return *value != NULL ? p : NULL;
+}
+
+static bool add_rdn(X509_NAME *name, const char *type, const char *value, struct err *err)
+{
+    if (value[0] == '\0') {
+        return err_set(err, E_USAGE, "subject: %s has no value", type);
+    }
+    /* Position -1, set 0: RDNs in the order they are written. */
+    if (X509_NAME_add_entry_by_txt(name, type, MBSTRING_UTF8, (const unsigned char *)value, -1, -1,
+                                   0) != 1) {
+        return err_set_ssl(err, E_USAGE, "subject: '%s=%s'", type, value);
+    }
+    return true;
+}
+
+bool x509_subject_parse(const char *text, X509_NAME **out, struct err *err)
+{
+    AUTO(x509_name) X509_NAME *name = X509_NAME_new();
+    const char *p = text;
+
+    if (name == NULL) {
+        return err_nomem(err);
+    }
+    while (*p != '\0') {
+        p += strspn(p, " ");
+        size_t type_len = strcspn(p, "=,");
+        if (type_len == 0 || type_len > 32 || p[type_len] != '=') {
+            return err_set(err, E_USAGE, "subject: '%.60s' is not of the form CN=name,O=...", p);
+        }
+        AUTO(str) char *type = str_ndup(p, type_len);
+        AUTO(str) char *value = NULL;
+        p = type != NULL ? take_value(p + type_len + 1, &value) : NULL;
+        if (p == NULL) {
+            return err_nomem(err);
+        }
+        if (!add_rdn(name, str_trim(type), str_trim(value), err)) {
+            return false;
+        }
+        p += *p == ',' ? 1 : 0;
+    }
+    if (X509_NAME_entry_count(name) == 0) {
+        return err_set(err, E_USAGE, "the subject is empty");
+    }
+    *out = TAKE(name);
+    return true;
+}

@@ -1,0 +1,128 @@
+"""The manuals name what the program has, and nothing else; help texts and JSON are as in the golden files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from p11e import P11ENROLL, ROOT, clean_env, run
+
+MAN1 = (ROOT / "docs/man/p11enroll.1").read_text()
+MAN5 = (ROOT / "docs/man/p11enroll.conf.5").read_text()
+GOLDEN = ROOT / "tests/golden"
+
+
+def program(*args: str) -> str:
+    return run([str(P11ENROLL), *args], env=clean_env()).stdout
+
+
+def commands() -> list[str]:
+    text = program("help").split("Commands:\n")[1].split("\n\n")[0]
+    names = re.findall(r"^  ([a-z]+(?: [a-z]+)?)  ", text, re.MULTILINE)
+    return [n for n in names if not n.startswith(("help", "completion"))]
+
+
+def own_options(command: str) -> set[str]:
+    """The options under "Options:" of a command's help."""
+    text = program("help", *command.split()).split("Options:\n")[1].split("\n\n")[0]
+    return set(re.findall(r"--([a-z-]+)", "\n".join(re.findall(r"^ {2,6}(?:-\w, +)?--\S+", text, re.MULTILINE))))
+
+
+def section(title: str) -> str:
+    found = re.search(rf"^\.Ss {title}$(.*?)(?=^\.S[hs] )", MAN1, re.MULTILINE | re.DOTALL)
+    assert found, title
+    return found.group(1)
+
+
+def manual_of(command: str) -> str:
+    """The part of p11enroll(1) that describes one command."""
+    noun, _, verb = command.partition(" ")
+    start = re.search(rf"^\.It Cm {noun}{' ' + verb if verb else ''}\b", MAN1, re.MULTILINE)
+    assert start, f"{command} is not in p11enroll(1)"
+    rest = MAN1[start.start() + 4:]
+    nouns = "token|key|csr|enroll|cert|order|products|check|config|version|completion|help"
+    end = re.search(rf"^\.It Cm (?:{nouns})\b|^\.Ss ", rest, re.MULTILINE)
+    return rest[:end.start()] if end else rest
+
+
+def options_in(text: str) -> set[str]:
+    return set(re.findall(r"Fl Fl ([a-z-]+)", text))
+
+
+COMMON = options_in(section("Options of every command"))
+
+
+def test_common_options_are_in_the_manual() -> None:
+    assert own_options("version") == COMMON
+
+
+@pytest.mark.parametrize("command", commands())
+def test_options_of_a_command_are_in_the_manual(command: str) -> None:
+    assert own_options(command) - COMMON == options_in(manual_of(command))
+
+
+def test_every_command_of_the_manual_exists() -> None:
+    nouns = {c.split()[0] for c in commands()}
+    named = set(re.findall(r"^\.It Cm ((?:%s)(?: [a-z]+)?)(?: |$)" % "|".join(nouns), MAN1, re.MULTILINE))
+    assert named == set(commands())
+
+
+def test_exit_statuses_are_in_the_manual() -> None:
+    rows = re.findall(r'^X\(E_\w+,\s+"[^"]+",\s+(\d+),', (ROOT / "base/codes.def").read_text(), re.MULTILINE)
+    listed = re.findall(r"^\.It (\d+)$", MAN1, re.MULTILINE)
+    assert ["0", *rows] == listed
+
+
+def test_settings_are_in_the_manual() -> None:
+    settings = json.loads(program("config", "keys", "--json"))["settings"]
+    listed = re.findall(r"^\.It Cm (\w+) No = Ar value$", MAN5, re.MULTILINE)
+    assert listed == [s["key"] for s in settings]
+    for s in settings:
+        assert (s["option"] is None) or f".Fl Fl {s['option'][2:]} ." in MAN5, s
+
+
+def test_settings_of_the_example_exist() -> None:
+    known = {(s["section"], s["key"]) for s in json.loads(program("config", "keys", "--json"))["settings"]}
+    current = ""
+    for line in (ROOT / "docs/p11enroll.conf.example").read_text().splitlines():
+        if line.startswith("["):
+            current = line.strip("[]").split(":")[0]
+        found = re.match(r"^(?:# )?(\w+) = ", line)
+        if found:
+            assert (current, found.group(1)) in known, line
+
+
+def compare(name: str, text: str) -> None:
+    path = GOLDEN / name
+    if os.environ.get("P11ENROLL_UPDATE_GOLDEN") == "1":
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert path.read_text() == text, f"{path} differs; P11ENROLL_UPDATE_GOLDEN=1 rewrites it"
+
+
+@pytest.mark.parametrize("command", ["", *commands()])
+def test_help_is_as_recorded(command: str) -> None:
+    compare(f"help/{command.replace(' ', '-') or 'all'}.txt", program("help", *command.split()))
+
+
+def test_help_is_the_same_by_option() -> None:
+    for command in commands():
+        assert program(*command.split(), "--help") == program("help", *command.split())
+
+
+def test_exit_codes_are_as_recorded() -> None:
+    rows = re.findall(r'^X\((E_\w+),\s+"([^"]+)",\s+(\d+),\s+(\w+),', (ROOT / "base/codes.def").read_text(), re.MULTILINE)
+    compare("exit-status.txt", "".join(f"{number} {name} retryable={again}\n" for _, name, number, again in rows))
+
+
+def test_completion_is_a_script_that_bash_reads(tmp_path: Path) -> None:
+    path = tmp_path / "completion"
+    path.write_text(program("completion"))
+    script = f'. {path}; COMP_WORDS=(p11enroll enroll --ca); COMP_CWORD=2; _p11enroll; printf "%s " "${{COMPREPLY[@]}}"'
+    words = run(["bash", "-c", script], env=clean_env()).stdout.split()
+    assert {"--ca", "--ca-url", "--ca-trust"} <= set(words)
+    script = f'. {path}; COMP_WORDS=(p11enroll order ""); COMP_CWORD=2; _p11enroll; printf "%s " "${{COMPREPLY[@]}}"'
+    assert set(run(["bash", "-c", script], env=clean_env()).stdout.split()) == {"list", "show", "wait", "collect"}

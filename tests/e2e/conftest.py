@@ -1,0 +1,8 @@
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+
+from fixtures import client, offline, sandbox, sandbox_process, say, token  # noqa: E402
+
+__all__ = ["client", "offline", "sandbox", "sandbox_process", "say", "token"]

@@ -1,0 +1,209 @@
+"""Orders that take longer, fail, or whose answers get lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from p11e import Client, Token
+
+
+def wait_for_state(client: Client, state: str, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        done = client.run("order", "list", "--json", status=None)
+        if f'"state":"{state}"' in done.stdout:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"no order came to the state {state}")
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def test_pending_order_has_its_own_status_and_is_continued(client: Client) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(pending_polls=1000)
+    done = client.run("enroll", "--name", "www.example.org", "--deadline", "1s", status=10)
+    assert "the CA is working on it" in done.stderr and "order wait" in done.stderr
+    client.sandbox.set(pending_polls=0)
+    result = client.json("order", "wait", "1")
+    assert result["state"] == "done"
+    assert client.sandbox.posts() == 1
+
+
+def test_approval_by_a_person_has_its_own_status(client: Client) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(approval="manual")
+    done = client.run("enroll", "--name", "www.example.org", "--deadline", "1s", status=11)
+    assert "a person has to approve it" in done.stderr
+    assert client.json("order", "show", "1")["state"] == "waiting"
+    client.sandbox.ask("POST", f"/orders/{client.json('order', 'show', '1')['ca_order']}/approve")
+    assert client.json("order", "collect", "1")["state"] == "done"
+
+
+@pytest.mark.parametrize("behaviour", [
+    {"approval": "decline"}, {"issue_result": "reject"}, {"issue_result": "invalid"}])
+def test_refused_order_is_failed_and_leaves_the_token_alone(
+        client: Client, token: Token, behaviour: dict[str, str]) -> None:
+    assert client.sandbox is not None
+    token.make_key("EC:prime256v1", "0102", "mine")
+    before = token.snapshot()
+    client.sandbox.set(**behaviour)
+    done = client.run("enroll", "--name", "www.example.org", "--key", "pkcs11:object=mine", status=12)
+    assert "the CA says" in done.stderr
+    assert token.snapshot() == before
+    assert client.run("order", "wait", "1", status=12)
+
+
+def test_enroll_again_continues_the_open_order(client: Client) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(pending_polls=1000)
+    client.run("enroll", "--name", "www.example.org", "--deadline", "1s", status=10)
+    client.sandbox.set(pending_polls=0)
+    result = client.json("enroll", "--name", "www.example.org")
+    assert result["continued"] is True and result["order"] == 1 and result["state"] == "done"
+    assert client.sandbox.posts() == 1
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_interrupted_while_polling_is_continued(client: Client, how: signal.Signals) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(pending_polls=1000)
+    client.set("ca:sandbox", poll_scale="100")
+    process = client.start("enroll", "--name", "www.example.org")
+    wait_for_state(client, "pending")
+    process.send_signal(how)
+    status, _, err = finish(process)
+    if how == signal.SIGKILL:
+        assert status == -signal.SIGKILL
+    else:
+        assert status == 6 and "interrupted" in err
+    client.sandbox.set(pending_polls=0)
+    assert client.json("order", "wait", "1")["state"] == "done"
+    assert client.sandbox.posts() == 1
+
+
+def test_two_commands_do_not_work_on_one_order(client: Client) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(pending_polls=1000)
+    client.set("ca:sandbox", poll_scale="100")
+    process = client.start("enroll", "--name", "www.example.org")
+    wait_for_state(client, "pending")
+    done = client.run("order", "wait", "1", status=16)
+    assert f"being worked on by process {process.pid}" in done.stderr
+    process.terminate()
+    finish(process)
+
+
+@pytest.mark.parametrize("fault", ["stored-cut", "stored-mid-reply", "stored-504"])
+def test_lost_answer_is_found_again_and_not_ordered_twice(client: Client, fault: str) -> None:
+    assert client.sandbox is not None
+    client.sandbox.once("POST", "/ssl/v1/enroll", enroll_fault=fault)
+    done = client.run("enroll", "--name", "www.example.org", "--deadline", "1s", status=14)
+    assert "not known whether the CA took the order" in done.stderr
+    assert client.json("order", "show", "1")["state"] == "ambiguous"
+    assert client.json("order", "wait", "1")["state"] == "done"
+    assert client.sandbox.posts() == 1 and len(client.sandbox.orders()) == 1
+
+
+@pytest.mark.parametrize("reply", ["no-id", "zero-id", "negative-id"])
+def test_answer_without_a_usable_number_is_looked_up(client: Client, reply: str) -> None:
+    assert client.sandbox is not None
+    client.sandbox.once("POST", "/ssl/v1/enroll", enroll_reply=reply)
+    client.run("enroll", "--name", "www.example.org", status=14)
+    assert client.json("order", "wait", "1")["state"] == "done"
+    assert len(client.sandbox.orders()) == 1
+
+
+def test_absent_order_is_never_sent_again_by_itself(client: Client) -> None:
+    assert client.sandbox is not None
+    client.sandbox.once("POST", "/ssl/v1/enroll", enroll_fault="cut")
+    client.run("enroll", "--name", "www.example.org", "--deadline", "1s", status=14)
+    done = client.run("order", "wait", "1", "--deadline", "1s", status=14)
+    assert "lists no order with the mark" in done.stderr
+    client.run("enroll", "--name", "www.example.org", "--deadline", "1s", status=14)
+    assert client.sandbox.posts() == 1 and client.sandbox.orders() == []
+
+
+def test_killed_between_intent_and_answer_is_looked_up(client: Client) -> None:
+    assert client.sandbox is not None
+    client.sandbox.once("POST", "/ssl/v1/enroll", delay_s=5)
+    process = client.start("enroll", "--name", "www.example.org")
+    wait_for_state(client, "submitting")
+    end = time.monotonic() + 10
+    while not client.sandbox.orders() and time.monotonic() < end:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    finish(process)
+    assert client.json("order", "wait", "1")["state"] == "done"
+    assert len(client.sandbox.orders()) == 1
+
+
+@pytest.mark.parametrize("variant", ["400-0", "400-183", "400-1400", "200-empty", "404-103", "404-109"])
+def test_every_way_of_saying_not_yet_is_waited_out(client: Client, variant: str) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(not_ready=variant, not_collectable=2)
+    assert client.json("enroll", "--name", "www.example.org")["state"] == "done"
+
+
+@pytest.mark.parametrize("order", ["root-first", "leaf-first", "shuffled", "without-root", "with-extra"])
+@pytest.mark.parametrize("ends", ["lf", "crlf", "no-final"])
+def test_chain_in_any_order_and_line_ends(client: Client, order: str, ends: str) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(chain_order=order, line_ends=ends)
+    assert client.json("enroll", "--name", "www.example.org")["state"] == "done"
+
+
+@pytest.mark.parametrize("spelling", ["v1", "oa", "upper"])
+def test_status_words_in_any_spelling(client: Client, spelling: str) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(status_spelling=spelling, pending_polls=1, approved_polls=1)
+    assert client.json("enroll", "--name", "www.example.org")["state"] == "done"
+
+
+@pytest.mark.parametrize("kind", ["large", "string"])
+def test_order_numbers_of_any_kind(client: Client, kind: str) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(id_kind=kind)
+    assert client.json("enroll", "--name", "www.example.org")["state"] == "done"
+
+
+def test_passing_failures_while_waiting_are_waited_out(client: Client) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(pending_polls=2)
+    client.sandbox.once("GET", "/ssl/v1/[0-9]+$", times=1, fail_status=503)
+    assert client.json("enroll", "--name", "www.example.org")["state"] == "done"
+
+
+def test_backoff_schedule_asks_a_fixed_number_of_times(client: Client) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(pending_polls=1000)
+    client.set("ca:sandbox", poll="backoff", backoff_attempts="3")
+    client.run("enroll", "--name", "www.example.org", status=10)
+    details = [r for r in client.sandbox.requests()
+               if r["method"] == "GET" and r["path"].split("/")[-1].isdigit()]
+    assert len(details) == 4
+
+
+def test_order_commands_know_their_orders(client: Client) -> None:
+    assert "There is no order." in client.run("order", "list").stdout
+    done = client.run("order", "show", "7", status=15)
+    assert "there is no order 7" in done.stderr
+    assert client.run("order", "wait", "x", status=2)
+    client.run("enroll", "--name", "www.example.org")
+    assert [o["order"] for o in client.json("order", "list")["orders"]] == [1]
+    assert client.json("order", "list", "--open")["orders"] == []
+    events = [e["state"] for e in client.json("order", "show", "1")["events"]]
+    assert events[0] == "planned" and events[-1] == "done" and "submitting" in events
+
+
+def test_collect_prints_the_certificate(client: Client) -> None:
+    client.run("enroll", "--name", "www.example.org")
+    done = client.run("order", "collect", "1")
+    assert done.stdout.count("BEGIN CERTIFICATE") == 2

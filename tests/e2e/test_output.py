@@ -1,0 +1,136 @@
+"""Output as recorded: the shape of each command's JSON, and what people see, with the changing parts masked."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from p11e import ROOT, Client
+
+GOLDEN = ROOT / "tests/golden"
+
+
+def compare(name: str, text: str) -> None:
+    path = GOLDEN / name
+    if os.environ.get("P11ENROLL_UPDATE_GOLDEN") == "1":
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert path.read_text() == text, f"{path} differs; P11ENROLL_UPDATE_GOLDEN=1 rewrites it"
+
+
+def shape(value: Any) -> Any:
+    """Names and types; of a list, its first element."""
+    if isinstance(value, dict):
+        return {k: shape(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [shape(value[0])] if value else []
+    return type(value).__name__
+
+
+def masked(text: str, client: Client) -> str:
+    assert client.sandbox is not None
+    for path, name in ((str(client.sandbox.dir), "SANDBOX"), (str(client.dir), "DIR"), (client.sandbox.url, "URL")):
+        text = text.replace(path, name)
+    text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "YYYY-MM-DDThh:mm:ssZ", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d-[0-9a-f]{6}", "YYYY-MM-DD-xxxxxx", text)
+    text = re.sub(r"p11e-[0-9a-f]{32}", "p11e-MARK", text)
+    text = re.sub(r"id=(%[0-9A-F]{2})+", "id=ID", text)
+    text = re.sub(r"\b[0-9a-f]{64}\b", "SHA256", text)
+    text = re.sub(r"\b[0-9a-f]{24,32}\b", "x" * 32, text)
+    text = re.sub(r"\b[0-9a-f]{16}\b", "s" * 16, text)
+    text = re.sub(r"[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d \d{4} GM", "Mon DD hh:mm:ss YYYY GM", text)
+    text = re.sub(r"OpenSSL 3\S* .*", "OpenSSL 3", text)
+    # the number of an order at the CA; the numbers of products stand at the beginning of a line
+    return re.sub(r"(?<=[ ])1\d{3}\b(?! ')", "NNNN", text)
+
+
+@pytest.fixture
+def used(client: Client) -> Client:
+    """A client that has a key by hand, a finished order, and one that waits."""
+    client.run("key", "generate", "--label", "by-hand", "--type", "ec:P-256", "--id", "0102")
+    client.run("enroll", "--name", "www.example.org", "--name", "example.org")
+    assert client.sandbox is not None
+    client.sandbox.set(approval="manual")
+    client.run("enroll", "--name", "waits.example.org", "--deadline", "0", status=11)
+    client.sandbox.reset()
+    return client
+
+
+COMMANDS = [
+    ("token", "list"), ("token", "info"), ("key", "list"), ("key", "show", "pkcs11:object=by-hand"),
+    ("products",), ("check",), ("order", "list"), ("order", "show", "1"), ("order", "show", "2"),
+    ("order", "collect", "1"), ("config", "keys"), ("version",),
+]
+
+
+def test_json_of_each_command(used: Client) -> None:
+    for command in COMMANDS:
+        result = used.json(*command)
+        assert result["schema"] == 1 and result["command"] == " ".join(command[:2] if len(command) > 1 else command)
+        compare(f"json/{'-'.join(re.sub(r'[^a-z0-9]+', '_', w) for w in command)}.json",
+                json.dumps(shape(result), indent=1) + "\n")
+
+
+def test_json_of_commands_that_change_something(client: Client, tmp_path: Path) -> None:
+    made = client.json("key", "generate", "--label", "k", "--type", "ec:P-256")
+    compare("json/key-generate.json", json.dumps(shape(made), indent=1) + "\n")
+    csr = client.json("csr", "create", made["uri"], "--name", "www.example.org")
+    compare("json/csr-create.json", json.dumps(shape(csr), indent=1) + "\n")
+    assert client.sandbox is not None
+    path = tmp_path / "cert.pem"
+    path.write_text(client.sandbox.sign(csr["csr"], ["www.example.org"])["cert"])
+    client.set("profile:web", issuer_roots=None)
+    bound = client.json("cert", "bind", "--key", made["uri"], "--cert", str(path), "--no-chain-check")
+    compare("json/cert-bind.json", json.dumps(shape(bound), indent=1) + "\n")
+    client.set("profile:web", issuer_roots=str(client.sandbox.dir / "issuer-root.pem"))
+    compare("json/enroll.json", json.dumps(shape(client.json("enroll", "--name", "a.example.org")), indent=1) + "\n")
+    client.set("token:main", uri="pkcs11:token=fresh")
+    fresh = client.json("token", "init", "--label", "fresh", "--so-pin-source", f"file:{client.token.so_pin_file}")
+    compare("json/token-init.json", json.dumps(shape(fresh), indent=1) + "\n")
+
+
+def test_json_of_a_failure(client: Client) -> None:
+    failed = client.json("key", "show", "pkcs11:object=nobody", status=25)
+    assert failed["error"]["code"] == "object-missing" and failed["error"]["exit_status"] == 25
+    compare("json/failure.json", json.dumps(shape(failed), indent=1) + "\n")
+
+
+def test_what_people_see(used: Client) -> None:
+    for command in COMMANDS:
+        if command[0] in ("config", "version") or command == ("order", "collect", "1"):
+            continue
+        text = masked(used.run(*command).stdout, used)
+        if command == ("key", "list"):  # the token has an order of its own
+            head, *rows = text.splitlines(keepends=True)
+            text = "".join([head, *sorted(rows)])
+        compare(f"human/{'-'.join(re.sub(r'[^a-z0-9]+', '_', w) for w in command)}.txt", text)
+
+
+def test_errors_that_people_see(client: Client) -> None:
+    texts = []
+    for command, status in (
+            (("key", "show", "pkcs11:object=nobody"), 25), (("key", "list", "--token-uri", "pkcs11:token=x"), 21),
+            (("order", "show", "9"), 15), (("enroll", "--name", "www.example.org", "--product", "none"), 44),
+            (("key", "list", "--module", "/nowhere.so"), 20)):
+        texts.append(f"$ p11enroll {' '.join(command)}\n{masked(client.run(*command, status=status).stderr, client)}")
+    compare("human/errors.txt", "\n".join(texts))
+
+
+def test_full_output_disk_is_a_failure(client: Client) -> None:
+    import subprocess
+
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(client.command("config", "keys"), env=client.full_env(), stdout=full,
+                              stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 4 and "writing the result" in done.stderr
+
+
+def test_control_characters_from_a_token_do_not_reach_the_terminal(client: Client) -> None:
+    client.run("key", "generate", "--label", "bad\x1b[31m\nlabel", "--type", "ec:P-256")
+    done = client.run("key", "list")
+    assert "\x1b" not in done.stdout and "bad\\x1b[31m\\x0alabel" in done.stdout
+    assert client.json("key", "list")["keys"][0]["label"] == "bad\x1b[31m\nlabel"

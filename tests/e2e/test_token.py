@@ -1,0 +1,219 @@
+"""Tokens and keys: administration, policy, several processes, deadlines."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from p11e import P11ENROLL, SHIM, SOFTHSM, Client, Token, calls, clean_env, private_file, run
+
+
+def test_init_makes_a_usable_token(offline: Client, token: Token) -> None:
+    offline.set("token:main", uri="pkcs11:token=fresh")
+    made = offline.json("token", "init", "--label", "fresh", "--so-pin-source", f"file:{token.so_pin_file}")
+    assert made["label"] == "fresh" and made["serial"] in made["uri"]
+    assert offline.json("key", "generate", "--label", "k", "--type", "ec:P-256")["type"] == "EC P-256"
+    assert token.tool("-O", label="fresh").count("Private Key") == 1
+
+
+def test_init_refuses_a_label_in_use(offline: Client, token: Token) -> None:
+    done = offline.run("token", "init", "--label", "t1", "--so-pin-source", f"file:{token.so_pin_file}",
+                       status=27)
+    assert "token 't1'" in done.stderr and "exists already" in done.stderr
+
+
+def test_init_refuses_a_token_in_use_without_erase(offline: Client, token: Token) -> None:
+    token.make_key("EC:prime256v1", "01", "precious")
+    offline.set("token:main", uri="pkcs11:token=t1")
+    offline.run("token", "init", "--label", "t1", "--so-pin-source", f"file:{token.so_pin_file}", status=27)
+    assert "precious" in token.tool("-O")
+    offline.run("token", "init", "--label", "t2", "--erase", "--so-pin-source",
+                f"file:{token.so_pin_file}")
+    assert "precious" not in token.tool("-O", label="t2")
+
+
+def test_init_with_a_wrong_so_pin_keeps_the_token(offline: Client, token: Token) -> None:
+    token.make_key("EC:prime256v1", "01", "precious")
+    wrong = private_file(offline.dir / "wrong", "00000000")
+    done = offline.run("token", "init", "--label", "t2", "--erase", "--so-pin-source", f"file:{wrong}",
+                       status=22)
+    assert "C_InitToken: CKR_PIN_INCORRECT" in done.stderr
+    assert "precious" in token.tool("-O")
+
+
+def test_list_shows_tokens_without_a_login(offline: Client, token: Token) -> None:
+    token.add("second")
+    log = offline.rules()
+    labels = {t["label"] for t in offline.json("token", "list")["tokens"]}
+    assert {"t1", "second"} <= labels
+    assert calls(log, "C_Login") == []
+
+
+def test_info_shows_state_and_limits(offline: Client) -> None:
+    info = offline.json("token", "info")
+    assert info["label"] == "t1" and info["pin"] == "ok"
+    assert any(m["mechanism"] == "ECDSA" for m in info["mechanisms"])
+
+
+@pytest.mark.parametrize("kind", ["rsa:2048", "ec:P-256", "ec:P-384", "ec:P-521"])
+def test_generated_key_keeps_the_policy(offline: Client, token: Token, kind: str) -> None:
+    made = offline.json("key", "generate", "--label", "k", "--type", kind)
+    assert made["policy"] == "kept" and made["policy_violations"] is None
+    claims = made["module_claims"]
+    assert claims == {"sensitive": True, "extractable": False, "local": True,
+                      "always_sensitive": True, "never_extractable": True}
+    private = next(o for o in token.objects() if o["kind"].startswith("Private Key"))
+    assert private["Usage"].strip() == "sign"
+    assert "never extractable" in private["Access"] and "sensitive" in private["Access"]
+
+
+def test_given_id_is_used_and_never_twice(offline: Client) -> None:
+    assert offline.json("key", "generate", "--label", "a", "--type", "ec:P-256", "--id", "0a0b")["id"] == "0a0b"
+    done = offline.run("key", "generate", "--label", "b", "--type", "ec:P-256", "--id", "0a0b", status=27)
+    assert "ids are never used twice" in done.stderr
+
+
+def test_label_is_not_given_twice(offline: Client) -> None:
+    offline.run("key", "generate", "--label", "a", "--type", "ec:P-256")
+    done = offline.run("key", "generate", "--label", "a", "--type", "ec:P-256", status=27)
+    assert "labelled 'a' already" in done.stderr
+
+
+@pytest.mark.parametrize(("template", "text"), [
+    ("162=1", "CKA_EXTRACTABLE is true"), ("103=0", "CKA_SENSITIVE is false"),
+    ("105=1", "CKA_DECRYPT is true")])
+def test_token_that_ignores_the_policy_fails_and_the_key_is_destroyed(
+        offline: Client, token: Token, template: str, text: str) -> None:
+    offline.rules(P11SHIM_TEMPLATE=template)
+    done = offline.run("key", "generate", "--label", "k", "--type", "rsa:2048", status=28)
+    assert text in done.stderr and "was destroyed again" in done.stderr
+    offline.no_rules()
+    assert token.objects() == []
+
+
+def test_key_that_cannot_be_destroyed_is_reported(offline: Client, token: Token) -> None:
+    offline.rules("C_DestroyObject:*:fail=0x1b", P11SHIM_TEMPLATE="162=1")
+    done = offline.run("key", "generate", "--label", "k", "--type", "ec:P-256", "--id", "abcd", status=28)
+    assert "could not be destroyed and is still on the token with id abcd" in done.stderr
+    offline.no_rules()
+    assert len(token.objects()) == 2
+
+
+def test_failure_that_left_a_key_is_cleaned_up(offline: Client, token: Token) -> None:
+    offline.rules("C_GenerateKeyPair:1:failafter=0x6")
+    done = offline.run("key", "generate", "--label", "k", "--type", "ec:P-256", status=29)
+    assert "CKR_FUNCTION_FAILED" in done.stderr and "was destroyed again" in done.stderr
+    offline.no_rules()
+    assert token.objects() == []
+
+
+def test_foreign_keys_are_never_destroyed(offline: Client, token: Token) -> None:
+    token.make_key("EC:prime256v1", "0102", "theirs")
+    offline.rules(P11SHIM_TEMPLATE="162=1")
+    offline.run("key", "generate", "--label", "ours", "--type", "ec:P-256", status=28)
+    offline.run("key", "generate", "--label", "theirs", "--type", "ec:P-256", status=27)
+    offline.run("key", "generate", "--label", "x", "--type", "ec:P-256", "--id", "0102", status=27)
+    offline.no_rules()
+    assert [o["label"] for o in token.objects()] == ["theirs", "theirs"]
+
+
+def test_key_show_judges_a_foreign_key(offline: Client, token: Token) -> None:
+    token.make_key("RSA:2048", "0102", "theirs")
+    shown = offline.json("key", "show", "pkcs11:object=theirs")
+    assert shown["policy"] == "violated" and "CKA_DECRYPT is true" in shown["policy_violations"]
+
+
+def test_key_list_streams_what_is_there(offline: Client, token: Token) -> None:
+    assert "The token has no private key." in offline.run("key", "list").stdout
+    for n in range(3):
+        token.make_key("EC:prime256v1", f"{n:02x}", f"k{n}")
+    keys = offline.json("key", "list")["keys"]
+    assert sorted(k["label"] for k in keys) == ["k0", "k1", "k2"]
+    assert all(k["type"] == "EC P-256" for k in keys)
+
+
+def test_csr_verifies_and_carries_the_named_curve(offline: Client, token: Token) -> None:
+    uri = offline.json("key", "generate", "--label", "k", "--type", "ec:P-384")["uri"]
+    out = offline.dir / "r.csr"
+    offline.run("csr", "create", uri, "--name", "a.example.org", "--name", "10.0.0.1", "--out", str(out),
+                "--subject", "CN=a.example.org,O=Example\\, Ltd,C=DE")
+    text = run(["openssl", "req", "-in", str(out), "-verify", "-noout", "-text"], env=clean_env())
+    assert "verify OK" in text.stderr
+    for part in ("DNS:a.example.org", "IP Address:10.0.0.1", "ASN1 OID: secp384r1", "O = \"Example, Ltd\"",
+                 "ecdsa-with-SHA384"):
+        assert part in text.stdout, text.stdout
+
+
+@pytest.mark.parametrize("call", ["C_Login", "C_FindObjectsInit", "C_GenerateKeyPair", "C_Initialize",
+                                  "C_GetSlotList"])
+def test_any_call_that_hangs_ends_by_the_deadline(offline: Client, call: str) -> None:
+    offline.rules(f"{call}:1:hang")
+    done = offline.run("key", "generate", "--label", "k", "--token-timeout", "1s", status=30, timeout=20)
+    assert "did not come back" in done.stderr and str(SHIM) in done.stderr
+
+
+def test_slow_token_is_no_hanging_token(offline: Client) -> None:
+    offline.rules("C_Login:1:delay=1500")
+    offline.run("key", "list", "--token-timeout", "10s")
+
+
+def start_many(client: Client, count: int, *args: str) -> list[subprocess.Popen[str]]:
+    return [client.start(*args) for _ in range(count)]
+
+
+def failures(processes: list[subprocess.Popen[str]]) -> list[str]:
+    ended = [(p.communicate(timeout=120)[1], p.returncode) for p in processes]
+    return [f"{code}: {err}" for err, code in ended if code != 0]
+
+
+def test_six_processes_log_in_at_once(offline: Client, token: Token) -> None:
+    token.make_key("EC:prime256v1", "01", "k")
+    for _ in range(10):
+        assert failures(start_many(offline, 6, "key", "list")) == []
+    assert len(token.objects()) == 2
+
+
+def test_six_processes_generate_at_once(offline: Client, token: Token) -> None:
+    processes = [offline.start("key", "generate", "--label", f"k{n}", "--type", "ec:P-256") for n in range(6)]
+    assert failures(processes) == []
+    assert len(token.objects()) == 12
+
+
+def test_different_selectors_share_the_lock(offline: Client, token: Token) -> None:
+    serial = offline.json("token", "info")["serial"]
+    token.make_key("EC:prime256v1", "01", "k")
+    selectors = ["pkcs11:token=t1", f"pkcs11:serial={serial}", "pkcs11:model=SoftHSM%20v2;token=t1"]
+    processes = [offline.start("key", "list", "--token-uri", selectors[n % 3]) for n in range(6)]
+    assert failures(processes) == []
+
+
+def test_module_in_the_uri_and_no_configuration(token: Token, tmp_path: Path) -> None:
+    token.make_key("EC:prime256v1", "01", "k")
+    uri = f"pkcs11:token=t1;object=k?module-path={SOFTHSM}&pin-source=file:{token.pin_file}"
+    done = run([str(P11ENROLL), "key", "show", uri, "--json", "--config", "/dev/null", "--lock-dir",
+                str(tmp_path / "locks")], env=clean_env(**token.env))
+    assert json.loads(done.stdout)["label"] == "k"
+
+
+def test_pin_from_a_descriptor(offline: Client, token: Token) -> None:
+    offline.set("token:main", pin_source="fd:0")
+    done = subprocess.run(offline.command("key", "list"), env=offline.full_env(), input=token.pin + "\n",
+                          text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_pin_from_the_environment_needs_permission(offline: Client, token: Token) -> None:
+    offline.env["TEST_PIN"] = token.pin
+    offline.set("token:main", pin_source="env:TEST_PIN")
+    assert "allow_env_secrets" in offline.run("key", "list", status=3).stderr
+    offline.set("p11enroll", allow_env_secrets="yes")
+    offline.run("key", "list")
+
+
+def test_pin_from_a_systemd_credential(offline: Client, token: Token) -> None:
+    private_file(offline.dir / "token-pin", token.pin)
+    offline.env["CREDENTIALS_DIRECTORY"] = str(offline.dir)
+    offline.set("token:main", pin_source="credential:token-pin")
+    offline.run("key", "list")

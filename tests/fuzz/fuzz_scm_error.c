@@ -1,0 +1,37 @@
+/* Bodies of answers that are no success: their text, and what they mean for each operation. */
+#include "fuzz/fuzz.h"
+
+#include "base/str.h"
+#include "ca/scm/scm.h"
+
+static void classify_all(const struct scm_error *error)
+{
+    static const int statuses[] = {200, 302, 400, 401, 403, 404, 408, 429, 500, 503};
+
+    for (int operation = 0; operation < SCM_ENDPOINTS; operation++) {
+        for (size_t i = 0; i < ARRAY_LEN(statuses); i++) {
+            enum scm_class class =
+                scm_classify((enum scm_endpoint_id)operation, statuses[i], error);
+            CHECK((class == SCM_OK) == (statuses[i] == 200));
+            CHECK(class != SCM_NOT_READY || operation == SCM_COLLECT_QUERY ||
+                  operation == SCM_COLLECT_PATH);
+        }
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    AUTO(http_response) struct http_response response;
+    struct scm_error error;
+
+    http_response_init(&response);
+    buf_add(&response.body, data, size);
+    scm_parse_error(&response, &error);
+    size_t len = strlen(error.text);
+    CHECK(len > 0 && len < sizeof(error.text));
+    for (size_t i = 0; i < len; i++) {
+        CHECK((unsigned char)error.text[i] >= 0x20 && error.text[i] != 0x7f);
+    }
+    classify_all(&error);
+    return 0;
+}

@@ -1,0 +1,289 @@
+"""Stock openssl with p11enroll.so and pkcs11: URIs; signatures are verified in software."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from p11e import PROVIDER, SHIM, SOFTHSM, Token, calls, clean_env, private_file, run, sanitizer_preload
+
+KEYS = {"rsa2048": "RSA:2048", "rsa3072": "RSA:3072", "p256": "EC:prime256v1", "p384": "EC:secp384r1"}
+EACH = pytest.mark.parametrize("name", KEYS)
+
+
+class OpenSSL:
+    """openssl(1) with our provider in its configuration."""
+
+    def __init__(self, path: Path, token: Token, pin: bool = True, module: Path = SOFTHSM, default: bool = True) -> None:
+        self.dir, self.token = path, token
+        self.conf = path / "openssl.cnf"
+        lines = ["openssl_conf = init", "[init]", "providers = providers", "[providers]"]
+        lines += ["default = default_sect"] if default else []
+        lines += ["p11enroll = p11enroll", "[default_sect]", "activate = 1", "[p11enroll]", f"module = {PROVIDER}",
+                  f"module-path = {module}", "activate = 1"]
+        lines += [f"pin-source = file:{token.pin_file}"] if pin else []
+        # what `openssl req` and `openssl ca` want from their configuration
+        lines += ["[req]", "distinguished_name = dn", "[dn]"]
+        self.conf.write_text("\n".join(lines) + "\n")
+        self.env = clean_env(**token.env, **sanitizer_preload(), OPENSSL_CONF=str(self.conf), XDG_RUNTIME_DIR=str(path))
+
+    def __call__(self, *args: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        done = run(["openssl", *args], check=False, env=self.env, cwd=self.dir)
+        assert done.returncode == status, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def uri(self, name: str, **query: str) -> str:
+        text = f"pkcs11:token={self.token.label};object={name};type=private"
+        return text + ("?" + "&".join(f"{k}={v}" for k, v in query.items()) if query else "")
+
+
+def plain(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """openssl without our provider: the independent verifier."""
+    return run(["openssl", *args], env=clean_env(), cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Token:
+    token = Token(tmp_path_factory.mktemp("keys")).init()
+    for n, (name, kind) in enumerate(KEYS.items()):
+        token.make_key(kind, f"{n + 1:02x}", name)
+    return token
+
+
+@pytest.fixture
+def openssl(keys: Token, tmp_path: Path) -> OpenSSL:
+    (tmp_path / "message").write_bytes(os.urandom(5000))
+    made = OpenSSL(tmp_path, keys)
+    return made
+
+
+def public(openssl: OpenSSL, name: str) -> str:
+    openssl("pkey", "-in", openssl.uri(name), "-pubout", "-out", "pub.pem")
+    return "pub.pem"
+
+
+@EACH
+def test_pkey_pubout_is_the_tokens_public_key(openssl: OpenSSL, name: str, keys: Token) -> None:
+    pub = public(openssl, name)
+    # GnuTLS as the second opinion: pkcs11-tool 0.23 cannot read a P-384 public key
+    same = run(["p11tool", "--provider", str(SOFTHSM), "--login", "--export-pubkey",
+                f"pkcs11:token={keys.label};object={name};type=public"],
+               env=clean_env(**keys.env, GNUTLS_PIN=keys.pin)).stdout
+    assert (openssl.dir / pub).read_text() == same[same.index("-----BEGIN"):]
+
+
+@EACH
+def test_req_new_verifies(openssl: OpenSSL, name: str) -> None:
+    openssl("req", "-new", "-key", openssl.uri(name), "-subj", "/CN=x", "-out", "r.csr")
+    done = plain("req", "-in", "r.csr", "-verify", "-noout", "-text", cwd=openssl.dir)
+    assert "verify OK" in done.stderr
+    assert "Field Type" not in done.stdout, "explicit curve parameters"
+
+
+@EACH
+@pytest.mark.parametrize("digest", ["sha1", "sha256", "sha384", "sha512"])
+def test_dgst_sign(openssl: OpenSSL, name: str, digest: str) -> None:
+    openssl("dgst", f"-{digest}", "-sign", openssl.uri(name), "-out", "sig", "message")
+    done = plain("dgst", f"-{digest}", "-verify", public(openssl, name), "-signature", "sig", "message",
+                 cwd=openssl.dir)
+    assert "Verified OK" in done.stdout
+
+
+@EACH
+def test_pkeyutl_sign_a_digest(openssl: OpenSSL, name: str) -> None:
+    plain("dgst", "-sha256", "-binary", "-out", "hash", "message", cwd=openssl.dir)
+    openssl("pkeyutl", "-sign", "-inkey", openssl.uri(name), "-in", "hash", "-out", "sig", "-pkeyopt", "digest:sha256")
+    pub = public(openssl, name)
+    plain("pkeyutl", "-verify", "-pubin", "-inkey", pub, "-in", "hash", "-sigfile", "sig", "-pkeyopt",
+          "digest:sha256", cwd=openssl.dir)
+
+
+@pytest.mark.parametrize("digest", ["sha1", "sha256", "sha384", "sha512"])
+@pytest.mark.parametrize("salt", ["digest", "max", "0", "20"])
+def test_pss(openssl: OpenSSL, digest: str, salt: str) -> None:
+    plain("dgst", f"-{digest}", "-binary", "-out", "hash", "message", cwd=openssl.dir)
+    opts = ["-pkeyopt", f"digest:{digest}", "-pkeyopt", "rsa_padding_mode:pss", "-pkeyopt",
+            f"rsa_pss_saltlen:{salt}"]
+    openssl("pkeyutl", "-sign", "-inkey", openssl.uri("rsa2048"), "-in", "hash", "-out", "sig", *opts)
+    plain("pkeyutl", "-verify", "-pubin", "-inkey", public(openssl, "rsa2048"), "-in", "hash", "-sigfile", "sig",
+          *opts, cwd=openssl.dir)
+
+
+def test_pss_with_another_mgf1_digest_is_the_tokens_to_refuse(openssl: OpenSSL) -> None:
+    """SoftHSM wants MGF1 with the hash of the message; its own code reaches the user."""
+    plain("dgst", "-sha256", "-binary", "-out", "hash", "message", cwd=openssl.dir)
+    opts = ["-pkeyopt", "digest:sha256", "-pkeyopt", "rsa_padding_mode:pss", "-pkeyopt", "rsa_mgf1_md:sha384"]
+    done = openssl("pkeyutl", "-sign", "-inkey", openssl.uri("rsa2048"), "-in", "hash", "-out", "sig", *opts, status=1)
+    assert "C_SignInit: CKR_ARGUMENTS_BAD" in first_error(done)
+
+
+def test_pss_certificate_request(openssl: OpenSSL) -> None:
+    openssl("req", "-new", "-key", openssl.uri("rsa3072"), "-subj", "/CN=x", "-out", "r.csr", "-sha384",
+            "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:-1")
+    done = plain("req", "-in", "r.csr", "-verify", "-noout", "-text", cwd=openssl.dir)
+    assert "verify OK" in done.stderr and "rsassaPss" in done.stdout and "sha384" in done.stdout
+
+
+@EACH
+def test_verification_with_the_token_key_itself(openssl: OpenSSL, name: str) -> None:
+    plain("dgst", "-sha256", "-binary", "-out", "hash", "message", cwd=openssl.dir)
+    openssl("pkeyutl", "-sign", "-inkey", openssl.uri(name), "-in", "hash", "-out", "sig", "-pkeyopt", "digest:sha256")
+    openssl("pkeyutl", "-verify", "-inkey", openssl.uri(name), "-in", "hash", "-sigfile", "sig", "-pkeyopt",
+            "digest:sha256")
+    (openssl.dir / "hash").write_bytes(bytes(32))
+    openssl("pkeyutl", "-verify", "-inkey", openssl.uri(name), "-in", "hash", "-sigfile", "sig", "-pkeyopt",
+            "digest:sha256", status=1)
+
+
+def test_storeutl_lists_everything(openssl: OpenSSL) -> None:
+    done = openssl("storeutl", "-noout", f"pkcs11:token={openssl.token.label}")
+    assert done.stdout.count("Pkey") == 4 and done.stdout.count("Public key") == 4
+    assert "Total found: 8" in done.stdout
+
+
+@pytest.mark.parametrize(("flag", "what"), [("-keys", "Pkey"), ("-certs", "Certificate")])
+def test_storeutl_by_class(openssl: OpenSSL, tmp_path: Path, flag: str, what: str) -> None:
+    token = Token(tmp_path / "one").init()
+    token.make_key("EC:prime256v1", "01", "k")
+    mine = OpenSSL(tmp_path, token)
+    mine("req", "-x509", "-key", mine.uri("k"), "-subj", "/CN=x", "-out", "c.pem", "-days", "2")
+    plain("x509", "-in", "c.pem", "-outform", "DER", "-out", "c.der", cwd=tmp_path)
+    token.tool("--write-object", str(tmp_path / "c.der"), "--type", "cert", "--id", "01", "--label", "k")
+    done = mine("storeutl", "-noout", flag, f"pkcs11:token={token.label};object=k")
+    assert done.stdout.count(f": {what}") == 1, done.stdout
+
+
+@pytest.mark.parametrize("scheme", ["pkcs11", "PKCS11", "Pkcs11"])
+def test_scheme_in_any_case(openssl: OpenSSL, scheme: str) -> None:
+    openssl("pkey", "-in", openssl.uri("p256").replace("pkcs11:", f"{scheme}:"), "-noout")
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 15
+    while time.monotonic() < end and process.poll() is None:
+        with socket.socket() as s:
+            if s.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError("the server did not come up")
+
+
+@EACH
+@pytest.mark.parametrize("tls", ["tls1_2", "tls1_3"])
+def test_s_server_with_a_token_key(openssl: OpenSSL, name: str, tls: str) -> None:
+    openssl("req", "-x509", "-key", openssl.uri(name), "-subj", "/CN=localhost", "-out", "c.pem", "-days", "2",
+            "-addext", "subjectAltName=DNS:localhost")
+    port = free_port()
+    server = subprocess.Popen(
+        ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", "c.pem", "-key", openssl.uri(name), "-www",
+         f"-{tls}"],
+        env=openssl.env, cwd=openssl.dir, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL)
+    try:
+        wait_for_port(port, server)
+        done = run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", "c.pem", "-verify_return_error",
+                    "-servername", "localhost", f"-{tls}"], env=clean_env(), cwd=openssl.dir, input="Q\n",
+                   stdin=None)
+        assert "Verify return code: 0 (ok)" in done.stdout
+    finally:
+        server.terminate()
+        server.wait(timeout=10)
+
+
+def test_nothing_is_printed_by_the_provider(openssl: OpenSSL) -> None:
+    done = openssl("pkey", "-in", openssl.uri("p256"), "-noout")
+    assert done.stdout == "" and done.stderr == ""
+
+
+def first_error(done: subprocess.CompletedProcess[str]) -> str:
+    lines = [line for line in done.stderr.splitlines() if ":error:" in line]
+    assert lines and ":p11enroll:" in lines[0], done.stderr
+    return lines[0]
+
+
+def test_missing_key_is_named(openssl: OpenSSL) -> None:
+    error = first_error(openssl("pkey", "-in", openssl.uri("nobody"), "-noout", status=1))
+    assert "object-missing" in error and "has no private key that matches" in error and "object=nobody" in error
+
+
+def test_missing_token_is_named(openssl: OpenSSL) -> None:
+    error = first_error(openssl("pkey", "-in", "pkcs11:token=nobody;object=p256", "-noout", status=1))
+    assert "token-missing" in error and "token=nobody" in error and "'t1'" in error
+
+
+def test_bad_uri_is_told(openssl: OpenSSL) -> None:
+    error = first_error(openssl("pkey", "-in", "pkcs11:tokn=t1", "-noout", status=1))
+    assert "there is no attribute 'tokn'" in error
+
+
+def test_two_keys_with_one_label_are_told(tmp_path: Path) -> None:
+    token = Token(tmp_path / "two").init()
+    token.make_key("EC:prime256v1", "01", "dup")
+    token.make_key("EC:prime256v1", "02", "dup")
+    error = first_error(OpenSSL(tmp_path, token)("pkey", "-in", "pkcs11:object=dup", "-noout", status=1))
+    assert "object-ambiguous" in error and "(id 01)" in error and "(id 02)" in error
+
+
+def test_wrong_pin_costs_one_login(keys: Token, tmp_path: Path) -> None:
+    wrong = private_file(tmp_path / "wrong", "0000wrong")
+    mine = OpenSSL(tmp_path, keys, pin=False, module=SHIM)
+    log = tmp_path / "calls"
+    mine.env.update(P11SHIM_MODULE=str(SOFTHSM), P11SHIM_LOG=str(log))
+    error = first_error(mine("pkey", "-in", mine.uri("p256", **{"pin-source": f"file:{wrong}"}), "-noout", status=1))
+    assert "pin-wrong" in error and "CKR_PIN_INCORRECT" in error
+    assert len(calls(log, "C_Login")) == 1
+
+
+def test_final_try_is_refused(keys: Token, tmp_path: Path) -> None:
+    mine = OpenSSL(tmp_path, keys, module=SHIM)
+    log = tmp_path / "calls"
+    mine.env.update(P11SHIM_MODULE=str(SOFTHSM), P11SHIM_LOG=str(log), P11SHIM_FLAGS="20000")
+    assert "one try left" in first_error(mine("pkey", "-in", mine.uri("p256"), "-noout", status=1))
+    assert calls(log, "C_Login") == []
+
+
+def test_public_objects_need_no_login(keys: Token, tmp_path: Path) -> None:
+    mine = OpenSSL(tmp_path, keys, pin=False, module=SHIM)
+    log = tmp_path / "calls"
+    mine.env.update(P11SHIM_MODULE=str(SOFTHSM), P11SHIM_LOG=str(log))
+    mine("pkey", "-pubin", "-in", f"pkcs11:token={keys.label};object=p256;type=public", "-noout")
+    assert calls(log, "C_Login") == []
+
+
+def test_default_provider_is_asked_for(keys: Token, tmp_path: Path) -> None:
+    mine = OpenSSL(tmp_path, keys, module=SHIM, default=False)
+    log = tmp_path / "calls"
+    mine.env.update(P11SHIM_MODULE=str(SOFTHSM), P11SHIM_LOG=str(log))
+    error = first_error(mine("pkey", "-in", mine.uri("p256"), "-noout", status=1))
+    assert "the provider 'default' is not active" in error
+    assert calls(log, "C_Login") == []
+
+
+def test_pin_from_the_application(keys: Token, tmp_path: Path) -> None:
+    mine = OpenSSL(tmp_path, keys, pin=False)
+    mine("pkey", "-in", mine.uri("p256"), "-passin", f"pass:{keys.pin}", "-noout")
+
+
+def test_private_key_cannot_be_written_out(openssl: OpenSSL) -> None:
+    done = run(["openssl", "pkey", "-in", openssl.uri("p256")], check=False, env=openssl.env)
+    assert "PRIVATE KEY" not in done.stdout
+
+
+def test_module_is_finalised_once_at_exit(keys: Token, tmp_path: Path) -> None:
+    mine = OpenSSL(tmp_path, keys, module=SHIM)
+    log = tmp_path / "calls"
+    mine.env.update(P11SHIM_MODULE=str(SOFTHSM), P11SHIM_LOG=str(log))
+    mine("req", "-new", "-key", mine.uri("p256"), "-subj", "/CN=x", "-out", "r.csr")
+    names = calls(log)
+    assert names.count("C_Finalize") == 1 and names[-1] == "C_Finalize"
+    assert names.count("C_Login") == 1 and names.count("C_Sign") == 1

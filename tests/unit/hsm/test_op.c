@@ -1,0 +1,167 @@
+#include "hsm/op.h"
+
+#include "unit/hsm/fake.h"
+#include "unit/unit.h"
+
+#include <stdlib.h>
+
+static unsigned times_asked;
+
+static bool give_pin(void *ctx UNUSED, const struct hsm_token_info *token UNUSED,
+                     struct secret *pin, struct err *err)
+{
+    times_asked++;
+    return secret_set(pin, "1234", 4, err);
+}
+
+static const struct hsm_pin pin_source = {.get = give_pin};
+static const struct hsm_sign ecdsa = {.scheme = HSM_SIGN_ECDSA};
+
+static struct hsm_key key_of(bool always_authenticate)
+{
+    times_asked = 0;
+    return (struct hsm_key){.token = &fake.token,
+                            .handle = 7,
+                            .label = (char *)(uintptr_t) "www",
+                            .always_authenticate = always_authenticate};
+}
+
+static bool sign(const struct hsm_key *key, const struct hsm_pin *pin, struct err *err)
+{
+    uint8_t out[64];
+    size_t len = sizeof(out);
+
+    return hsm_sign(key, &ecdsa, pin, (const uint8_t *)"digest", 6, out, &len, err) && len == 64 &&
+           out[63] == 'S';
+}
+
+static void test_signature(void **state UNUSED)
+{
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    struct hsm_key key = key_of(false);
+    assert_ok(sign(&key, &pin_source, &err), &err);
+    assert_int_equal(times_asked, 0);
+    assert_int_equal(fake.closes, 0);
+}
+
+static void test_pin_for_each_operation(void **state UNUSED)
+{
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    struct hsm_key key = key_of(true);
+    assert_ok(sign(&key, &pin_source, &err), &err);
+    assert_ok(sign(&key, &pin_source, &err), &err);
+    assert_int_equal(fake.context_logins, 2);
+    assert_int_equal(fake.user, CKU_CONTEXT_SPECIFIC);
+    assert_string_equal(fake.pin, "1234");
+}
+
+static void test_pin_for_each_operation_without_a_source(void **state UNUSED)
+{
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    struct hsm_key key = key_of(true);
+    assert_fails(sign(&key, NULL, &err), &err, E_PIN_NEEDED, "wants its PIN for every operation");
+    assert_int_equal(fake.signs, 0);
+}
+
+static void test_pin_pad_asks_by_itself(void **state UNUSED)
+{
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    fake.token.info.pin_pad = true;
+    struct hsm_key key = key_of(true);
+    assert_ok(sign(&key, NULL, &err), &err);
+    assert_true(fake.pin_was_null);
+    assert_int_equal(fake.context_logins, 1);
+}
+
+static void test_wrong_pin_of_an_operation_is_not_sent_again(void **state UNUSED)
+{
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    fake.context_login_rv = CKR_PIN_INCORRECT;
+    struct hsm_key key = key_of(true);
+    assert_fails(sign(&key, &pin_source, &err), &err, E_PIN_WRONG, "C_Login for this operation");
+    assert_fails(sign(&key, &pin_source, &err), &err, E_PIN_NEEDED, "");
+    assert_int_equal(fake.context_logins, 1);
+    assert_int_equal(fake.closes, 1);
+}
+
+static void test_failing_init_drops_the_session(void **state UNUSED)
+{
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    fake.sign_init_rv = CKR_KEY_HANDLE_INVALID;
+    struct hsm_key key = key_of(false);
+    assert_fails(sign(&key, NULL, &err), &err, E_OBJECT_MISSING,
+                 "key 'www' on token 'prod' (serial 12af): C_SignInit: CKR_KEY_HANDLE_INVALID");
+    assert_int_equal(fake.closes, 1);
+}
+
+static void test_failing_sign_drops_the_session(void **state UNUSED)
+{
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    fake.sign_rv = CKR_DEVICE_ERROR;
+    struct hsm_key key = key_of(false);
+    assert_fails(sign(&key, NULL, &err), &err, E_TOKEN, "C_Sign: CKR_DEVICE_ERROR");
+    assert_int_equal(err.native, CKR_DEVICE_ERROR);
+    assert_int_equal(fake.closes, 1);
+}
+
+static const CK_MECHANISM_TYPE offered[] = {CKM_ECDSA, CKM_RSA_PKCS};
+static unsigned lists_read;
+
+static CK_RV list_mechanisms(CK_SLOT_ID slot UNUSED, CK_MECHANISM_TYPE *list, CK_ULONG *count)
+{
+    lists_read++;
+    if (list != NULL) {
+        memcpy(list, offered, sizeof(offered));
+    }
+    *count = ARRAY_LEN(offered);
+    return CKR_OK;
+}
+
+static void test_mechanisms_are_read_once(void **state UNUSED)
+{
+    fake_begin();
+    fake.fns.C_GetMechanismList = list_mechanisms;
+    lists_read = 0;
+    assert_true(hsm_token_can(&fake.token, CKM_ECDSA));
+    assert_false(hsm_token_can(&fake.token, CKM_RSA_PKCS_PSS));
+    assert_true(hsm_token_can(&fake.token, CKM_RSA_PKCS));
+    assert_int_equal(lists_read, 2);
+    free(fake.token.mechanisms);
+}
+
+static void test_token_that_lists_no_mechanisms_can_nothing(void **state UNUSED)
+{
+    fake_begin();
+    assert_false(hsm_token_can(&fake.token, CKM_ECDSA));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_signature),
+        cmocka_unit_test(test_pin_for_each_operation),
+        cmocka_unit_test(test_pin_for_each_operation_without_a_source),
+        cmocka_unit_test(test_pin_pad_asks_by_itself),
+        cmocka_unit_test(test_wrong_pin_of_an_operation_is_not_sent_again),
+        cmocka_unit_test(test_failing_init_drops_the_session),
+        cmocka_unit_test(test_failing_sign_drops_the_session),
+        cmocka_unit_test(test_mechanisms_are_read_once),
+        cmocka_unit_test(test_token_that_lists_no_mechanisms_can_nothing),
+    };
+
+    return UNIT_RUN(tests);
+}

@@ -1,0 +1,230 @@
+/* The table of settings: every row can be set from a file and, if it has one, by its option. */
+#include "config/config.h"
+
+#include "config/sections.h"
+#include "unit/unit.h"
+
+/* Values for each key that differ from the default, as text and as the field then holds them. */
+enum kind { TEXT, NUMBER, FLAG, WORD };
+
+#define OF(section, field) offsetof(struct config_##section, field)
+
+static const struct {
+    const char *section; /* as in a file */
+    const char *name;
+    const char *value;
+    enum kind kind;
+    size_t offset;
+    int64_t number;
+} cases[] = {
+    {"p11enroll", "state_dir", "/s", TEXT, OF(general, state_dir), 0},
+    {"p11enroll", "lock_dir", "/l", TEXT, OF(general, lock_dir), 0},
+    {"p11enroll", "ca", "x", TEXT, OF(general, ca), 0},
+    {"p11enroll", "token", "x", TEXT, OF(general, token), 0},
+    {"p11enroll", "profile", "x", TEXT, OF(general, profile), 0},
+    {"p11enroll", "allow_env_secrets", "yes", FLAG, OF(general, allow_env_secrets), 1},
+    {"p11enroll", "token_timeout", "2m", NUMBER, OF(general, token_timeout_s), 120},
+    {"ca:x", "type", "other", TEXT, OF(ca, type), 0},
+    {"ca:x", "url", "https://x", TEXT, OF(ca, url), 0},
+    {"ca:x", "api_path", "/a", TEXT, OF(ca, api_path), 0},
+    {"ca:x", "private_prefix", "/p", TEXT, OF(ca, private_prefix), 0},
+    {"ca:x", "api_version", "v2", TEXT, OF(ca, api_version), 0},
+    {"ca:x", "auth", "password", WORD, OF(ca, auth), CONFIG_AUTH_PASSWORD},
+    {"ca:x", "customer_uri", "u", TEXT, OF(ca, customer_uri), 0},
+    {"ca:x", "login", "l", TEXT, OF(ca, login), 0},
+    {"ca:x", "password_source", "fd:3", TEXT, OF(ca, password_source), 0},
+    {"ca:x", "client_cert", "/c", TEXT, OF(ca, client_cert), 0},
+    {"ca:x", "client_key", "/k", TEXT, OF(ca, client_key), 0},
+    {"ca:x", "client_alias", "a", TEXT, OF(ca, client_alias), 0},
+    {"ca:x", "client_password_source", "prompt", TEXT, OF(ca, client_password_source), 0},
+    {"ca:x", "client_token", "t", TEXT, OF(ca, client_token), 0},
+    {"ca:x", "org_id", "7", NUMBER, OF(ca, org_id), 7},
+    {"ca:x", "trust", "/t", TEXT, OF(ca, trust), 0},
+    {"ca:x", "proxy", "http://p:1", TEXT, OF(ca, proxy), 0},
+    {"ca:x", "proxy_user", "u", TEXT, OF(ca, proxy_user), 0},
+    {"ca:x", "proxy_password_source", "env:P", TEXT, OF(ca, proxy_password_source), 0},
+    {"ca:x", "tls_max", "1.2", WORD, OF(ca, tls_max), 12},
+    {"ca:x", "connect_timeout", "5s", NUMBER, OF(ca, connect_timeout_s), 5},
+    {"ca:x", "timeout", "1h", NUMBER, OF(ca, timeout_s), 3600},
+    {"ca:x", "poll", "backoff", WORD, OF(ca, poll), CONFIG_POLL_BACKOFF},
+    {"ca:x", "poll_deadline", "0", NUMBER, OF(ca, poll_deadline_s), 0},
+    {"ca:x", "backoff_base", "3s", NUMBER, OF(ca, backoff_base_s), 3},
+    {"ca:x", "backoff_max", "9s", NUMBER, OF(ca, backoff_max_s), 9},
+    {"ca:x", "backoff_attempts", "9", NUMBER, OF(ca, backoff_attempts), 9},
+    {"ca:x", "poll_scale", "1", NUMBER, OF(ca, poll_scale_percent), 1},
+    {"ca:x", "collect_form", "path", WORD, OF(ca, collect_form), CONFIG_COLLECT_PATH},
+    {"token:x", "module", "/m.so", TEXT, OF(token, module), 0},
+    {"token:x", "init_args", "a=b", TEXT, OF(token, init_args), 0},
+    {"token:x", "uri", "pkcs11:token=a", TEXT, OF(token, uri), 0},
+    {"token:x", "pin_source", "fd:4", TEXT, OF(token, pin_source), 0},
+    {"profile:x", "ca", "x", TEXT, OF(profile, ca), 0},
+    {"profile:x", "token", "x", TEXT, OF(profile, token), 0},
+    {"profile:x", "product", "p", TEXT, OF(profile, product), 0},
+    {"profile:x", "term", "365", NUMBER, OF(profile, term_days), 365},
+    {"profile:x", "key_type", "p256", TEXT, OF(profile, key_type), 0},
+    {"profile:x", "label", "l", TEXT, OF(profile, label), 0},
+    {"profile:x", "subject", "CN=x", TEXT, OF(profile, subject), 0},
+    {"profile:x", "issuer_roots", "/r", TEXT, OF(profile, issuer_roots), 0},
+    {"profile:x", "chain", "none", TEXT, OF(profile, chain), 0},
+    {"profile:x", "san", "never", WORD, OF(profile, san), CONFIG_SAN_NEVER},
+    {"profile:x", "external_requester", "a@b", TEXT, OF(profile, external_requester), 0},
+    {"profile:x", "comments", "c", TEXT, OF(profile, comments), 0},
+    {"profile:x", "custom_fields", "a=b", TEXT, OF(profile, custom_fields), 0},
+};
+
+static const enum config_section section_of[] = {CONFIG_GENERAL, CONFIG_CA, CONFIG_TOKEN,
+                                                 CONFIG_PROFILE};
+static const char *const section_names[] = {"p11enroll", "ca:x", "token:x", "profile:x"};
+
+static enum config_section kind_of(const char *section)
+{
+    for (size_t i = 0; i < ARRAY_LEN(section_names); i++) {
+        if (strcmp(section_names[i], section) == 0) {
+            return section_of[i];
+        }
+    }
+    fail_msg("no section %s", section);
+    return CONFIG_SECTIONS;
+}
+
+static const void *section_in(const struct config_selection *s, enum config_section kind)
+{
+    switch (kind) {
+    case CONFIG_GENERAL:
+        return s->general;
+    case CONFIG_CA:
+        return s->ca;
+    case CONFIG_TOKEN:
+        return s->token;
+    case CONFIG_PROFILE:
+        return s->profile;
+    case CONFIG_SECTIONS:
+        break;
+    }
+    return NULL;
+}
+
+static void has_value(struct config *config, size_t i)
+{
+    /* Every section of these files is called x, so that names in settings resolve. */
+    struct config_choice choice = {.profile = NULL};
+    struct config_selection s;
+    struct err err = ERR_INIT;
+
+    assert_ok(config_select(config, &choice, 0, &s, &err), &err);
+    const char *field = (const char *)section_in(&s, kind_of(cases[i].section)) + cases[i].offset;
+    switch (cases[i].kind) {
+    case TEXT:
+        assert_string_equal(*(char *const *)(const void *)field, cases[i].value);
+        break;
+    case NUMBER:
+        assert_int_equal(*(const int64_t *)(const void *)field, cases[i].number);
+        break;
+    case FLAG:
+        assert_int_equal(*(const bool *)field, cases[i].number);
+        break;
+    case WORD:
+        assert_int_equal(*(const int *)(const void *)field, cases[i].number);
+        break;
+    }
+}
+
+static const char sections_called_x[] =
+    "[ca:x]\nlogin = a\n[token:x]\nmodule = /m\n[profile:x]\nlabel = a\n";
+
+static void test_every_key_can_be_set_in_a_file(void **state UNUSED)
+{
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        AUTO(config) struct config *config = NULL;
+        struct err err = ERR_INIT;
+        const char *text = tmp_printf("%s[%s]\n%s = %s\n", sections_called_x, cases[i].section,
+                                      cases[i].name, cases[i].value);
+        assert_ok(config_parse("f", text, &config, &err), &err);
+        has_value(config, i);
+    }
+}
+
+static void test_every_option_sets_its_key(void **state UNUSED)
+{
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        AUTO(config) struct config *config = NULL;
+        struct err err = ERR_INIT;
+        const struct config_key *key = config_find_key(kind_of(cases[i].section), cases[i].name);
+        assert_non_null(key);
+        if (key->option == NULL) {
+            continue;
+        }
+        assert_ok(config_parse("f", sections_called_x, &config, &err), &err);
+        assert_ok(config_override(config, key->option, cases[i].value, &err), &err);
+        has_value(config, i);
+    }
+}
+
+static void test_every_row_is_tested_here(void **state UNUSED)
+{
+    size_t rows = 0;
+
+    while (config_key_at(rows) != NULL) {
+        const struct config_key *key = config_key_at(rows++);
+        bool found = false;
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+            found = found || (kind_of(cases[i].section) == key->section &&
+                              strcmp(cases[i].name, key->name) == 0);
+        }
+        if (!found) {
+            fail_msg("no case for '%s'", key->name);
+        }
+    }
+    assert_int_equal(rows, ARRAY_LEN(cases));
+}
+
+static void test_names_and_options_are_unique(void **state UNUSED)
+{
+    for (size_t i = 0; config_key_at(i) != NULL; i++) {
+        const struct config_key *a = config_key_at(i);
+        for (size_t k = 0; k < i; k++) {
+            const struct config_key *b = config_key_at(k);
+            assert_false(a->section == b->section && strcmp(a->name, b->name) == 0);
+            assert_false(a->option != NULL && b->option != NULL &&
+                         strcmp(a->option, b->option) == 0);
+        }
+        assert_ptr_equal(config_find_key(a->section, a->name), a);
+        assert_true(a->option == NULL || config_find_option(a->option) == a);
+        assert_true(strlen(a->help) > 0 && strlen(a->argument) > 0);
+    }
+}
+
+static void test_every_default_is_understood(void **state UNUSED)
+{
+    for (size_t i = 0; config_key_at(i) != NULL; i++) {
+        const struct config_key *key = config_key_at(i);
+        AUTO(config) struct config *config = NULL;
+        struct err err = ERR_INIT;
+        if (key->preset != NULL) {
+            const char *text =
+                tmp_printf("[%s]\n%s = %s\n", section_names[key->section], key->name, key->preset);
+            assert_ok(config_parse("f", text, &config, &err), &err);
+        }
+    }
+}
+
+static void test_unknown_keys_are_not_found(void **state UNUSED)
+{
+    assert_null(config_find_key(CONFIG_CA, "module"));
+    assert_null(config_find_option(""));
+    assert_null(config_find_option("no-such"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_key_can_be_set_in_a_file),
+        cmocka_unit_test(test_every_option_sets_its_key),
+        cmocka_unit_test(test_every_row_is_tested_here),
+        cmocka_unit_test(test_names_and_options_are_unique),
+        cmocka_unit_test(test_every_default_is_understood),
+        cmocka_unit_test(test_unknown_keys_are_not_found),
+    };
+
+    return UNIT_RUN(tests);
+}

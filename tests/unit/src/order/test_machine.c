@@ -1,0 +1,152 @@
+#include "order/order.h"
+
+#include "unit/unit.h"
+
+/* The transitions as a table to be read: a change shows its meaning in review. */
+static const char golden[] = "planned        make-key  open  unsent -> key-ready\n"
+                             "key-ready      sign      open  unsent -> signed\n"
+                             "signed         submit    open  unsent -> submitting\n"
+                             "submitting     find      open  sent   -> signed ambiguous pending\n"
+                             "ambiguous      find      open  sent   -> pending\n"
+                             "pending        poll      open  sent   -> waiting issued failed\n"
+                             "waiting        poll      open  sent   -> pending issued failed\n"
+                             "issued         collect   open  sent   -> pending waiting collected "
+                             "failed\n"
+                             "collected      verify    open  sent   -> verified cert-rejected\n"
+                             "verified       bind      open  sent   -> done\n"
+                             "done           none      final sent   ->\n"
+                             "failed         none      final sent   ->\n"
+                             "cert-rejected  none      final sent   ->\n";
+
+static const char *action_name(enum order_action action)
+{
+    switch (action) {
+    case ACTION_NONE:
+        return "none";
+    case ACTION_MAKE_KEY:
+        return "make-key";
+    case ACTION_SIGN:
+        return "sign";
+    case ACTION_SUBMIT:
+        return "submit";
+    case ACTION_FIND:
+        return "find";
+    case ACTION_POLL:
+        return "poll";
+    case ACTION_COLLECT:
+        return "collect";
+    case ACTION_VERIFY:
+        return "verify";
+    case ACTION_BIND:
+        return "bind";
+    }
+    return "?";
+}
+
+static void add_row(struct buf *out, enum order_state from)
+{
+    buf_addf(out, "%-14s %-9s %-5s %-6s ->", order_state_name(from),
+             action_name(order_state_action(from)), order_state_is_final(from) ? "final" : "open",
+             order_state_is_sent(from) ? "sent" : "unsent");
+    for (int to = 0; to < ORDER_STATES; to++) {
+        if ((int)from != to && order_state_may_follow(from, (enum order_state)to)) {
+            buf_addf(out, " %s", order_state_name((enum order_state)to));
+        }
+    }
+    buf_add_str(out, "\n");
+}
+
+static void test_table_of_transitions(void **state UNUSED)
+{
+    AUTO(buf) struct buf out = BUF_INIT(4000);
+
+    for (int i = 0; i < ORDER_STATES; i++) {
+        add_row(&out, (enum order_state)i);
+    }
+    assert_golden(buf_str(&out), golden);
+}
+
+static void test_every_state_may_be_saved_again(void **state UNUSED)
+{
+    for (int i = 0; i < ORDER_STATES; i++) {
+        assert_true(order_state_may_follow((enum order_state)i, (enum order_state)i));
+    }
+}
+
+static void test_final_states_have_no_followers(void **state UNUSED)
+{
+    for (int i = 0; i < ORDER_STATES; i++) {
+        for (int to = 0; to < ORDER_STATES; to++) {
+            bool final = order_state_is_final((enum order_state)i);
+            bool follows = order_state_may_follow((enum order_state)i, (enum order_state)to);
+            assert_false(final && follows && i != to);
+        }
+    }
+}
+
+/* Once the CA may know of an order, no way leads to a second request except a refusal. */
+static void test_sent_orders_are_sent_again_after_a_refusal_only(void **state UNUSED)
+{
+    for (int i = 0; i < ORDER_STATES; i++) {
+        for (int to = 0; to < ORDER_STATES; to++) {
+            bool back = order_state_is_sent((enum order_state)i) &&
+                        !order_state_is_sent((enum order_state)to) &&
+                        order_state_may_follow((enum order_state)i, (enum order_state)to);
+            assert_int_equal(back, i == ORDER_SUBMITTING && to == ORDER_SIGNED);
+        }
+    }
+}
+
+static void test_names_round_trip(void **state UNUSED)
+{
+    for (int i = 0; i < ORDER_STATES; i++) {
+        enum order_state parsed = ORDER_STATES;
+        assert_true(order_state_parse(order_state_name((enum order_state)i), &parsed));
+        assert_int_equal(parsed, i);
+    }
+}
+
+static void test_unknown_names_are_refused(void **state UNUSED)
+{
+    enum order_state parsed = ORDER_DONE;
+
+    assert_false(order_state_parse("", &parsed));
+    assert_false(order_state_parse("Done", &parsed));
+    assert_false(order_state_parse("done ", &parsed));
+    assert_false(order_state_parse(NULL, &parsed));
+    assert_int_equal(parsed, ORDER_DONE);
+}
+
+static void test_every_state_has_a_sentence(void **state UNUSED)
+{
+    for (int i = 0; i < ORDER_STATES; i++) {
+        assert_true(strlen(order_state_sentence((enum order_state)i)) > 10);
+        bool silent = order_state_doing((enum order_state)i) == NULL;
+        assert_int_equal(silent,
+                         order_state_is_final((enum order_state)i) || i == ORDER_SUBMITTING);
+    }
+}
+
+static void test_phases_of_the_ca(void **state UNUSED)
+{
+    assert_int_equal(order_state_of_phase(CA_PENDING), ORDER_PENDING);
+    assert_int_equal(order_state_of_phase(CA_WAITING), ORDER_WAITING);
+    assert_int_equal(order_state_of_phase(CA_ISSUED), ORDER_ISSUED);
+    assert_int_equal(order_state_of_phase(CA_FAILED), ORDER_FAILED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_table_of_transitions),
+        cmocka_unit_test(test_every_state_may_be_saved_again),
+        cmocka_unit_test(test_final_states_have_no_followers),
+        cmocka_unit_test(test_sent_orders_are_sent_again_after_a_refusal_only),
+        cmocka_unit_test(test_names_round_trip),
+        cmocka_unit_test(test_unknown_names_are_refused),
+        cmocka_unit_test(test_every_state_has_a_sentence),
+        cmocka_unit_test(test_phases_of_the_ca),
+    };
+
+    return UNIT_RUN(tests);
+}
