@@ -256,7 +256,7 @@ void str_add_quotable(struct buf *out, const char *text, size_t len, size_t max_
             i += step;
         }
     }
-    if (shown < len) {
+    if (i < len) {
         buf_add_str(out, "...");
     }
 }
@@ -290,6 +290,11 @@ bool str_equal_nocase(const char *a, const char *b)
 bool str_starts_with(const char *str, const char *prefix)
 {
     return strncmp(str, prefix, strlen(prefix)) == 0;
+}
+
+bool str_starts_with_nocase(const char *str, const char *prefix)
+{
+    return strncasecmp(str, prefix, strlen(prefix)) == 0;
 }
 
 bool str_ends_with(const char *str, const char *suffix)

@@ -55,6 +55,7 @@ char *str_ndup(const char *str, size_t len) NODISCARD;
 bool str_equal(const char *a, const char *b);        /* NULL equals NULL only */
 bool str_equal_nocase(const char *a, const char *b); /* ASCII case folding */
 bool str_starts_with(const char *str, const char *prefix);
+bool str_starts_with_nocase(const char *str, const char *prefix);
 bool str_ends_with(const char *str, const char *suffix);
 
 /* Trims ASCII white space at both ends in place and returns the start. */

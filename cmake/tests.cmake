@@ -22,7 +22,7 @@ endfunction()
 function(p11enroll_pytest name)
   cmake_parse_arguments(T "" "LABEL;PATH;TIMEOUT" "ARGS" ${ARGN})
   if(NOT T_TIMEOUT)
-    set(T_TIMEOUT 600)
+    set(T_TIMEOUT 1200)
   endif()
   add_test(NAME ${name} COMMAND ${P11ENROLL_PYTHON} -m pytest -q -rs -p no:cacheprovider ${T_ARGS}
                                 ${PROJECT_SOURCE_DIR}/tests/${T_PATH})

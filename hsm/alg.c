@@ -71,15 +71,19 @@ const struct hsm_curve *hsm_curve_by_params(const uint8_t *der, size_t len)
     return NULL;
 }
 
-/* Lower case, without '-', '_', ':' and ' '. */
+/* Lower case, without '-', '_', ':' and ' '. A text that is too long for any name becomes empty. */
 static void fold(const char *text, char *out, size_t size)
 {
     size_t n = 0;
 
-    for (; *text != '\0' && n + 1 < size; text++) {
+    for (; *text != '\0'; text++) {
         char c = *text;
         if (c == '-' || c == '_' || c == ':' || c == ' ') {
             continue;
+        }
+        if (n + 1 == size) {
+            n = 0;
+            break;
         }
         out[n++] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
     }

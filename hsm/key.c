@@ -5,6 +5,7 @@
 #include "hsm/object.h"
 
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
 #include <openssl/x509.h>
@@ -191,9 +192,12 @@ bool hsm_public_from_spki(const uint8_t *der, size_t len, struct hsm_key_spec *s
                           struct hsm_public *out)
 {
     const unsigned char *p = der;
-    AUTO(x509_pubkey) X509_PUBKEY *pubkey = d2i_X509_PUBKEY(NULL, &p, (long)len);
 
-    return pubkey != NULL && p == der + len && from_pubkey(pubkey, spec, out);
+    (void)ERR_set_mark(); /* the error queue is the application's */
+    AUTO(x509_pubkey) X509_PUBKEY *pubkey = d2i_X509_PUBKEY(NULL, &p, (long)len);
+    bool ok = pubkey != NULL && p == der + len && from_pubkey(pubkey, spec, out);
+    (void)ERR_pop_to_mark();
+    return ok;
 }
 
 bool hsm_public_from_x509(X509 *cert, struct hsm_key_spec *spec, struct hsm_public *out)

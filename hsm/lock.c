@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,17 +78,27 @@ static char *choose_dir(const char *configured, struct err *err)
     return dir;
 }
 
-/* The module's path as one file name: readable, and different paths stay different. */
+/* The module's path as one file name: readable, and different paths stay different. A path that is
+ * too long for a name is represented by its SHA-256. */
 static char *lock_path(const char *dir, const char *module_path)
 {
-    struct buf name = BUF_INIT(4096);
+    static const char suffix[] = ".lock";
+    AUTO(buf) struct buf name = BUF_INIT(4096);
+    AUTO(buf) struct buf path = BUF_INIT(8192);
+    uint8_t hash[EVP_MAX_MD_SIZE];
+    size_t hash_len = 0;
 
-    buf_addf(&name, "%s/", dir);
     str_percent_encode(&name, (const uint8_t *)module_path, strlen(module_path), "");
-    buf_add_str(&name, ".lock");
-    char *path = buf_take_str(&name);
-    buf_done(&name);
-    return path;
+    if (!buf_ok(&name) || name.len + sizeof(suffix) > NAME_MAX) {
+        buf_reset(&name);
+        if (EVP_Q_digest(NULL, "SHA256", NULL, module_path, strlen(module_path), hash, &hash_len) !=
+            1) {
+            return NULL;
+        }
+        str_add_hex(&name, hash, hash_len, '\0');
+    }
+    buf_addf(&path, "%s/%s%s", dir, buf_str(&name), suffix);
+    return buf_take_str(&path);
 }
 
 /* flock() needs no write access, so a file that another user made will do. */

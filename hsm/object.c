@@ -135,9 +135,14 @@ static bool read_one(struct hsm_session *session, CK_OBJECT_HANDLE object, struc
         return err_nomem(err);
     }
     a.pValue = room;
+    CK_ULONG room_len = a.ulValueLen;
     rv = ck_get_attribute_value(ck, session->handle, object, &a, 1);
     if (rv != CKR_OK) {
         return is_attribute_answer(rv) || read_failed(session, rv, err);
+    }
+    if (a.ulValueLen > room_len) {
+        return err_set(err, E_TOKEN, "C_GetAttributeValue gave %s another length than it announced",
+                       attr_name(a.type));
     }
     return keep(value, room, a.ulValueLen, err);
 }
@@ -155,8 +160,9 @@ static bool sort_answer(const CK_ATTRIBUTE *list, size_t count, CK_RV rv, struct
                 return false;
             }
         } else {
+            /* One return code stands for all: which of them it means, only asking one by one tells. */
             value->sensitive = rv == CKR_ATTRIBUTE_SENSITIVE;
-            again[i] = may_be_long(list[i].type) && rv != CKR_ATTRIBUTE_SENSITIVE;
+            again[i] = may_be_long(list[i].type);
         }
     }
     return true;

@@ -62,6 +62,12 @@ static char **string_at(struct hsm_uri *uri, size_t offset)
     return (char **)(void *)((char *)uri + offset);
 }
 
+/* "%00" decodes to a byte that would end a C string early. */
+static bool has_no_nul(const struct buf *value)
+{
+    return memchr(buf_str(value), '\0', value->len) == NULL;
+}
+
 static bool set_string(struct hsm_uri *uri, size_t offset, const struct buf *value, struct err *err)
 {
     char **slot = string_at(uri, offset);
@@ -77,7 +83,7 @@ static bool set_type(struct hsm_uri *uri, size_t offset UNUSED, const struct buf
                      struct err *err)
 {
     for (size_t i = HSM_URI_PRIVATE; i < ARRAY_LEN(type_names); i++) {
-        if (str_equal(buf_str(value), type_names[i])) {
+        if (has_no_nul(value) && str_equal(buf_str(value), type_names[i])) {
             uri->type = (enum hsm_uri_type)i;
             return true;
         }
@@ -100,7 +106,7 @@ static bool set_id(struct hsm_uri *uri, size_t offset UNUSED, const struct buf *
 static bool set_slot_id(struct hsm_uri *uri, size_t offset UNUSED, const struct buf *value,
                         struct err *err)
 {
-    if (!str_to_u64(buf_str(value), ULONG_MAX, &uri->slot_id)) {
+    if (!has_no_nul(value) || !str_to_u64(buf_str(value), ULONG_MAX, &uri->slot_id)) {
         return err_set(err, E_USAGE, "the value is not a number");
     }
     uri->has_slot_id = true;

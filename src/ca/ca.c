@@ -93,17 +93,31 @@ void ca_products_done(struct ca_products *products)
     *products = (struct ca_products){.list = NULL};
 }
 
-static bool ambiguous_name(const struct ca_products *products, const char *wanted,
-                           const struct ca_product **out, unsigned *hits)
+/* The last product that equals() says is called that, and how many there are. */
+static const struct ca_product *find_by_name(const struct ca_products *products, const char *wanted,
+                                             bool (*equals)(const char *, const char *),
+                                             unsigned *hits)
 {
+    const struct ca_product *found = NULL;
+
     *hits = 0;
     for (size_t i = 0; i < products->count; i++) {
-        if (str_equal_nocase(products->list[i].name, wanted)) {
-            *out = &products->list[i];
+        if (equals(products->list[i].name, wanted)) {
+            found = &products->list[i];
             (*hits)++;
         }
     }
-    return *hits > 1;
+    return found;
+}
+
+static const struct ca_product *find_by_id(const struct ca_products *products, uint64_t id)
+{
+    for (size_t i = 0; i < products->count; i++) {
+        if (products->list[i].id == (int64_t)id) {
+            return &products->list[i];
+        }
+    }
+    return NULL;
 }
 
 static void list_products(const struct ca_products *products, struct buf *out)
@@ -121,22 +135,24 @@ bool ca_product_find(const struct ca_products *products, const char *wanted,
                      const struct ca_product **out, struct err *err)
 {
     AUTO(buf) struct buf there = BUF_INIT(4096);
+    const struct ca_product *found = NULL;
     uint64_t id = 0;
     unsigned hits = 0;
-    bool is_id = str_to_u64(wanted, INT64_MAX, &id);
 
-    for (size_t i = 0; i < products->count; i++) {
-        const struct ca_product *p = &products->list[i];
-        if (is_id ? p->id == (int64_t)id : str_equal(p->name, wanted)) {
-            *out = p;
-            return true;
+    if (str_to_u64(wanted, INT64_MAX, &id)) {
+        found = find_by_id(products, id);
+    } else {
+        found = find_by_name(products, wanted, str_equal, &hits);
+        if (found == NULL) {
+            found = find_by_name(products, wanted, str_equal_nocase, &hits);
         }
     }
-    if (!is_id && ambiguous_name(products, wanted, out, &hits)) {
+    if (hits > 1) {
         return err_set(err, E_CA_REFUSED, "several products are called '%s'; use the number",
                        wanted);
     }
-    if (hits == 1) {
+    if (found != NULL) {
+        *out = found;
         return true;
     }
     list_products(products, &there);

@@ -21,6 +21,37 @@ struct parsing {
     int line;         /* number of the line that inih is at */
 };
 
+static bool long_name(struct err *err)
+{
+    return err_set(err, E_CONFIG, "names of sections and settings have at most %d characters",
+                   INIH_NAME_MAX - 1);
+}
+
+static bool find_section(struct config *config, const char *section, enum config_section *kind,
+                         void **data, struct err *err);
+
+/* inih calls back for settings only, so a section comes to exist here: one without settings counts
+ * too, and a misspelt one is noticed even if it is empty. */
+static bool open_section(struct parsing *p, const char *line)
+{
+    enum config_section kind = CONFIG_GENERAL;
+    void *data = NULL;
+    const char *begin = line + strspn(line, " \t\r");
+    const char *end = *begin == '[' ? strchr(begin, ']') : NULL;
+
+    if (end == NULL) {
+        return true;
+    }
+    if ((size_t)(end - begin - 1) >= INIH_NAME_MAX) {
+        return long_name(p->err);
+    }
+    AUTO(str) char *name = str_ndup(begin + 1, (size_t)(end - begin - 1));
+    if (name == NULL) {
+        return err_nomem(p->err);
+    }
+    return find_section(p->config, name, &kind, &data, p->err);
+}
+
 /* Hands one line after the other to inih, so that the line number is known. */
 static char *next_line(char *line, int room, void *ctx)
 {
@@ -28,7 +59,7 @@ static char *next_line(char *line, int room, void *ctx)
     size_t len = strcspn(p->text, "\n");
     bool has_newline = p->text[len] == '\n';
 
-    if (p->text[0] == '\0') {
+    if (p->text[0] == '\0' || p->err->code != E_NONE) {
         return NULL;
     }
     size_t take = len + (has_newline ? 1 : 0);
@@ -39,7 +70,7 @@ static char *next_line(char *line, int room, void *ctx)
     line[take] = '\0';
     p->text += take;
     p->line++;
-    return line;
+    return open_section(p, line) ? line : NULL;
 }
 
 static const struct {
@@ -81,7 +112,7 @@ static bool is_path(const struct config_key *key, const char *value)
 {
     bool path_type = str_starts_with(key->argument, "FILE") || str_equal(key->argument, "DIR");
 
-    return path_type && value[0] != '/' && !str_starts_with(value, "pkcs11:");
+    return path_type && value[0] != '/' && !str_starts_with_nocase(value, "pkcs11:");
 }
 
 /* A relative path made absolute, also behind "file:"; other values as they are. free() it. */
@@ -108,8 +139,7 @@ static bool take_setting(struct config *config, const char *dir, const char *sec
     void *data = NULL;
 
     if (strlen(section) >= INIH_NAME_MAX || strlen(name) >= INIH_NAME_MAX) {
-        return err_set(err, E_CONFIG, "names of sections and settings have at most %d characters",
-                       INIH_NAME_MAX - 1);
+        return long_name(err);
     }
     if (!find_section(config, section, &kind, &data, err)) {
         return false;

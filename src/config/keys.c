@@ -75,6 +75,14 @@ WORDS(set_poll, "steps", "backoff")
 WORDS(set_san, "auto", "always", "never")
 WORDS(set_collect, "query", "path")
 
+static bool set_chain(void *field, const char *value, struct err *err)
+{
+    static const char *const words[] = {"token", "none"};
+    int at = 0;
+
+    return set_word(&at, words, ARRAY_LEN(words), value, err) && set_text(field, value, err);
+}
+
 static bool set_tls(void *field, const char *value, struct err *err)
 {
     if (str_equal(value, "1.2") || str_equal(value, "1.3")) {
@@ -217,7 +225,7 @@ static const struct row rows[] = {
      set_text, PROFILE(issuer_roots)},
     {{CONFIG_PROFILE, "chain", "chain", "token|none", "token",
       "whether issuers are written to the token beside the certificate"},
-     set_text, PROFILE(chain)},
+     set_chain, PROFILE(chain)},
     {{CONFIG_PROFILE, "san", "san", "auto|always|never", "auto",
       "whether names are sent to the CA beside the request (auto: if there are others than the CN)"},
      set_san, PROFILE(san)},
@@ -283,7 +291,7 @@ bool config_set_defaults(enum config_section section, void *data, struct err *er
 void config_free_fields(enum config_section section, void *data)
 {
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        bool text = rows[i].set == set_text || rows[i].set == set_source;
+        bool text = rows[i].set == set_text || rows[i].set == set_source || rows[i].set == set_chain;
         if (rows[i].key.section == section && text) {
             free(*(char **)(void *)((char *)data + rows[i].offset));
         }

@@ -14,14 +14,26 @@ void json_free(json *doc)
     cJSON_Delete(doc);
 }
 
-/* Depth by counting brackets outside strings: cJSON's own limit is a compile-time 1000. */
-static bool is_shallow(const uint8_t *data, size_t len)
+/* Whether data[at], a backslash inside a string, begins the escape of a NUL. */
+static bool is_escaped_nul(const uint8_t *data, size_t len, size_t at)
+{
+    return len - at >= 6 && memcmp(data + at, "\\u0000", 6) == 0;
+}
+
+/*
+ * What cJSON would take and we do not: nesting that is deep (its own limit is a compile-time 1000;
+ * brackets outside strings are counted), and NUL characters, which cut its strings short.
+ */
+static bool is_acceptable(const uint8_t *data, size_t len, struct err *err)
 {
     int depth = 0;
     bool in_string = false;
 
     for (size_t i = 0; i < len; i++) {
         uint8_t c = data[i];
+        if (c == '\0' || (in_string && c == '\\' && is_escaped_nul(data, len, i))) {
+            return err_set(err, E_PROTOCOL, "JSON: a NUL character at byte %zu", i);
+        }
         if (in_string) {
             if (c == '\\') {
                 i++;
@@ -32,7 +44,8 @@ static bool is_shallow(const uint8_t *data, size_t len)
             in_string = true;
         } else if (c == '{' || c == '[') {
             if (++depth > JSON_DEPTH_MAX) {
-                return false;
+                return err_set(err, E_PROTOCOL, "JSON: nested deeper than %d levels",
+                               JSON_DEPTH_MAX);
             }
         } else if (c == '}' || c == ']') {
             depth--;
@@ -55,8 +68,8 @@ bool json_parse(const uint8_t *data, size_t len, json **out, struct err *err)
     const char *text = (const char *)data;
     const char *end = NULL;
 
-    if (!is_shallow(data, len)) {
-        return err_set(err, E_PROTOCOL, "JSON: nested deeper than %d levels", JSON_DEPTH_MAX);
+    if (!is_acceptable(data, len, err)) {
+        return false;
     }
     json *doc = len > 0 ? cJSON_ParseWithLengthOpts(text, len, &end, 0) : NULL;
     if (doc == NULL) {

@@ -1,7 +1,7 @@
 #include "keystore/ks.h"
 
 #include "base/file.h"
-#include "base/str.h"
+#include "hsm/uri.h"
 #include "x509/x509.h"
 
 #include <openssl/err.h>
@@ -111,7 +111,7 @@ bool keystore_open(struct keystore *keystore, const struct keystore_source *sour
 {
     const char *first = source->key != NULL ? source->key : source->cert;
     AUTO(buf) struct buf data = BUF_INIT(FILE_MAX);
-    bool is_uri = first != NULL && str_starts_with(first, "pkcs11:");
+    bool is_uri = first != NULL && hsm_uri_is(first);
 
     if (first == NULL) {
         return err_set(err, E_CONFIG, "no client certificate is configured ('client_cert')");

@@ -14,6 +14,12 @@ DEFINE_AUTO(p8, PKCS8_PRIV_KEY_INFO *, PKCS8_PRIV_KEY_INFO_free)
 
 enum { FILE_MAX = 1 << 20, KEYS_MAX = 32, NESTING_MAX = 4 };
 
+/* A password as OpenSSL takes it: NULL is none at all, which differs from the empty one. */
+struct pass {
+    const char *text;
+    int len;
+};
+
 /* What was found in the file. */
 struct content {
     EVP_PKEY *keys[KEYS_MAX];
@@ -33,6 +39,14 @@ static void content_done(struct content *content)
 }
 
 DEFINE_AUTO_DONE(content, struct content, content_done)
+
+static bool is_of_key(X509 *cert, EVP_PKEY *key)
+{
+    (void)ERR_set_mark();
+    bool is = X509_check_private_key(cert, key) == 1;
+    (void)ERR_pop_to_mark();
+    return is;
+}
 
 static bool matches(const struct keystore_source *source UNUSED, const uint8_t *data, size_t len)
 {
@@ -75,9 +89,9 @@ static bool add_cert(struct content *content, PKCS12_SAFEBAG *bag)
 }
 
 static bool add_bags(struct content *content, const STACK_OF(PKCS12_SAFEBAG) * bags,
-                     const struct secret *password, int depth);
+                     const struct pass *password, int depth);
 
-static bool add_bag(struct content *content, PKCS12_SAFEBAG *bag, const struct secret *password,
+static bool add_bag(struct content *content, PKCS12_SAFEBAG *bag, const struct pass *password,
                     int depth)
 {
     switch (PKCS12_SAFEBAG_get_nid(bag)) {
@@ -86,7 +100,7 @@ static bool add_bag(struct content *content, PKCS12_SAFEBAG *bag, const struct s
     case NID_pkcs8ShroudedKeyBag: {
         AUTO(p8)
         PKCS8_PRIV_KEY_INFO *info =
-            PKCS12_decrypt_skey(bag, secret_expose(password), (int)password->len);
+            PKCS12_decrypt_skey(bag, password->text, password->len);
         return add_key(content, bag, info);
     }
     case NID_certBag:
@@ -100,7 +114,7 @@ static bool add_bag(struct content *content, PKCS12_SAFEBAG *bag, const struct s
 }
 
 static bool add_bags(struct content *content, const STACK_OF(PKCS12_SAFEBAG) * bags,
-                     const struct secret *password, int depth)
+                     const struct pass *password, int depth)
 {
     for (int i = 0; i < sk_PKCS12_SAFEBAG_num(bags); i++) {
         if (!add_bag(content, sk_PKCS12_SAFEBAG_value(bags, i), password, depth)) {
@@ -110,14 +124,14 @@ static bool add_bags(struct content *content, const STACK_OF(PKCS12_SAFEBAG) * b
     return true;
 }
 
-static bool read_safe(struct content *content, PKCS7 *safe, const struct secret *password)
+static bool read_safe(struct content *content, PKCS7 *safe, const struct pass *password)
 {
     STACK_OF(PKCS12_SAFEBAG) *bags = NULL;
 
     if (PKCS7_type_is_data(safe)) {
         bags = PKCS12_unpack_p7data(safe);
     } else if (PKCS7_type_is_encrypted(safe)) {
-        bags = PKCS12_unpack_p7encdata(safe, secret_expose(password), (int)password->len);
+        bags = PKCS12_unpack_p7encdata(safe, password->text, password->len);
     } else {
         return true;
     }
@@ -126,7 +140,7 @@ static bool read_safe(struct content *content, PKCS7 *safe, const struct secret 
     return ok;
 }
 
-static bool read_content(PKCS12 *p12, const struct secret *password, struct content *content)
+static bool read_content(PKCS12 *p12, const struct pass *password, struct content *content)
 {
     STACK_OF(PKCS7) *safes = PKCS12_unpack_authsafes(p12);
     bool ok = safes != NULL;
@@ -150,7 +164,7 @@ static bool has_alias(const struct content *content, size_t key, const char *ali
         int len = 0;
         const unsigned char *name = X509_alias_get0(cert, &len);
         if (name != NULL && (size_t)len == strlen(alias) && memcmp(name, alias, (size_t)len) == 0 &&
-            X509_check_private_key(cert, content->keys[key]) == 1) {
+            is_of_key(cert, content->keys[key])) {
             return true;
         }
     }
@@ -194,16 +208,60 @@ static bool choose_key(const struct content *content, const char *alias, const c
                    path, buf_str(&aliases));
 }
 
-/* A file without a password has none or the empty one; both exist. */
-static bool check_mac(PKCS12 *p12, const struct secret *password)
+static bool cannot_decrypt(const char *path, struct err *err)
 {
-    if (PKCS12_mac_present(p12) == 0) {
-        return true;
+    return err_set_ssl(err, E_KEYSTORE,
+                       "%s: its contents cannot be decrypted (files with RC2 can be rewritten "
+                       "with 'openssl pkcs12 -legacy')",
+                       path);
+}
+
+static bool has_mac_of(PKCS12 *p12, const struct pass *pass)
+{
+    return PKCS12_mac_present(p12) == 0 || PKCS12_verify_mac(p12, pass->text, pass->len) == 1;
+}
+
+/* A file without a password has none or the empty one; both exist, and only trying tells. */
+static bool read_without_password(PKCS12 *p12, const char *path, struct content *content,
+                                  struct err *err)
+{
+    static const struct pass candidates[] = {{NULL, 0}, {"", 0}};
+    bool mac_ok = false;
+
+    for (size_t i = 0; i < ARRAY_LEN(candidates); i++) {
+        if (!has_mac_of(p12, &candidates[i])) {
+            continue;
+        }
+        mac_ok = true;
+        if (read_content(p12, &candidates[i], content)) {
+            return true;
+        }
+        content_done(content);
     }
-    if (secret_is_set(password)) {
-        return PKCS12_verify_mac(p12, secret_expose(password), (int)password->len) == 1;
+    return mac_ok ? cannot_decrypt(path, err)
+                  : err_set(err, E_KEYSTORE,
+                            "%s: it needs a password ('client_password_source')", path);
+}
+
+static bool read_with_password(PKCS12 *p12, const struct secret *password, const char *path,
+                               struct content *content, struct err *err)
+{
+    struct pass pass = {secret_expose(password), (int)password->len};
+
+    if (!has_mac_of(p12, &pass)) {
+        return err_set(err, E_KEYSTORE, "%s: the password does not open it", path);
     }
-    return PKCS12_verify_mac(p12, NULL, 0) == 1 || PKCS12_verify_mac(p12, "", 0) == 1;
+    return read_content(p12, &pass, content) || cannot_decrypt(path, err);
+}
+
+static bool open_content(PKCS12 *p12, const struct secret *password, const char *path,
+                         struct content *content, struct err *err)
+{
+    (void)ERR_set_mark();
+    bool ok = secret_is_set(password) ? read_with_password(p12, password, path, content, err)
+                                      : read_without_password(p12, path, content, err);
+    (void)ERR_pop_to_mark();
+    return ok;
 }
 
 static bool open_pkcs12(struct keystore *keystore, const struct keystore_source *source,
@@ -223,17 +281,8 @@ static bool open_pkcs12(struct keystore *keystore, const struct keystore_source 
     if (p12 == NULL) {
         return err_set_ssl(err, E_KEYSTORE, "%s is no PKCS#12 file", path);
     }
-    if (!check_mac(p12, &password)) {
-        ERR_clear_error();
-        return err_set(err, E_KEYSTORE, "%s: %s", path,
-                       secret_is_set(&password) ? "the password does not open it"
-                                                : "it needs a password ('client_password_source')");
-    }
-    if (!read_content(p12, &password, &content)) {
-        return err_set_ssl(err, E_KEYSTORE,
-                           "%s: its contents cannot be decrypted (files with RC2 can be rewritten "
-                           "with 'openssl pkcs12 -legacy')",
-                           path);
+    if (!open_content(p12, &password, path, &content, err)) {
+        return false;
     }
     return choose_key(&content, source->alias, path, &key, err) &&
            ks_match(key, content.certs, path, out, err);

@@ -302,9 +302,22 @@ static enum step ended(struct run *run)
     return STEP_STOP;
 }
 
+static bool needs_ca(enum order_action action)
+{
+    return action == ACTION_SUBMIT || action == ACTION_FIND || action == ACTION_POLL ||
+           action == ACTION_COLLECT;
+}
+
 static enum step do_step(struct run *run)
 {
-    switch (order_state_action(run->order->state)) {
+    enum order_action action = order_state_action(run->order->state);
+
+    if (needs_ca(action) && run->drive->ca == NULL) {
+        (void)err_set(run->err, E_CONFIG, "order %lld: the next step needs a CA, and there is none",
+                      (long long)run->order->id);
+        return STEP_STOP;
+    }
+    switch (action) {
     case ACTION_MAKE_KEY:
         return make_key(run);
     case ACTION_SIGN:

@@ -15,18 +15,27 @@ DEFINE_AUTO(bio, BIO *, BIO_free_all)
 DEFINE_AUTO(pkcs7, PKCS7 *, PKCS7_free)
 DEFINE_AUTO(store_ctx, X509_STORE_CTX *, X509_STORE_CTX_free)
 
-enum { ANSWER_MAX = 1 << 20, CLOCK_SKEW_S = 300 };
+enum { ANSWER_MAX = 1 << 20, ROOTS_MAX = 1000, CLOCK_SKEW_S = 300 };
+
+/* Certificates on their way in: no more than max, and whether there were more. */
+struct bundle {
+    STACK_OF(X509) * certs;
+    int max;
+    bool cut;
+};
+
+static bool holds(STACK_OF(X509) * stack, X509 *cert)
+{
+    for (int i = 0; i < sk_X509_num(stack); i++) {
+        if (X509_cmp(sk_X509_value(stack, i), cert) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static bool push(STACK_OF(X509) * stack, X509 *cert)
 {
-    if (sk_X509_num(stack) >= X509_BUNDLE_MAX) {
-        return false;
-    }
-    for (int i = 0; i < sk_X509_num(stack); i++) {
-        if (X509_cmp(sk_X509_value(stack, i), cert) == 0) {
-            return true; /* CAs repeat themselves */
-        }
-    }
     if (X509_up_ref(cert) != 1) {
         return false;
     }
@@ -37,21 +46,32 @@ static bool push(STACK_OF(X509) * stack, X509 *cert)
     return true;
 }
 
-static void add_pkcs7(STACK_OF(X509) * stack, PKCS7 *p7)
+/* Takes a certificate, once: CAs repeat themselves. */
+static void add_cert(struct bundle *bundle, X509 *cert)
+{
+    if (holds(bundle->certs, cert)) {
+        return;
+    }
+    if (sk_X509_num(bundle->certs) >= bundle->max) {
+        bundle->cut = true;
+        return;
+    }
+    (void)push(bundle->certs, cert);
+}
+
+static void add_pkcs7(struct bundle *bundle, PKCS7 *p7)
 {
     STACK_OF(X509) *certs = NULL;
 
     if (p7 != NULL && PKCS7_type_is_signed(p7) && p7->d.sign != NULL) {
         certs = p7->d.sign->cert;
     }
-    for (int i = 0; certs != NULL && i < sk_X509_num(certs); i++) {
-        if (!push(stack, sk_X509_value(certs, i))) {
-            return;
-        }
+    for (int i = 0; certs != NULL && i < sk_X509_num(certs) && !bundle->cut; i++) {
+        add_cert(bundle, sk_X509_value(certs, i));
     }
 }
 
-static void add_pem_block(STACK_OF(X509) * stack, const char *name, const unsigned char *der,
+static void add_pem_block(struct bundle *bundle, const char *name, const unsigned char *der,
                           long len)
 {
     const unsigned char *p = der;
@@ -59,15 +79,16 @@ static void add_pem_block(STACK_OF(X509) * stack, const char *name, const unsign
     if (str_equal(name, "CERTIFICATE") || str_equal(name, "X509 CERTIFICATE")) {
         AUTO(x509) X509 *cert = d2i_X509(NULL, &p, len);
         if (cert != NULL) {
-            (void)push(stack, cert);
+            add_cert(bundle, cert);
         }
     } else if (str_equal(name, "PKCS7")) {
         AUTO(pkcs7) PKCS7 *p7 = d2i_PKCS7(NULL, &p, len);
-        add_pkcs7(stack, p7);
+        add_pkcs7(bundle, p7);
     }
 }
 
-static void add_pem(STACK_OF(X509) * stack, const uint8_t *data, size_t len)
+/* One block after the other; a damaged one is passed over, since it must not hide the others. */
+static void add_pem(struct bundle *bundle, const uint8_t *data, size_t len)
 {
     AUTO(bio) BIO *mem = BIO_new_mem_buf(data, (int)len);
     char *name = NULL;
@@ -75,63 +96,82 @@ static void add_pem(STACK_OF(X509) * stack, const uint8_t *data, size_t len)
     unsigned char *der = NULL;
     long der_len = 0;
 
-    while (mem != NULL && sk_X509_num(stack) < X509_BUNDLE_MAX &&
-           PEM_read_bio(mem, &name, &header, &der, &der_len) == 1) {
-        add_pem_block(stack, name, der, der_len);
+    while (mem != NULL && BIO_pending(mem) > 0 && !bundle->cut) {
+        if (PEM_read_bio(mem, &name, &header, &der, &der_len) != 1) {
+            continue;
+        }
+        add_pem_block(bundle, name, der, der_len);
         OPENSSL_free(name);
         OPENSSL_free(header);
         OPENSSL_free(der);
     }
 }
 
-static void add_der(STACK_OF(X509) * stack, const uint8_t *data, size_t len)
+static void add_der(struct bundle *bundle, const uint8_t *data, size_t len)
 {
     const unsigned char *p = data;
     AUTO(x509) X509 *cert = d2i_X509(NULL, &p, (long)len);
 
     if (cert != NULL) {
-        (void)push(stack, cert);
+        add_cert(bundle, cert);
         return;
     }
     p = data;
     AUTO(pkcs7) PKCS7 *p7 = d2i_PKCS7(NULL, &p, (long)len);
-    add_pkcs7(stack, p7);
+    add_pkcs7(bundle, p7);
 }
 
-bool x509_bundle_parse(const uint8_t *data, size_t len, STACK_OF(X509) * *out, struct err *err)
+static bool parse(const uint8_t *data, size_t len, struct bundle *bundle, struct err *err)
 {
-    AUTO(x509_stack) STACK_OF(X509) *stack = sk_X509_new_null();
-
-    if (stack == NULL) {
+    if (bundle->certs == NULL) {
         return err_nomem(err);
     }
     if (len > ANSWER_MAX) {
         return err_set(err, E_PROTOCOL, "%zu bytes are too many for a certificate and its chain",
                        len);
     }
-    ERR_set_mark();
-    add_pem(stack, data, len);
-    if (sk_X509_num(stack) == 0) {
-        add_der(stack, data, len);
+    (void)ERR_set_mark();
+    add_pem(bundle, data, len);
+    if (sk_X509_num(bundle->certs) == 0) {
+        add_der(bundle, data, len);
     }
-    ERR_pop_to_mark();
-    if (sk_X509_num(stack) == 0) {
-        return err_set(err, E_PROTOCOL, "there is no certificate in these %zu bytes", len);
-    }
-    *out = TAKE(stack);
-    return true;
+    (void)ERR_pop_to_mark();
+    return sk_X509_num(bundle->certs) > 0 ||
+           err_set(err, E_PROTOCOL, "there is no certificate in these %zu bytes", len);
 }
 
-bool x509_bundle_read(const char *path, STACK_OF(X509) * *out, struct err *err)
+static bool read_file(const char *path, struct bundle *bundle, struct err *err)
 {
     AUTO(buf) struct buf data = BUF_INIT(ANSWER_MAX);
 
     if (!file_read(path, &data, err)) {
         return false;
     }
-    if (!x509_bundle_parse((const uint8_t *)buf_str(&data), data.len, out, err)) {
-        return err_wrap(err, "%s", path);
+    return parse((const uint8_t *)buf_str(&data), data.len, bundle, err) ||
+           err_wrap(err, "%s", path);
+}
+
+bool x509_bundle_parse(const uint8_t *data, size_t len, STACK_OF(X509) * *out, struct err *err)
+{
+    AUTO(x509_stack) STACK_OF(X509) *certs = sk_X509_new_null();
+    struct bundle bundle = {.certs = certs, .max = X509_BUNDLE_MAX};
+
+    if (!parse(data, len, &bundle, err)) {
+        return false;
     }
+    *out = TAKE(certs);
+    return true;
+}
+
+bool x509_bundle_read(const char *path, STACK_OF(X509) * *out, struct err *err)
+{
+    AUTO(x509_stack) STACK_OF(X509) *certs = sk_X509_new_null();
+    struct bundle bundle = {.certs = certs, .max = X509_BUNDLE_MAX};
+
+    if (!read_file(path, &bundle, err)) {
+        return false;
+    }
+    *out = TAKE(certs);
     return true;
 }
 
@@ -140,21 +180,29 @@ static bool is_self_issued(X509 *cert)
     return X509_NAME_cmp(X509_get_subject_name(cert), X509_get_issuer_name(cert)) == 0;
 }
 
-/* The issuer of cert among the candidates: names match and the signature verifies. */
+/*
+ * The issuer of cert among the candidates: names match and the signature verifies. A root ends the
+ * chain, so a cross-certificate of the same name and key goes before it: behind it there may be the
+ * root that this machine trusts.
+ */
 static X509 *find_issuer(STACK_OF(X509) * candidates, X509 *cert)
 {
+    X509 *root = NULL;
+
     for (int i = 0; i < sk_X509_num(candidates); i++) {
         X509 *candidate = sk_X509_value(candidates, i);
         EVP_PKEY *key = X509_get0_pubkey(candidate);
         if (candidate == cert || key == NULL ||
-            X509_NAME_cmp(X509_get_subject_name(candidate), X509_get_issuer_name(cert)) != 0) {
+            X509_NAME_cmp(X509_get_subject_name(candidate), X509_get_issuer_name(cert)) != 0 ||
+            X509_verify(cert, key) != 1) {
             continue;
         }
-        if (X509_verify(cert, key) == 1) {
+        if (!is_self_issued(candidate)) {
             return candidate;
         }
+        root = candidate;
     }
-    return NULL;
+    return root;
 }
 
 static X509 *find_leaf(STACK_OF(X509) * answer, const uint8_t *spki_hash, struct err *err)
@@ -186,16 +234,13 @@ bool x509_sort_answer(STACK_OF(X509) * answer, const uint8_t spki_hash[static X5
     if (found == NULL) {
         return false;
     }
-    ERR_set_mark();
+    (void)ERR_set_mark();
     X509 *at = find_issuer(answer, found);
-    while (at != NULL && !is_self_issued(at) && sk_X509_num(sorted) < X509_BUNDLE_MAX) {
-        int before = sk_X509_num(sorted);
-        if (!push(sorted, at) || sk_X509_num(sorted) == before) {
-            break; /* a loop of cross-certificates */
-        }
+    /* A certificate that is there already closes a loop of cross-certificates. */
+    while (at != NULL && !is_self_issued(at) && !holds(sorted, at) && push(sorted, at)) {
         at = find_issuer(answer, at);
     }
-    ERR_pop_to_mark();
+    (void)ERR_pop_to_mark();
     if (X509_up_ref(found) != 1) {
         return err_nomem(err);
     }
@@ -258,15 +303,20 @@ static bool check_dates(X509 *leaf, const struct x509_expectation *expect, struc
 
 static bool load_roots(const char *path, X509_STORE *store, struct err *err)
 {
-    AUTO(x509_stack) STACK_OF(X509) *roots = NULL;
+    AUTO(x509_stack) STACK_OF(X509) *roots = sk_X509_new_null();
+    struct bundle bundle = {.certs = roots, .max = ROOTS_MAX};
 
     if (path == NULL) {
         return err_set(err, E_CONFIG,
                        "no roots are configured for issued certificates ('issuer_roots' in the "
                        "profile), so nothing can be trusted");
     }
-    if (!x509_bundle_read(path, &roots, err)) {
+    if (!read_file(path, &bundle, err)) {
         return err_wrap(err, "roots for issued certificates");
+    }
+    if (bundle.cut) {
+        return err_set(err, E_CONFIG, "roots for issued certificates: %s has more than %d", path,
+                       ROOTS_MAX);
     }
     for (int i = 0; i < sk_X509_num(roots); i++) {
         if (X509_STORE_add_cert(store, sk_X509_value(roots, i)) != 1) {
@@ -293,6 +343,15 @@ static bool chain_failed(X509_STORE_CTX *ctx, struct err *err)
                    X509_verify_cert_error_string(code));
 }
 
+/* A certificate that begins in a moment (check_dates() knows how long that is) is judged as of then.
+ */
+static int64_t time_of_trust(X509 *leaf, int64_t now_s)
+{
+    int64_t begin_s = 0;
+
+    return x509_seconds(X509_get0_notBefore(leaf), &begin_s) && begin_s > now_s ? begin_s : now_s;
+}
+
 static bool check_chain(X509 *leaf, STACK_OF(X509) * chain, const struct x509_expectation *expect,
                         struct err *err)
 {
@@ -308,7 +367,7 @@ static bool check_chain(X509 *leaf, STACK_OF(X509) * chain, const struct x509_ex
     if (X509_STORE_CTX_init(ctx, store, leaf, chain) != 1) {
         return err_set_ssl(err, E_INTERNAL, "starting the chain verification");
     }
-    X509_STORE_CTX_set_time(ctx, 0, (time_t)expect->now_s);
+    X509_STORE_CTX_set_time(ctx, 0, (time_t)time_of_trust(leaf, expect->now_s));
     return X509_verify_cert(ctx) == 1 || chain_failed(ctx, err);
 }
 

@@ -25,13 +25,14 @@ static char *name_text(const X509_NAME *name)
 static char *serial_text(X509 *cert)
 {
     const ASN1_INTEGER *serial = X509_get0_serialNumber(cert);
-    AUTO(buf) struct buf hex = BUF_INIT(256);
+    size_t len = (size_t)ASN1_STRING_length(serial); /* at most 20 by RFC 5280, and CAs err */
+    AUTO(buf) struct buf hex = BUF_INIT(2 * len + 1);
 
-    str_add_hex(&hex, ASN1_STRING_get0_data(serial), (size_t)ASN1_STRING_length(serial), '\0');
+    str_add_hex(&hex, ASN1_STRING_get0_data(serial), len, '\0');
     return buf_take_str(&hex);
 }
 
-static bool seconds_of(const ASN1_TIME *time, int64_t *out)
+bool x509_seconds(const ASN1_TIME *time, int64_t *out)
 {
     struct tm tm;
 
@@ -75,8 +76,8 @@ bool x509_info(X509 *cert, struct x509_info *out, struct err *err)
         x509_info_done(out);
         return err_nomem(err);
     }
-    if (!seconds_of(X509_get0_notBefore(cert), &out->not_before_s) ||
-        !seconds_of(X509_get0_notAfter(cert), &out->not_after_s)) {
+    if (!x509_seconds(X509_get0_notBefore(cert), &out->not_before_s) ||
+        !x509_seconds(X509_get0_notAfter(cert), &out->not_after_s)) {
         x509_info_done(out);
         return err_set(err, E_CERT_REJECTED, "the certificate has dates that cannot be read");
     }

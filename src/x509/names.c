@@ -7,6 +7,8 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 
+enum { SUBJECT_MAX = 1024 };
+
 DEFINE_AUTO(general_names, GENERAL_NAMES *, GENERAL_NAMES_free)
 
 void x509_names_done(struct x509_names *names)
@@ -250,7 +252,7 @@ bool x509_names_cover(const struct x509_names *have, const struct x509_names *wa
  * memory. */
 static const char *take_value(const char *p, char **value)
 {
-    AUTO(buf) struct buf out = BUF_INIT(1024);
+    AUTO(buf) struct buf out = BUF_INIT(SUBJECT_MAX);
 
     for (; *p != '\0' && *p != ','; p++) {
         if (*p == '\\' && p[1] != '\0') {
@@ -282,6 +284,9 @@ bool x509_subject_parse(const char *text, X509_NAME **out, struct err *err)
 
     if (name == NULL) {
         return err_nomem(err);
+    }
+    if (strlen(text) > SUBJECT_MAX) {
+        return err_set(err, E_USAGE, "the subject is longer than %d characters", SUBJECT_MAX);
     }
     while (*p != '\0') {
         p += strspn(p, " ");

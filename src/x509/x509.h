@@ -160,6 +160,9 @@ struct x509_info {
 };
 
 bool x509_info(X509 *cert, struct x509_info *out, struct err *err) NODISCARD;
+/* Seconds since 1970 of a time in a certificate. False if it cannot be read. */
+bool x509_seconds(const ASN1_TIME *time, int64_t *out) NODISCARD;
+
 void x509_info_done(struct x509_info *info);
 DEFINE_AUTO_DONE(x509_info, struct x509_info, x509_info_done)
 

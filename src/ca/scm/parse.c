@@ -55,12 +55,20 @@ static const struct {
 };
 /* clang-format on */
 
-static void add_quoted(char *out, size_t size, const char *text)
-{
-    AUTO(buf) struct buf quoted = BUF_INIT(1200);
+enum { QUOTED_MAX = 120 };
 
-    str_add_quotable(&quoted, text, strlen(text), 200);
-    (void)snprintf(out, size, "%s", buf_str(&quoted));
+/* Texts of the other side as part of a sentence; details in brackets, if there are any. */
+static void quote(struct scm_error *out, const char *text, const char *details)
+{
+    AUTO(buf) struct buf quoted = BUF_INIT(sizeof(out->text) - 1);
+
+    str_add_quotable(&quoted, text, strlen(text), QUOTED_MAX);
+    if (details != NULL && details[0] != '\0') {
+        buf_add_str(&quoted, " (");
+        str_add_quotable(&quoted, details, strlen(details), QUOTED_MAX);
+        buf_add_str(&quoted, ")");
+    }
+    (void)snprintf(out->text, sizeof(out->text), "%s", buf_str(&quoted));
 }
 
 /* The first byte that is no white space, as far as it tells JSON from HTML. */
@@ -76,6 +84,7 @@ void scm_parse_error(const struct http_response *response, struct scm_error *out
     AUTO(json) json *doc = NULL;
     struct err ignored = ERR_INIT;
     const char *description = NULL;
+    const char *details = NULL;
 
     *out = (struct scm_error){.understood = false};
     if (response->body.len == 0) {
@@ -90,12 +99,13 @@ void scm_parse_error(const struct http_response *response, struct scm_error *out
     if (!json_parse((const uint8_t *)buf_str(&response->body), response->body.len, &doc,
                     &ignored) ||
         !json_is_object(doc)) {
-        add_quoted(out->text, sizeof(out->text), buf_str(&response->body));
+        quote(out, buf_str(&response->body), NULL);
         return;
     }
     out->has_code = json_find_int(doc, "code", &out->code);
+    (void)json_find_string(doc, "details", &details);
     if (json_find_string(doc, "description", &description)) {
-        add_quoted(out->text, sizeof(out->text), description);
+        quote(out, description, details);
     } else {
         (void)snprintf(out->text, sizeof(out->text), "no description");
     }
@@ -379,7 +389,8 @@ bool scm_has_organization(const json *list, int64_t id, const char **name)
     for (const json *org = json_first(list); org != NULL; org = json_next(org)) {
         int64_t found = 0;
         if (json_find_int(org, "id", &found) && found == id) {
-            return json_find_string(org, "name", name);
+            (void)json_find_string(org, "name", name);
+            return true;
         }
         if (scm_has_organization(json_member(org, "departments"), id, name)) {
             return true;

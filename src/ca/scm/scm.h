@@ -37,7 +37,7 @@ struct scm_error {
     bool understood; /* it was such an object */
     bool has_code;
     int64_t code;
-    char text[256]; /* description and details, or a word about what came instead */
+    char text[1024]; /* description and details, or a word about what came instead */
 };
 
 void scm_parse_error(const struct http_response *response, struct scm_error *out);
