@@ -1,5 +1,6 @@
 #include "db/db.h"
 
+#include "base/clock.h"
 #include "base/str.h"
 
 #include <errno.h>
@@ -10,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BUSY_TIMEOUT_MS = 10000 };
+enum { BUSY_TIMEOUT_MS = 10000, BUSY_PAUSE_MS = 5 };
 
 struct db {
     sqlite3 *handle;
@@ -107,6 +108,28 @@ static bool migrate(struct db *db, const char *const migrations[], size_t count,
     return false;
 }
 
+/* While a file becomes a WAL database, SQLite reports "busy" to others without waiting, so the
+ * waiting is done here. */
+static bool set_up(struct db *db, struct err *err)
+{
+    struct clock clock = clock_system(NULL);
+    int64_t end = clock_mono_ms(&clock) + BUSY_TIMEOUT_MS;
+
+    while (!execute(db,
+                    "PRAGMA journal_mode = WAL;"
+                    "PRAGMA synchronous = FULL;"
+                    "PRAGMA foreign_keys = ON;"
+                    "PRAGMA trusted_schema = OFF;",
+                    "setting up the journal", err)) {
+        bool busy = (sqlite3_errcode(db->handle) & 0xff) == SQLITE_BUSY;
+        if (!busy || clock_mono_ms(&clock) >= end || !clock_sleep_ms(&clock, BUSY_PAUSE_MS)) {
+            return false;
+        }
+        err_clear(err);
+    }
+    return true;
+}
+
 bool db_open(const char *path, const char *const migrations[], size_t migration_count,
              struct db **out, struct err *err)
 {
@@ -125,13 +148,7 @@ bool db_open(const char *path, const char *const migrations[], size_t migration_
         return failed(db, "opening the journal", err);
     }
     (void)sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
-    if (!execute(db,
-                 "PRAGMA journal_mode = WAL;"
-                 "PRAGMA synchronous = FULL;"
-                 "PRAGMA foreign_keys = ON;"
-                 "PRAGMA trusted_schema = OFF;",
-                 "setting up the journal", err) ||
-        !migrate(db, migrations, migration_count, err)) {
+    if (!set_up(db, err) || !migrate(db, migrations, migration_count, err)) {
         return false;
     }
     *out = TAKE(db);

@@ -11,10 +11,12 @@ import pytest
 from p11e import Client, Token
 
 
-def wait_for_state(client: Client, state: str, seconds: float = 20) -> None:
+def wait_for_state(client: Client, state: str, process: subprocess.Popen[str], seconds: float = 20) -> None:
+    """Until the process that was started has an order in that state."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        done = client.run("order", "list", "--json", status=None)
+        assert process.poll() is None, process.communicate()
+        done = client.run("order", "list", "--json")
         if f'"state":"{state}"' in done.stdout:
             return
         time.sleep(0.05)
@@ -77,7 +79,7 @@ def test_interrupted_while_polling_is_continued(client: Client, how: signal.Sign
     client.sandbox.set(pending_polls=1000)
     client.set("ca:sandbox", poll_scale="100")
     process = client.start("enroll", "--name", "www.example.org")
-    wait_for_state(client, "pending")
+    wait_for_state(client, "pending", process)
     process.send_signal(how)
     status, _, err = finish(process)
     if how == signal.SIGKILL:
@@ -94,7 +96,7 @@ def test_two_commands_do_not_work_on_one_order(client: Client) -> None:
     client.sandbox.set(pending_polls=1000)
     client.set("ca:sandbox", poll_scale="100")
     process = client.start("enroll", "--name", "www.example.org")
-    wait_for_state(client, "pending")
+    wait_for_state(client, "pending", process)
     done = client.run("order", "wait", "1", status=16)
     assert f"being worked on by process {process.pid}" in done.stderr
     process.terminate()
@@ -135,7 +137,7 @@ def test_killed_between_intent_and_answer_is_looked_up(client: Client) -> None:
     assert client.sandbox is not None
     client.sandbox.once("POST", "/ssl/v1/enroll", delay_s=5)
     process = client.start("enroll", "--name", "www.example.org")
-    wait_for_state(client, "submitting")
+    wait_for_state(client, "submitting", process)
     end = time.monotonic() + 10
     while not client.sandbox.orders() and time.monotonic() < end:
         time.sleep(0.05)

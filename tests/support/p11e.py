@@ -8,6 +8,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sysconfig
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +21,9 @@ PROVIDER = BUILD / "provider" / "p11enroll.so"
 SHIM = BUILD / "support" / "p11shim.so"
 PYTHON = "/usr/bin/python3"
 SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
-P11KIT_CLIENT = Path("/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so")
-TPM2_MODULE = Path("/usr/lib/x86_64-linux-gnu/pkcs11/libtpm2_pkcs11.so")
+MODULES = Path("/usr/lib") / str(sysconfig.get_config_var("MULTIARCH")) / "pkcs11"
+P11KIT_CLIENT = MODULES / "p11-kit-client.so"
+TPM2_MODULE = MODULES / "libtpm2_pkcs11.so"
 
 # Exhaustive loops run whole with scripts/test --full, and sampled otherwise.
 FULL = os.environ.get("P11ENROLL_FULL") == "1"
@@ -49,7 +51,6 @@ SANITIZED = is_sanitized()
 def clean_env(**extra: str) -> dict[str, str]:
     env = {name: os.environ[name] for name in KEPT if name in os.environ}
     if SANITIZED:
-        env.setdefault("ASAN_OPTIONS", "fast_unwind_on_malloc=0")
         env.setdefault("LSAN_OPTIONS", f"suppressions={SUPPORT / 'lsan.supp'}:print_suppressions=0")
         env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
     env.update(extra)

@@ -2,7 +2,10 @@
 
 #include "unit/unit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static const char *const one[] = {"CREATE TABLE t (a INTEGER, b TEXT, c BLOB)"};
 static const char *const two[] = {"CREATE TABLE t (a INTEGER, b TEXT, c BLOB)",
@@ -138,6 +141,46 @@ static void test_settings_of_the_connection(void **state UNUSED)
                      1);
 }
 
+enum { ROUNDS = 40, PROCESSES = 4 };
+
+static bool open_and_write(const char *path)
+{
+    struct err err = ERR_INIT;
+
+    for (int i = 0; i < 3; i++) {
+        AUTO(db) struct db *db = NULL;
+        AUTO(db_query) struct db_query *query = NULL;
+        if (!db_open(path, two, 2, &db, &err) ||
+            !db_query(db, "INSERT INTO t (a) VALUES (1)", &query, &err) || !db_run(query, &err)) {
+            (void)fprintf(stderr, "%s\n", err.msg);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The switch to WAL answers "busy" at once to whoever comes in between. */
+static void test_new_file_is_opened_by_several_processes_at_once(void **state UNUSED)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        const char *path = tmp_join(tmp_dir(), "x.db");
+        for (int i = 0; i < PROCESSES; i++) {
+            pid_t child = fork();
+            assert_true(child >= 0);
+            if (child == 0) {
+                _exit(open_and_write(path) ? 0 : 1);
+            }
+        }
+        for (int i = 0; i < PROCESSES; i++) {
+            int status = -1;
+            assert_true(wait(&status) > 0);
+            assert_int_equal(status, 0);
+        }
+        AUTO(db) struct db *db = open_with(path, two, 2);
+        assert_int_equal(number(db, "SELECT count(*) FROM t"), 3 * PROCESSES);
+    }
+}
+
 static void test_statement_that_is_none(void **state UNUSED)
 {
     AUTO(db) struct db *db = open_with(tmp_join(tmp_dir(), "x.db"), one, 1);
@@ -163,6 +206,7 @@ int main(void)
         cmocka_unit_test(test_failing_migration_changes_nothing),
         cmocka_unit_test(test_rollback_undoes),
         cmocka_unit_test(test_settings_of_the_connection),
+        cmocka_unit_test(test_new_file_is_opened_by_several_processes_at_once),
         cmocka_unit_test(test_statement_that_is_none),
         cmocka_unit_test(test_closing_nothing),
     };
