@@ -208,6 +208,9 @@ bool file_make_private_dir(const char *path, struct err *err)
     if (copy == NULL) {
         return err_nomem(err);
     }
+    if (copy[0] == '\0') {
+        return err_set(err, E_IO, "a directory without a name cannot be created");
+    }
     for (char *p = copy + 1;; p++) {
         if (*p != '/' && *p != '\0') {
             continue;

@@ -268,7 +268,7 @@ char *str_dup(const char *str)
 
 char *str_ndup(const char *str, size_t len)
 {
-    return strndup(str, len);
+    return strndup(len > 0 ? str : "", len); /* nothing may be NULL */
 }
 
 bool str_equal(const char *a, const char *b)

@@ -3,6 +3,7 @@
 #include "base/str.h"
 
 #include <cjson/cJSON.h>
+#include <ctype.h>
 #include <math.h>
 #include <string.h>
 
@@ -14,10 +15,22 @@ void json_free(json *doc)
     cJSON_Delete(doc);
 }
 
-/* Whether data[at], a backslash inside a string, begins the escape of a NUL. */
+/* Whether data[at], a backslash inside a string, begins the escape of a NUL, or one that is not
+ * made of hex digits: cJSON takes that for a NUL as well. */
 static bool is_escaped_nul(const uint8_t *data, size_t len, size_t at)
 {
-    return len - at >= 6 && memcmp(data + at, "\\u0000", 6) == 0;
+    bool is_zero = true;
+
+    if (len - at < 6 || data[at + 1] != 'u') {
+        return false;
+    }
+    for (size_t i = at + 2; i < at + 6; i++) {
+        if (!isxdigit(data[i])) {
+            return true;
+        }
+        is_zero = is_zero && data[i] == '0';
+    }
+    return is_zero;
 }
 
 /*
@@ -32,7 +45,8 @@ static bool is_acceptable(const uint8_t *data, size_t len, struct err *err)
     for (size_t i = 0; i < len; i++) {
         uint8_t c = data[i];
         if (c == '\0' || (in_string && c == '\\' && is_escaped_nul(data, len, i))) {
-            return err_set(err, E_PROTOCOL, "JSON: a NUL character at byte %zu", i);
+            return err_set(err, E_PROTOCOL, "JSON: a NUL character or a broken escape at byte %zu",
+                           i);
         }
         if (in_string) {
             if (c == '\\') {

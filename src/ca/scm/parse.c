@@ -58,11 +58,11 @@ static const struct {
 enum { QUOTED_MAX = 120 };
 
 /* Texts of the other side as part of a sentence; details in brackets, if there are any. */
-static void quote(struct scm_error *out, const char *text, const char *details)
+static void quote(struct scm_error *out, const char *text, size_t len, const char *details)
 {
     AUTO(buf) struct buf quoted = BUF_INIT(sizeof(out->text) - 1);
 
-    str_add_quotable(&quoted, text, strlen(text), QUOTED_MAX);
+    str_add_quotable(&quoted, text, len, QUOTED_MAX);
     if (details != NULL && details[0] != '\0') {
         buf_add_str(&quoted, " (");
         str_add_quotable(&quoted, details, strlen(details), QUOTED_MAX);
@@ -99,13 +99,13 @@ void scm_parse_error(const struct http_response *response, struct scm_error *out
     if (!json_parse((const uint8_t *)buf_str(&response->body), response->body.len, &doc,
                     &ignored) ||
         !json_is_object(doc)) {
-        quote(out, buf_str(&response->body), NULL);
+        quote(out, buf_str(&response->body), response->body.len, NULL);
         return;
     }
     out->has_code = json_find_int(doc, "code", &out->code);
     (void)json_find_string(doc, "details", &details);
-    if (json_find_string(doc, "description", &description)) {
-        quote(out, description, details);
+    if (json_find_string(doc, "description", &description) && description[0] != '\0') {
+        quote(out, description, strlen(description), details);
     } else {
         (void)snprintf(out->text, sizeof(out->text), "no description");
     }

@@ -143,6 +143,20 @@ static void test_escaped_nul_in_a_string_does_not_shorten_it(void **state UNUSED
     assert_string_not_equal(value, "Issued");
 }
 
+/* cJSON takes such an escape for a NUL. */
+static void test_escape_without_hex_digits_is_refused(void **state UNUSED)
+{
+    static const char *const texts[] = {"{\"status\":\"Issued\\u0u00x\"}", "[\"\\u 000\"]",
+                                        "[\"\\u00/0\"]"};
+
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        json *doc = NULL;
+        struct err err = ERR_INIT;
+        assert_fails(json_parse((const uint8_t *)texts[i], strlen(texts[i]), &doc, &err), &err,
+                     E_PROTOCOL, "a broken escape at byte");
+    }
+}
+
 /* Members */
 
 static void test_string_member(void **state UNUSED)
@@ -325,6 +339,7 @@ int main(void)
         cmocka_unit_test(test_brackets_in_strings_are_not_depth),
         cmocka_unit_test(test_nul_byte_in_a_string_does_not_shorten_it),
         cmocka_unit_test(test_escaped_nul_in_a_string_does_not_shorten_it),
+        cmocka_unit_test(test_escape_without_hex_digits_is_refused),
         cmocka_unit_test(test_string_member),
         cmocka_unit_test(test_missing_string_is_named),
         cmocka_unit_test(test_names_are_compared_with_their_case),
