@@ -160,7 +160,7 @@ static bool sort_answer(const CK_ATTRIBUTE *list, size_t count, CK_RV rv, struct
                 return false;
             }
         } else {
-            /* One return code stands for all: which of them it means, only asking one by one tells. */
+            /* One return code stands for all: only asking one by one tells which it means. */
             value->sensitive = rv == CKR_ATTRIBUTE_SENSITIVE;
             again[i] = may_be_long(list[i].type);
         }

@@ -222,7 +222,10 @@ bool hsm_uri_parse(const char *text, struct hsm_uri *uri, struct err *err)
 
     memset(uri, 0, sizeof(*uri));
     if (!hsm_uri_is(text)) {
-        return err_set(err, E_USAGE, "not a PKCS#11 URI: it does not begin with 'pkcs11:'");
+        /* Shown up to where a PIN might be, should it be a URI that is misspelt. */
+        int shown = (int)strcspn(text, "?");
+        return err_set(err, E_USAGE, "not a PKCS#11 URI: '%.*s' does not begin with 'pkcs11:'",
+                       shown < 40 ? shown : 40, text);
     }
     if (strlen(text) > HSM_URI_MAX) {
         return err_set(err, E_USAGE, "PKCS#11 URI: longer than %d characters", HSM_URI_MAX);

@@ -288,11 +288,15 @@ bool config_set_defaults(enum config_section section, void *data, struct err *er
     return true;
 }
 
+static bool is_text(const struct row *row)
+{
+    return row->set == set_text || row->set == set_source || row->set == set_chain;
+}
+
 void config_free_fields(enum config_section section, void *data)
 {
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        bool text = rows[i].set == set_text || rows[i].set == set_source || rows[i].set == set_chain;
-        if (rows[i].key.section == section && text) {
+        if (rows[i].key.section == section && is_text(&rows[i])) {
             free(*(char **)(void *)((char *)data + rows[i].offset));
         }
     }

@@ -99,8 +99,7 @@ static bool add_bag(struct content *content, PKCS12_SAFEBAG *bag, const struct p
         return add_key(content, bag, PKCS12_SAFEBAG_get0_p8inf(bag));
     case NID_pkcs8ShroudedKeyBag: {
         AUTO(p8)
-        PKCS8_PRIV_KEY_INFO *info =
-            PKCS12_decrypt_skey(bag, password->text, password->len);
+        PKCS8_PRIV_KEY_INFO *info = PKCS12_decrypt_skey(bag, password->text, password->len);
         return add_key(content, bag, info);
     }
     case NID_certBag:
@@ -239,8 +238,8 @@ static bool read_without_password(PKCS12 *p12, const char *path, struct content 
         content_done(content);
     }
     return mac_ok ? cannot_decrypt(path, err)
-                  : err_set(err, E_KEYSTORE,
-                            "%s: it needs a password ('client_password_source')", path);
+                  : err_set(err, E_KEYSTORE, "%s: it needs a password ('client_password_source')",
+                            path);
 }
 
 static bool read_with_password(PKCS12 *p12, const struct secret *password, const char *path,

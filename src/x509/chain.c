@@ -343,8 +343,7 @@ static bool chain_failed(X509_STORE_CTX *ctx, struct err *err)
                    X509_verify_cert_error_string(code));
 }
 
-/* A certificate that begins in a moment (check_dates() knows how long that is) is judged as of then.
- */
+/* A certificate that begins in a moment, as check_dates() allows, is judged as of then. */
 static int64_t time_of_trust(X509 *leaf, int64_t now_s)
 {
     int64_t begin_s = 0;

@@ -26,10 +26,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
-from p11e import BUILD, P11ENROLL, PROVIDER, SOFTHSM, Token, clean_env, private_file, run  # noqa: E402
+from p11e import BUILD, MODULES, P11ENROLL, PROVIDER, SOFTHSM, Token, clean_env, private_file, run  # noqa: E402
 
 BENCH = BUILD / "tests" / "bench" / "p11bench"
-ENGINE = Path("/usr/lib/x86_64-linux-gnu/engines-3/pkcs11.so")
+ENGINE = MODULES.parent / "engines-3" / "pkcs11.so"
 LABEL = "k-0"
 MARK = "<!-- figures -->"
 

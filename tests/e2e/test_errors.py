@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from p11e import SHIM, Client, Token, calls, private_file
+from p11e import MODULES, SHIM, Client, Token, calls, private_file
 
 ENROLL = ("enroll", "--name", "www.example.org", "--key", "pkcs11:object=mine", "--deadline", "2s")
 
@@ -70,7 +70,7 @@ def test_missing_module(keyed: Client) -> None:
 
 
 def test_module_that_is_none(keyed: Client) -> None:
-    keyed.set("token:main", module="/usr/lib/x86_64-linux-gnu/libz.so.1")
+    keyed.set("token:main", module=str(MODULES.parent / "libz.so.1"))
     fails(keyed, 20, "not a PKCS#11 module")
 
 
