@@ -100,7 +100,7 @@ bool file_read_secret_fd(int fd, struct secret *out, struct err *err)
     return true;
 }
 
-bool file_read_secret(const char *path, struct secret *out, struct err *err)
+static bool read_private(const char *path, mode_t forbidden, struct secret *out, struct err *err)
 {
     struct stat st;
     AUTO(fd) int fd = open_read(path);
@@ -112,7 +112,7 @@ bool file_read_secret(const char *path, struct secret *out, struct err *err)
         return err_set_errno(err, E_IO, errno, "examining the secret file %s", path);
     }
     if (S_ISREG(st.st_mode)) {
-        if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+        if ((st.st_mode & forbidden) != 0) {
             return err_set(err, E_IO,
                            "the secret file %s is open to other users (mode %04o); "
                            "'chmod 600 %s' closes it",
@@ -129,6 +129,16 @@ bool file_read_secret(const char *path, struct secret *out, struct err *err)
         return err_wrap(err, "secret file %s", path);
     }
     return true;
+}
+
+bool file_read_secret(const char *path, struct secret *out, struct err *err)
+{
+    return read_private(path, S_IRWXG | S_IRWXO, out, err);
+}
+
+bool file_read_credential(const char *path, struct secret *out, struct err *err)
+{
+    return read_private(path, S_IWGRP | S_IXGRP | S_IRWXO, out, err);
 }
 
 static bool write_all(int fd, const void *data, size_t len, const char *path, struct err *err)
@@ -174,10 +184,31 @@ static bool sync_directory(const char *path, struct err *err)
     return true;
 }
 
+/* A terminal, a pipe, /dev/null: there is nothing to replace, and replacing it would destroy it. */
+static bool is_special(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
+static bool write_special(const char *path, const void *data, size_t len, struct err *err)
+{
+    AUTO(fd) int fd = open(path, O_WRONLY | O_NOCTTY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return err_set_errno(err, E_IO, errno, "opening %s", path);
+    }
+    return write_all(fd, data, len, path, err);
+}
+
 bool file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, struct err *err)
 {
     AUTO(temp) char *temp = NULL;
 
+    if (is_special(path)) {
+        return write_special(path, data, len, err);
+    }
     if (asprintf(&temp, "%s.XXXXXX", path) < 0) {
         temp = NULL;
         return err_nomem(err);

@@ -25,13 +25,18 @@ bool file_read(const char *path, struct buf *out, struct err *err) NODISCARD;
  */
 bool file_read_secret(const char *path, struct secret *out, struct err *err) NODISCARD;
 
+/* As file_read_secret(), for systemd's credentials: what the service's user may read is an access
+ * list there, which shows as the group's permission to read. */
+bool file_read_credential(const char *path, struct secret *out, struct err *err) NODISCARD;
+
 /* Reads a secret from an open descriptor up to its end; one final line end is dropped. The fd stays
  * open. */
 bool file_read_secret_fd(int fd, struct secret *out, struct err *err) NODISCARD;
 
 /*
  * Replaces a file: temporary file beside it, written, synced, renamed, directory synced. An
- * existing symbolic link at the path is replaced, not followed. E_IO, with the path.
+ * existing symbolic link to a file is replaced, not followed. What is no file (terminal, pipe,
+ * /dev/null) is written to. E_IO, with the path.
  */
 bool file_write_atomic(const char *path, const void *data, size_t len, mode_t mode,
                        struct err *err) NODISCARD;

@@ -48,7 +48,7 @@ static bool read_credential_source(const char *rest, const char *what UNUSED,
     if (path == NULL) {
         return err_nomem(err);
     }
-    return file_read_secret(path, out, err);
+    return file_read_credential(path, out, err);
 }
 
 static bool read_env_source(const char *rest, const char *what UNUSED,

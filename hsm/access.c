@@ -1,6 +1,9 @@
 #include "hsm/access.h"
 
+#include "base/str.h"
+
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 void hsm_opened_done(struct hsm_opened *opened)
@@ -12,6 +15,7 @@ void hsm_opened_done(struct hsm_opened *opened)
 struct pin_request {
     const struct secret_policy *secrets;
     const char *source;
+    bool is_other_token; /* the configured source is for another one */
 };
 
 static bool get_pin(void *ctx, const struct hsm_token_info *token, struct secret *pin,
@@ -21,7 +25,15 @@ static bool get_pin(void *ctx, const struct hsm_token_info *token, struct secret
     char what[128];
 
     (void)snprintf(what, sizeof(what), "PIN of %s", hsm_token_name(token));
-    return secret_source_read(request->source, what, request->secrets, pin, err);
+    if (secret_source_read(request->source, what, request->secrets, pin, err)) {
+        return true;
+    }
+    return request->is_other_token
+               ? err_wrap(err,
+                          "the configured PIN source is for another token, and is not used for "
+                          "this one (name a source with --pin-source, or with pin-source= in "
+                          "the URI)")
+               : false;
 }
 
 static bool parse(const char *text, const char *what, struct hsm_uri *uri, struct err *err)
@@ -68,13 +80,49 @@ static bool complete(struct hsm_uri *uri, const char *token_uri, struct err *err
     return true;
 }
 
+static bool is_configured_module(const struct hsm_access *access, const struct hsm_uri *uri)
+{
+    if (uri->module_path == NULL || access->module_path == NULL) {
+        return true;
+    }
+    AUTO(str) char *wanted = realpath(uri->module_path, NULL);
+    AUTO(str) char *configured = realpath(access->module_path, NULL);
+    return wanted != NULL && str_equal(wanted, configured);
+}
+
 static struct hsm_target target_of(const struct hsm_access *access, const struct hsm_uri *uri)
 {
     return (struct hsm_target){
         .module_path = uri->module_path != NULL ? uri->module_path : access->module_path,
-        .init_args = access->init_args,
+        .init_args = is_configured_module(access, uri) ? access->init_args : NULL,
         .uri = uri,
     };
+}
+
+static bool is_configured_token(const struct hsm_access *access, const struct hsm_opened *opened)
+{
+    AUTO(hsm_uri) struct hsm_uri configured = {0};
+    struct err ignored = ERR_INIT;
+
+    if (!is_configured_module(access, &opened->uri)) {
+        return false;
+    }
+    return access->token_uri == NULL || (parse(access->token_uri, "", &configured, &ignored) &&
+                                         hsm_token_matches(opened->token, &configured));
+}
+
+/* Which PIN source is in force: the URI's own, else the configured one if this is its token. */
+static void choose_pin_source(const struct hsm_access *access, struct hsm_opened *out,
+                              bool *is_other_token)
+{
+    out->pin_source = "prompt";
+    *is_other_token = false;
+    if (out->uri.pin_source != NULL) {
+        out->pin_source = out->uri.pin_source;
+    } else if (access->pin_source != NULL) {
+        *is_other_token = !access->pin_source_is_deliberate && !is_configured_token(access, out);
+        out->pin_source = *is_other_token ? "prompt" : access->pin_source;
+    }
 }
 
 bool hsm_access_target(const struct hsm_access *access, struct hsm_uri *uri,
@@ -102,11 +150,12 @@ bool hsm_access_open(const struct hsm_access *access, const char *uri, bool logi
     if (!hsm_token_open(&target, &out->token, err)) {
         return false;
     }
-    out->pin_source = out->uri.pin_source != NULL  ? out->uri.pin_source
-                      : access->pin_source != NULL ? access->pin_source
-                                                   : "prompt";
-    struct pin_request request = {.secrets = access->secrets, .source = out->pin_source};
-    struct hsm_pin pin = {
-        .get = get_pin, .ctx = &request, .interactive = secret_source_is_prompt(out->pin_source)};
+    struct pin_request request = {.secrets = access->secrets};
+    choose_pin_source(access, out, &request.is_other_token);
+    request.source = out->pin_source;
+    struct hsm_pin pin = {.get = get_pin,
+                          .ctx = &request,
+                          .interactive = secret_source_is_prompt(out->pin_source),
+                          .deliberate = access->pin_source_is_deliberate};
     return !login || hsm_login(out->token, &pin, err);
 }

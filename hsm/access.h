@@ -22,7 +22,9 @@ struct hsm_access {
     const char *module_path;
     const char *init_args;
     const char *token_uri;
-    const char *pin_source; /* NULL: prompt */
+    const char *pin_source;        /* NULL: prompt */
+    bool pin_source_is_deliberate; /* given for this command, so it goes to whatever token it names
+                                    */
     const struct secret_policy *secrets;
 };
 
@@ -36,7 +38,8 @@ void hsm_opened_done(struct hsm_opened *opened);
 
 /*
  * Opens the token that `uri` means (NULL: the configured one) and logs in if asked. What the URI
- * says about the token goes before the configuration. A PIN inside a URI is refused: command lines
+ * says about the token goes before the configuration. A configured PIN source belongs to the
+ * configured token: for another one a person is asked. A PIN inside a URI is refused: command lines
  * and files are read by others. E_USAGE, E_CONFIG, and what hsm_token_open() and hsm_login() fail
  * with.
  */

@@ -243,15 +243,19 @@ static bool belongs_to(const struct hsm_cert *cert, const struct hsm_key *key)
            hsm_public_equal(&spec, &public, &key->spec, &key->public);
 }
 
-/* Removes what the new certificate replaces: certificates of this very key, under its id. */
+/*
+ * Removes what the new certificate replaces: certificates of this very key, under its id. `now` is
+ * what is there after the new one was written: a token with one place per key may have put it where
+ * the old one was, under the old one's handle.
+ */
 static bool remove_old(struct hsm_session *session, const struct hsm_key *key,
-                       const struct hsm_certs *old, const struct hsm_bind *bind,
+                       const struct hsm_certs *now, const struct hsm_bind *bind,
                        struct hsm_bind_report *report, struct err *err)
 {
-    const struct hsm_cert *kept = find_same(old, bind->cert, key->label);
+    const struct hsm_cert *kept = find_same(now, bind->cert, key->label);
 
-    for (size_t i = 0; i < old->count; i++) {
-        const struct hsm_cert *cert = &old->list[i];
+    for (size_t i = 0; i < now->count; i++) {
+        const struct hsm_cert *cert = &now->list[i];
         bool same_again = is_same(cert->x509, bind->cert) && cert != kept;
         if (cert == kept || hsm_cert_is_attestation(cert)) {
             continue;
@@ -300,6 +304,7 @@ bool hsm_cert_bind(struct hsm_token *token, const struct hsm_key *key, const str
 {
     AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
     AUTO(hsm_certs) struct hsm_certs there = HSM_CERTS_INIT;
+    AUTO(hsm_certs) struct hsm_certs now = HSM_CERTS_INIT;
     struct hsm_uri uri = {.type = HSM_URI_CERT, .id = key->id};
 
     *report = (struct hsm_bind_report){0};
@@ -326,5 +331,10 @@ bool hsm_cert_bind(struct hsm_token *token, const struct hsm_key *key, const str
          !read_back(token, &key->id, key->label, bind->cert, err))) {
         return false;
     }
-    return remove_old(&session, key, &there, bind, report, err);
+    if (!hsm_certs_find(&session, &uri, &now, err) ||
+        !remove_old(&session, key, &now, bind, report, err)) {
+        return false;
+    }
+    return report->old_removed == 0 || read_back(token, &key->id, key->label, bind->cert, err) ||
+           err_wrap(err, "after an old certificate was removed");
 }

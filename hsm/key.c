@@ -396,11 +396,7 @@ bool hsm_key_uri(const struct hsm_key *key, struct hsm_uri *uri, struct err *err
     }
     uri->id = key->id;
     uri->type = key->class == CKO_PRIVATE_KEY ? HSM_URI_PRIVATE : HSM_URI_PUBLIC;
-    if (key->label[0] != '\0') {
-        uri->object = str_dup(key->label);
-        return uri->object != NULL || err_nomem(err);
-    }
-    return true;
+    return key->label[0] == '\0' || hsm_uri_set(&uri->object, key->label, err);
 }
 
 static OSSL_PARAM *public_params(const struct hsm_key *key)

@@ -50,71 +50,129 @@ static bool is_unused(struct hsm_session *session, const struct hsm_id *id, cons
     return true;
 }
 
+/* The objects that a generation made: public, private. */
+struct made {
+    CK_OBJECT_HANDLE handles[2];
+    bool known; /* false: the token reported a failure, and what it left behind is unknown */
+};
+
 static CK_RV generate(struct hsm_session *session, const struct hsm_policy *policy,
-                      const struct hsm_id *id, const char *label)
+                      const struct hsm_key_name *name, struct made *made)
 {
     struct attrs private_template = ATTRS_INIT;
     struct attrs public_template = ATTRS_INIT;
-    CK_OBJECT_HANDLE handles[2] = {0, 0};
     CK_MECHANISM mechanism = {.mechanism = policy->spec.type == HSM_KEY_RSA
                                                ? CKM_RSA_PKCS_KEY_PAIR_GEN
                                                : CKM_EC_KEY_PAIR_GEN};
 
-    hsm_policy_public_template(policy, id, label, &public_template);
-    hsm_policy_private_template(policy, id, label, &private_template);
-    return ck_generate_key_pair(hsm_session_cryptoki(session), session->handle, &mechanism,
-                                public_template.list, public_template.count, private_template.list,
-                                private_template.count, &handles[0], &handles[1]);
+    hsm_policy_public_template(policy, name->id, name->label, &public_template);
+    hsm_policy_private_template(policy, name->id, name->label, &private_template);
+    CK_RV rv =
+        ck_generate_key_pair(hsm_session_cryptoki(session), session->handle, &mechanism,
+                             public_template.list, public_template.count, private_template.list,
+                             private_template.count, &made->handles[0], &made->handles[1]);
+    made->known = rv == CKR_OK;
+    return rv;
 }
 
-/* Destroys what carries our id. *left counts the objects that would not go. */
-static bool destroy_ours(struct hsm_token *token, const struct hsm_id *id, size_t *destroyed,
-                         size_t *left, struct err *err)
-{
-    struct attrs template = ATTRS_INIT;
-    AUTO(hsm_handles) struct hsm_handles found = HSM_HANDLES_INIT;
-    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
-    struct err last = ERR_INIT;
+struct cleanup {
+    size_t destroyed;
+    size_t left;      /* would not go */
+    size_t untouched; /* nobody knows who made it */
+};
 
-    attrs_add_bytes(&template, CKA_ID, id->data, id->len);
-    if (!hsm_session_take_fresh(token, true, &session, err) ||
-        !hsm_find(&session, &template, &found, err)) {
-        return false;
+static void destroy_one(struct hsm_session *session, CK_OBJECT_HANDLE handle, struct cleanup *count)
+{
+    struct err ignored = ERR_INIT;
+
+    if (hsm_destroy(session, handle, &ignored)) {
+        count->destroyed++;
+    } else {
+        count->left++;
     }
-    for (size_t i = 0; i < found.count; i++) {
-        if (hsm_destroy(&session, found.list[i], &last)) {
-            (*destroyed)++;
+}
+
+/* The very objects that were made, as long as their handles still stand for our id. */
+static bool destroy_made(struct hsm_session *session, const struct hsm_id *id,
+                         const struct made *made, struct cleanup *count, struct err *err)
+{
+    static const CK_ATTRIBUTE_TYPE types[] = {CKA_ID};
+
+    for (size_t i = 0; i < ARRAY_LEN(made->handles); i++) {
+        AUTO(attr_values) struct attr_values values = {.count = 0};
+        if (!hsm_read(session, made->handles[i], types, ARRAY_LEN(types), &values, err)) {
+            return false;
+        }
+        const struct attr_value *v = attr_values_find(&values, CKA_ID);
+        if (v != NULL && v->len == id->len && memcmp(v->data, id->data, id->len) == 0) {
+            destroy_one(session, made->handles[i], count);
         } else {
-            (*left)++;
+            count->left++;
         }
     }
     return true;
 }
 
+/* Whatever carries the id, if nobody but us can have made it. */
+static bool destroy_by_id(struct hsm_session *session, const struct hsm_id *id, bool is_ours,
+                          struct cleanup *count, struct err *err)
+{
+    struct attrs template = ATTRS_INIT;
+    AUTO(hsm_handles) struct hsm_handles found = HSM_HANDLES_INIT;
+
+    attrs_add_bytes(&template, CKA_ID, id->data, id->len);
+    if (!hsm_find(session, &template, &found, err)) {
+        return false;
+    }
+    if (!is_ours) {
+        count->untouched = found.count;
+        return true;
+    }
+    for (size_t i = 0; i < found.count; i++) {
+        destroy_one(session, found.list[i], count);
+    }
+    return true;
+}
+
+static bool clean_up(struct hsm_token *token, const struct hsm_key_name *name,
+                     const struct made *made, struct cleanup *count)
+{
+    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
+    struct err ignored = ERR_INIT;
+
+    return hsm_session_take_fresh(token, true, &session, &ignored) &&
+           (made->known ? destroy_made(&session, name->id, made, count, &ignored)
+                        : destroy_by_id(&session, name->id, name->id_is_random, count, &ignored));
+}
+
 /* Ends a failed generation: cleans up and says what became of the key. err holds the cause. */
-static bool undo(struct hsm_token *token, const struct hsm_id *id, struct err *err)
+static bool undo(struct hsm_token *token, const struct hsm_key_name *name, const struct made *made,
+                 struct err *err)
 {
     AUTO(buf) struct buf hex = BUF_INIT(2 * HSM_ID_MAX);
-    struct err cleanup = ERR_INIT;
-    size_t destroyed = 0;
-    size_t left = 0;
+    struct cleanup count = {0};
     size_t used = strlen(err->msg);
     char *end = err->msg + used;
     size_t room = sizeof(err->msg) - used;
 
-    str_add_hex(&hex, id->data, id->len, '\0');
-    bool looked = destroy_ours(token, id, &destroyed, &left, &cleanup);
-    if (!looked) {
+    str_add_hex(&hex, name->id->data, name->id->len, '\0');
+    bool cleaned = clean_up(token, name, made, &count);
+    if (!cleaned) {
         (void)snprintf(end, room,
                        "; whether a key was left behind could not be found out: it would "
                        "have id %s",
                        buf_str(&hex));
-    } else if (left > 0) {
+    } else if (count.left > 0) {
         (void)snprintf(end, room,
                        "; what was made could not be destroyed and is still on the "
                        "token with id %s",
                        buf_str(&hex));
-    } else if (destroyed > 0) {
+    } else if (count.untouched > 0) {
+        (void)snprintf(end, room,
+                       "; there is something with id %s on the token now, which this or another "
+                       "program made; it was left alone",
+                       buf_str(&hex));
+    } else if (count.destroyed > 0) {
         (void)snprintf(end, room, "; the key that had been made (id %s) was destroyed again",
                        buf_str(&hex));
     }
@@ -166,30 +224,32 @@ static bool read_back(struct hsm_token *token, const struct hsm_policy *policy,
     return true;
 }
 
-bool hsm_keygen(struct hsm_token *token, const struct hsm_policy *policy, const struct hsm_id *id,
-                const char *label, struct hsm_key *key, struct hsm_verdict *verdict,
+bool hsm_keygen(struct hsm_token *token, const struct hsm_policy *policy,
+                const struct hsm_key_name *name, struct hsm_key *key, struct hsm_verdict *verdict,
                 struct err *err)
 {
     AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
+    struct made made = {.known = false};
 
     memset(key, 0, sizeof(*key));
     if (token->info.write_protected) {
         return err_set(err, E_TOKEN, "%s is write-protected", hsm_token_name(&token->info));
     }
-    if (!hsm_session_take(token, true, &session, err) || !is_unused(&session, id, label, err)) {
+    if (!hsm_session_take(token, true, &session, err) ||
+        !is_unused(&session, name->id, name->label, err)) {
         return false;
     }
-    CK_RV rv = generate(&session, policy, id, label);
+    CK_RV rv = generate(&session, policy, name, &made);
     if (rv != CKR_OK) {
         (void)ckr_set(err, rv, "C_GenerateKeyPair");
         (void)err_wrap(err, "%s cannot make a %s key", hsm_token_name(&token->info),
                        hsm_key_spec_name(&policy->spec));
-        return undo(token, id, err); /* some tokens report a failure and keep the key */
+        return undo(token, name, &made, err); /* some tokens report a failure and keep the key */
     }
     hsm_session_give(&session);
-    if (!read_back(token, policy, id, label, key, verdict, err)) {
+    if (!read_back(token, policy, name->id, name->label, key, verdict, err)) {
         hsm_key_done(key);
-        return undo(token, id, err);
+        return undo(token, name, &made, err);
     }
     return true;
 }

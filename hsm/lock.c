@@ -104,8 +104,15 @@ static char *lock_path(const char *dir, const char *module_path)
 /* flock() needs no write access, so a file that another user made will do. */
 static int open_lock_file(const char *path)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
 
+    if (fd >= 0) {
+        (void)fchmod(fd, 0644); /* whatever the umask: others must be able to open it */
+        return fd;
+    }
+    if (errno == EEXIST) {
+        fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    }
     if (fd < 0 && errno == EACCES) {
         fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     }

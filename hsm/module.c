@@ -226,6 +226,9 @@ bool hsm_module_open(const char *path, const char *init_args, struct hsm_module 
         ok = open_new(real, init_args, &found, err);
     } else if (found->ck.fns == NULL) {
         ok = err_set(err, E_MODULE, "PKCS#11 module %s: this process is already ending", real);
+    } else if (init_args != NULL && !str_equal(init_args, found->init_args)) {
+        ok = err_set(err, E_CONFIG,
+                     "PKCS#11 module %s is in use in this process with other 'init_args'", real);
     }
     pthread_mutex_unlock(&process.lock);
     if (ok) {
@@ -244,12 +247,34 @@ bool hsm_module_has_sessions(const struct hsm_module *module)
     return false;
 }
 
+/* Somebody else in this process may use the module too: its sessions show in the token's count. */
+static bool has_foreign_sessions(const struct hsm_module *module)
+{
+    for (const struct hsm_token *t = module->tokens; t != NULL; t = t->next) {
+        CK_TOKEN_INFO info;
+        if (t->present && ck_get_token_info(&module->ck, t->info.slot_id, &info) == CKR_OK &&
+            info.ulSessionCount != 0 && info.ulSessionCount != CK_UNAVAILABLE_INFORMATION) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool hsm_module_is_idle(const struct hsm_module *module)
+{
+    return module->ours && !hsm_module_has_sessions(module) && !has_foreign_sessions(module);
+}
+
 bool hsm_module_restart(struct hsm_module *module, struct err *err)
 {
+    AUTO(hsm_lock) struct hsm_lock lock = HSM_LOCK_INIT;
     bool ok = true;
 
+    if (!hsm_module_lock(module, &lock, err)) {
+        return false;
+    }
     pthread_mutex_lock(&module->lock);
-    if (module->ours && !hsm_module_has_sessions(module) && atomic_load(&module->in_flight) == 0) {
+    if (hsm_module_is_idle(module) && atomic_load(&module->in_flight) == 0) {
         (void)ck_finalize(&module->ck);
         module->ours = false;
         ok = initialise(module, err) || err_wrap(err, "PKCS#11 module %s", module->path);

@@ -47,7 +47,8 @@ bool hsm_module_open(const char *path, const char *init_args, struct hsm_module 
 
 /*
  * Ends and starts the module again, for modules that see new tokens only then. Only if it is ours,
- * and no session is open and no call in flight; otherwise it does nothing and returns true.
+ * nobody in this process has a session, and no call is in flight; otherwise it does nothing and
+ * returns true. Takes the module's lock.
  */
 bool hsm_module_restart(struct hsm_module *module, struct err *err) NODISCARD;
 

@@ -39,4 +39,7 @@ struct hsm_module {
 /* True while a session of ours is open on any of its tokens. */
 bool hsm_module_has_sessions(const struct hsm_module *module);
 
+/* True if the module is ours and nobody in this process has a session, as far as the tokens say. */
+bool hsm_module_is_idle(const struct hsm_module *module);
+
 #endif

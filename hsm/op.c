@@ -56,21 +56,26 @@ static bool authenticate(const struct hsm_key *key, struct hsm_session *session,
     if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN) {
         return true;
     }
-    key->token->pin_refused = rv == CKR_PIN_INCORRECT || key->token->pin_refused;
-    return failed(key, rv, "C_Login for this operation", err);
+    (void)hsm_login_failed(key->token, rv, err);
+    return err_wrap(err, "key '%s', which wants its PIN for every operation", key->label);
 }
 
 static bool get_operation_pin(const struct hsm_key *key, const struct hsm_pin *pin,
                               struct secret *out, struct err *err)
 {
-    if (!key->always_authenticate || key->token->info.pin_pad) {
-        return true;
+    return !key->always_authenticate || hsm_pin_for(key->token, pin, out, err) ||
+           err_wrap(err, "key '%s' wants its PIN for every operation", key->label);
+}
+
+/* After a failure: modules differ in whether the operation is over, and the price is one session.
+ */
+static void end_session(struct hsm_session *session, CK_RV rv)
+{
+    if (ckr_is_stale(rv)) {
+        hsm_session_drop(session);
+    } else {
+        hsm_session_replace(session);
     }
-    if (pin == NULL || pin->get == NULL || key->token->pin_refused) {
-        return err_set(err, E_PIN_NEEDED, "key '%s' on %s wants its PIN for every operation",
-                       key->label, hsm_token_name(&key->token->info));
-    }
-    return pin->get(pin->ctx, &key->token->info, out, err);
 }
 
 bool hsm_sign(const struct hsm_key *key, const struct hsm_sign *how, const struct hsm_pin *pin,
@@ -93,16 +98,16 @@ bool hsm_sign(const struct hsm_key *key, const struct hsm_sign *how, const struc
     const struct cryptoki *ck = hsm_session_cryptoki(&session);
     CK_RV rv = ck_sign_init(ck, session.handle, &mechanism, key->handle);
     if (rv != CKR_OK) {
-        hsm_session_drop(&session);
+        end_session(&session, rv);
         return failed(key, rv, "C_SignInit", err);
     }
     if (key->always_authenticate && !authenticate(key, &session, &bytes, err)) {
-        hsm_session_drop(&session); /* the operation is still active in it */
+        hsm_session_replace(&session); /* the operation is still active in it */
         return false;
     }
     rv = ck_sign(ck, session.handle, in, in_len, out, out_len);
     if (rv != CKR_OK) {
-        hsm_session_drop(&session);
+        end_session(&session, rv);
         return failed(key, rv, "C_Sign", err);
     }
     return true;

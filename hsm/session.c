@@ -27,23 +27,36 @@ static bool take_idle(struct hsm_token *token, bool read_write, struct hsm_sessi
     return found;
 }
 
+/* PKCS#11 2.40 section 5.6: the last session takes the login along. */
+static void one_less(struct hsm_token *token)
+{
+    pthread_mutex_lock(&token->lock);
+    token->open_sessions--;
+    if (token->open_sessions == 0) {
+        token->logged_in = false;
+    }
+    pthread_mutex_unlock(&token->lock);
+}
+
 bool hsm_session_take_fresh(struct hsm_token *token, bool read_write, struct hsm_session *session,
                             struct err *err)
 {
     CK_SESSION_HANDLE handle = 0;
+
+    /* Counted before it is open: whoever sees no session may restart the module. */
+    pthread_mutex_lock(&token->lock);
+    token->open_sessions++;
+    pthread_mutex_unlock(&token->lock);
     CK_RV rv = ck_open_session(hsm_module_cryptoki(token->module), token->info.slot_id, read_write,
                                &handle);
-
     if (rv != CKR_OK) {
+        one_less(token);
         (void)ckr_set(err, rv, "C_OpenSession");
         if (rv == CKR_SESSION_COUNT) {
             (void)err_wrap(err, "all sessions of the token are in use");
         }
         return err_wrap(err, "%s", hsm_token_name(&token->info));
     }
-    pthread_mutex_lock(&token->lock);
-    token->open_sessions++;
-    pthread_mutex_unlock(&token->lock);
     *session = (struct hsm_session){
         .token = token, .handle = handle, .read_write = read_write, .held = true};
     return true;
@@ -83,16 +96,27 @@ void hsm_session_drop(struct hsm_session *session)
     if (!session->held) {
         return;
     }
-    struct hsm_token *token = session->token;
-    (void)ck_close_session(hsm_module_cryptoki(token->module), session->handle);
+    (void)ck_close_session(hsm_session_cryptoki(session), session->handle);
     session->held = false;
-    pthread_mutex_lock(&token->lock);
-    token->open_sessions--;
-    if (token->open_sessions == 0) {
-        token->logged_in =
-            false; /* PKCS#11 2.40 section 5.6: the last session takes the login along */
+    one_less(session->token);
+}
+
+void hsm_session_replace(struct hsm_session *session)
+{
+    struct hsm_token *token = session->token;
+    struct hsm_session other = HSM_SESSION_INIT;
+    struct err ignored = ERR_INIT;
+
+    if (!session->held) {
+        return;
     }
+    pthread_mutex_lock(&token->lock);
+    bool is_last = token->logged_in && token->open_sessions == 1;
     pthread_mutex_unlock(&token->lock);
+    if (is_last && hsm_session_take_fresh(token, false, &other, &ignored)) {
+        hsm_session_give(&other);
+    }
+    hsm_session_drop(session);
 }
 
 void hsm_token_forget_sessions(struct hsm_token *token)
@@ -105,8 +129,9 @@ void hsm_token_forget_sessions(struct hsm_token *token)
     pthread_mutex_unlock(&token->lock);
 }
 
-/* Whether the token's own flags allow a PIN to be sent at all. */
-static bool may_try(const struct hsm_token *token, struct err *err)
+/* Whether the token's own flags allow a PIN to be sent at all. `deliberate`: somebody is there, or
+ * named the PIN for this one command. */
+static bool may_try(const struct hsm_token *token, bool deliberate, struct err *err)
 {
     const struct hsm_token_info *info = &token->info;
 
@@ -129,6 +154,13 @@ static bool may_try(const struct hsm_token *token, struct err *err)
                        "counter",
                        hsm_token_name(info));
     }
+    if (info->user_pin_low && !deliberate && !info->pin_pad) {
+        return err_set(err, E_PIN_LOCKED,
+                       "a wrong PIN was sent to %s before, so none is sent unattended: check the "
+                       "PIN, then log in once by hand, which resets the counter "
+                       "('p11enroll key list --pin-source prompt')",
+                       hsm_token_name(info));
+    }
     if (!info->user_pin_set && !info->pin_pad) {
         return err_set(err, E_PIN_NEEDED,
                        "%s has no user PIN yet; its security officer has to set "
@@ -138,7 +170,7 @@ static bool may_try(const struct hsm_token *token, struct err *err)
     return true;
 }
 
-static bool login_failed(struct hsm_token *token, CK_RV rv, struct err *err)
+bool hsm_login_failed(struct hsm_token *token, CK_RV rv, struct err *err)
 {
     const char *name = hsm_token_name(&token->info);
 
@@ -171,7 +203,7 @@ static bool send_pin(struct hsm_token *token, const struct secret *pin, struct e
     size_t len = token->info.pin_pad ? 0 : pin->len;
     CK_RV rv = ck_login(hsm_session_cryptoki(&session), session.handle, CKU_USER, bytes, len);
     if (rv != CKR_OK && rv != CKR_USER_ALREADY_LOGGED_IN) {
-        return login_failed(token, rv, err);
+        return hsm_login_failed(token, rv, err);
     }
     pthread_mutex_lock(&token->lock);
     token->logged_in = true;
@@ -181,9 +213,11 @@ static bool send_pin(struct hsm_token *token, const struct secret *pin, struct e
     return true;
 }
 
-static bool check_flags(struct hsm_token *token, struct err *err)
+static bool check_flags(struct hsm_token *token, const struct hsm_pin *pin, struct err *err)
 {
-    return hsm_token_refresh(token, err) && may_try(token, err);
+    bool deliberate = pin != NULL && (pin->interactive || pin->deliberate);
+
+    return hsm_token_refresh(token, err) && may_try(token, deliberate, err);
 }
 
 static bool get_pin(struct hsm_token *token, const struct hsm_pin *pin, struct secret *out,
@@ -193,7 +227,19 @@ static bool get_pin(struct hsm_token *token, const struct hsm_pin *pin, struct s
         return err_set(err, E_PIN_NEEDED, "%s wants a login and no PIN source is given",
                        hsm_token_name(&token->info));
     }
-    return pin->get(pin->ctx, &token->info, out, err);
+    if (!pin->get(pin->ctx, &token->info, out, err)) {
+        return false;
+    }
+    return out->len > 0 || err_set(err, E_PIN_NEEDED,
+                                   "the PIN for %s is empty, so nothing is sent: its source gave "
+                                   "nothing (a descriptor can be read only once)",
+                                   hsm_token_name(&token->info));
+}
+
+bool hsm_pin_for(struct hsm_token *token, const struct hsm_pin *pin, struct secret *out,
+                 struct err *err)
+{
+    return check_flags(token, pin, err) && (token->info.pin_pad || get_pin(token, pin, out, err));
 }
 
 static bool login_now(struct hsm_token *token, const struct hsm_pin *pin, struct err *err)
@@ -204,14 +250,14 @@ static bool login_now(struct hsm_token *token, const struct hsm_pin *pin, struct
     if (pin != NULL && pin->interactive && !token->info.pin_pad) {
         /* A person is not asked for a PIN that would not be sent, and types without the lock held.
          */
-        if (!check_flags(token, err) || !get_pin(token, pin, &bytes, err)) {
+        if (!hsm_pin_for(token, pin, &bytes, err)) {
             return false;
         }
     }
     if (!token->info.pin_pad && !hsm_module_lock(token->module, &lock, err)) {
         return false;
     }
-    if (!check_flags(token, err)) {
+    if (!check_flags(token, pin, err)) {
         return false;
     }
     if (!token->info.login_required) {

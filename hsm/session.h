@@ -40,8 +40,12 @@ bool hsm_session_take_fresh(struct hsm_token *token, bool read_write, struct hsm
 /* Gives it back to the pool. */
 void hsm_session_give(struct hsm_session *session);
 
-/* Closes it: after an error that may have left an operation active in it. */
+/* Closes it: after an error that says that it is gone. The last one takes the login along. */
 void hsm_session_drop(struct hsm_session *session);
+
+/* Closes it after an error that may have left an operation active in it. If it is the last one,
+ * another is opened first, so that the login, and with it every handle of a private key, stays. */
+void hsm_session_replace(struct hsm_session *session);
 
 static inline CK_SESSION_HANDLE hsm_session_handle(const struct hsm_session *session)
 {
@@ -62,15 +66,23 @@ struct hsm_pin {
     hsm_pin_fn *get; /* NULL: there is no PIN */
     void *ctx;
     bool interactive; /* a person will be asked: the lock is not held meanwhile */
+    bool deliberate;  /* named for this very command: it may be tried after a wrong one */
 };
 
 /*
  * Logs the user in, once per process and token; a second call finds that done. Holds the module's
  * lock during C_Login. The PIN is wiped before this returns. E_PIN_WRONG (sent once, and refused
- * from then on in this process), E_PIN_LOCKED (locked, or one try left), E_PIN_NEEDED,
- * E_TOKEN_BUSY, E_TOKEN.
+ * from then on in this process), E_PIN_LOCKED (locked, or one try left, or a wrong PIN was sent
+ * before and nobody is there), E_PIN_NEEDED, E_TOKEN_BUSY, E_TOKEN.
  */
 bool hsm_login(struct hsm_token *token, const struct hsm_pin *pin, struct err *err) NODISCARD;
+
+/* The PIN for one more login, under the same rules: the token's flags first, an empty PIN never. */
+bool hsm_pin_for(struct hsm_token *token, const struct hsm_pin *pin, struct secret *out,
+                 struct err *err) NODISCARD;
+
+/* Says what a refused login means, and remembers that the PIN was wrong. Returns false. */
+bool hsm_login_failed(struct hsm_token *token, CK_RV rv, struct err *err);
 
 /* Forgets sessions and login after the module reported them gone; the next use starts anew. */
 void hsm_token_forget_sessions(struct hsm_token *token);

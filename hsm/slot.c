@@ -105,7 +105,8 @@ static bool remember(struct hsm_module *module, const struct hsm_token_info *inf
     return true;
 }
 
-/* Frees libp11's lists, and with them the PINs that it keeps. Only while nobody has a session. */
+/* Frees libp11's lists, and with them the PINs that it keeps. That closes every session on those
+ * slots, also other people's, so: only while nobody has one. */
 static void release_slots(struct hsm_module *module)
 {
     while (module->slots != NULL) {
@@ -131,7 +132,7 @@ static bool enumerate(struct hsm_module *module, const struct hsm_slot_list **fr
     if (list == NULL) {
         return err_nomem(err);
     }
-    if (!hsm_module_has_sessions(module)) {
+    if (module->slots != NULL && hsm_module_is_idle(module)) {
         release_slots(module);
     }
     ERR_set_mark();
@@ -189,13 +190,36 @@ static bool matches(const struct hsm_uri *uri, const struct hsm_token_info *info
     return hsm_uri_matches_token(uri, &token);
 }
 
+bool hsm_token_matches(const struct hsm_token *token, const struct hsm_uri *uri)
+{
+    return matches(uri, &token->info);
+}
+
+/* "2.6" or, as RFC 7512 section 2.3 allows, "2" for 2.0. */
+static bool has_version(const struct hsm_module *module, const char *wanted)
+{
+    CK_INFO info;
+    char version[16];
+
+    if (ck_get_info(&module->ck, &info) != CKR_OK) {
+        return false;
+    }
+    (void)snprintf(version, sizeof(version), "%u.%u", info.libraryVersion.major,
+                   info.libraryVersion.minor);
+    size_t whole = strcspn(version, ".");
+    return str_equal(version, wanted) ||
+           (str_equal(version + whole, ".0") && strncmp(version, wanted, whole) == 0 &&
+            wanted[whole] == '\0');
+}
+
 static bool matches_library(const struct hsm_uri *uri, const struct hsm_module *module)
 {
     const char *maker = module->libp11->manufacturer;
     const char *what = module->libp11->description;
 
     return (uri->library_manufacturer == NULL || str_equal(uri->library_manufacturer, maker)) &&
-           (uri->library_description == NULL || str_equal(uri->library_description, what));
+           (uri->library_description == NULL || str_equal(uri->library_description, what)) &&
+           (uri->library_version == NULL || has_version(module, uri->library_version));
 }
 
 /* Appends the tokens that pass the filter, for an error message. */
@@ -302,6 +326,23 @@ static bool find_token(struct hsm_module *module, const struct hsm_uri *uri, str
     return count == 0 ? none_matches(module, uri, err) : several_match(module, uri, err);
 }
 
+/* module-name (RFC 7512 section 2.3): the file's name, with or without "lib" and ".so". */
+static bool is_called(const char *path, const char *name)
+{
+    const char *slash = strrchr(path, '/');
+    const char *base = slash != NULL ? slash + 1 : path;
+    size_t len = strlen(name);
+
+    if (str_equal(base, name)) {
+        return true;
+    }
+    if (str_starts_with(base, "lib") && !str_starts_with(name, "lib")) {
+        base += strlen("lib");
+    }
+    return strncmp(base, name, len) == 0 &&
+           (base[len] == '\0' || str_starts_with(base + len, ".so"));
+}
+
 bool hsm_target_module(const struct hsm_target *target, struct hsm_module **out, struct err *err)
 {
     const char *path = target->module_path != NULL ? target->module_path
@@ -312,6 +353,12 @@ bool hsm_target_module(const struct hsm_target *target, struct hsm_module **out,
         return err_set(err, E_CONFIG,
                        "no PKCS#11 module is named: neither 'module' in the configuration, nor "
                        "--module, nor module-path= in the URI");
+    }
+    if (target->uri != NULL && target->uri->module_name != NULL &&
+        !is_called(path, target->uri->module_name)) {
+        return err_set(err, E_TOKEN_MISSING,
+                       "the URI wants a module called '%s', and %s is another",
+                       target->uri->module_name, path);
     }
     return hsm_module_open(path, target->init_args, out, err);
 }
@@ -433,15 +480,10 @@ bool hsm_token_mechanisms(const struct hsm_token *token, CK_MECHANISM_TYPE **out
 bool hsm_token_uri(const struct hsm_token_info *info, struct hsm_uri *uri, struct err *err)
 {
     memset(uri, 0, sizeof(*uri));
-    uri->token = str_dup(info->label);
-    uri->manufacturer = str_dup(info->manufacturer);
-    uri->model = str_dup(info->model);
-    uri->serial = str_dup(info->serial);
-    if (uri->token == NULL || uri->manufacturer == NULL || uri->model == NULL ||
-        uri->serial == NULL) {
-        return err_nomem(err);
-    }
-    return true;
+    return hsm_uri_set(&uri->token, info->label, err) &&
+           hsm_uri_set(&uri->manufacturer, info->manufacturer, err) &&
+           hsm_uri_set(&uri->model, info->model, err) &&
+           hsm_uri_set(&uri->serial, info->serial, err);
 }
 
 /* Administration */
@@ -543,6 +585,51 @@ static bool so_may_try(const struct hsm_token_info *info, struct err *err)
     return true;
 }
 
+/* A label that the token would give back in another form could not be found again. */
+static bool check_label(const char *label, struct err *err)
+{
+    size_t len = strlen(label);
+
+    if (len == 0 || len > 32) {
+        return err_set(err, E_USAGE, "a token label has 1 to 32 bytes");
+    }
+    if (label[len - 1] == ' ' || !str_is_utf8((const uint8_t *)label, len)) {
+        return err_set(err, E_USAGE, "a token label is UTF-8 text that does not end with a blank");
+    }
+    for (size_t i = 0; i < len; i++) {
+        if ((unsigned char)label[i] < 0x20 || label[i] == 0x7f) {
+            return err_set(err, E_USAGE, "a token label has no control characters");
+        }
+    }
+    return true;
+}
+
+static bool check_pin_length(const CK_TOKEN_INFO *info, const struct secret *pin, const char *whose,
+                             struct err *err)
+{
+    bool has_max = info->ulMaxPinLen != 0 && info->ulMaxPinLen != CK_UNAVAILABLE_INFORMATION;
+    bool has_min = info->ulMinPinLen != CK_UNAVAILABLE_INFORMATION;
+
+    if ((has_min && pin->len < info->ulMinPinLen) || (has_max && pin->len > info->ulMaxPinLen)) {
+        return err_set(err, E_USAGE,
+                       "the PIN of the %s has %zu characters, and this token takes %lu to %lu; "
+                       "nothing was changed",
+                       whose, pin->len, (unsigned long)info->ulMinPinLen,
+                       (unsigned long)info->ulMaxPinLen);
+    }
+    return true;
+}
+
+static bool check_pins(const struct hsm_token *token, const struct hsm_token_init *init,
+                       struct err *err)
+{
+    CK_TOKEN_INFO info;
+
+    return read_token_info(token, &info, err) &&
+           check_pin_length(&info, init->so_pin, "security officer", err) &&
+           check_pin_length(&info, init->user_pin, "user", err);
+}
+
 /* C_InitToken wants 32 bytes padded with blanks, and not every libp11 pads. */
 static void pad_label(const char *label, char out[static 33])
 {
@@ -574,16 +661,22 @@ static bool initialise_locked(struct hsm_module *module, const struct hsm_uri *u
     char label[33];
 
     if (!refresh(module, err) || !choose_blank(module, uri, init->erase, &token, err) ||
-        !label_is_free(module, init->label, token, err) || !so_may_try(&token->info, err)) {
+        !label_is_free(module, init->label, token, err) || !so_may_try(&token->info, err) ||
+        !check_pins(token, init, err)) {
         return false;
     }
     PKCS11_SLOT *slot = libp11_slot(module, token->info.slot_id);
     pad_label(init->label, label);
     if (!LIBP11(module, CALL_WRITE, "C_InitToken", err,
-                PKCS11_init_token(slot->token, secret_expose(init->so_pin), label)) ||
-        !set_user_pin(module, slot, init, err)) {
+                PKCS11_init_token(slot->token, secret_expose(init->so_pin), label))) {
         return err_wrap(err, "initialising the token in slot %lu of %s",
                         (unsigned long)token->info.slot_id, module->path);
+    }
+    if (!set_user_pin(module, slot, init, err)) {
+        err->code = E_TOKEN;
+        return err_wrap(err,
+                        "token '%s' is initialised now and has no user PIN (repeat with --erase)",
+                        init->label);
     }
     return true;
 }
@@ -605,8 +698,8 @@ bool hsm_token_initialise(const struct hsm_target *target, const struct hsm_toke
     AUTO(hsm_uri) struct hsm_uri made = {0};
     struct hsm_module *module = NULL;
 
-    if (strlen(init->label) > 32 || init->label[0] == '\0') {
-        return err_set(err, E_USAGE, "a token label has 1 to 32 bytes");
+    if (!check_label(init->label, err)) {
+        return false;
     }
     if (!hsm_target_module(target, &module, err) || !hsm_module_lock(module, &lock, err)) {
         return false;

@@ -86,6 +86,9 @@ struct hsm_target {
 bool hsm_token_open(const struct hsm_target *target, struct hsm_token **out,
                     struct err *err) NODISCARD;
 
+/* Whether what the URI says about the token is true of this one. */
+bool hsm_token_matches(const struct hsm_token *token, const struct hsm_uri *uri);
+
 /* The module of a target, opened. E_CONFIG if none is named. */
 bool hsm_target_module(const struct hsm_target *target, struct hsm_module **out,
                        struct err *err) NODISCARD;

@@ -163,15 +163,24 @@ static bool parse_one(struct hsm_uri *uri, const char *text, size_t len, enum pa
     int shown = name_len < 40 ? (int)name_len : 40;
 
     if (equals == NULL || name_len == 0) {
-        return err_set(err, E_USAGE, "PKCS#11 URI: '%.*s' is not of the form name=value", shown,
-                       text);
+        /* Nothing behind the '?' is repeated: it may be a piece of a PIN with an '&' in it. */
+        return part == IN_QUERY
+                   ? err_set(err, E_USAGE,
+                             "PKCS#11 URI: a part behind the '?' is not of the form name=value")
+                   : err_set(err, E_USAGE, "PKCS#11 URI: '%.*s' is not of the form name=value",
+                             shown, text);
     }
     if (name_len > 2 && text[0] == 'x' && text[1] == '-') {
         return true;
     }
     const struct attribute *attribute = find_attribute(text, name_len);
     if (attribute == NULL) {
-        return err_set(err, E_USAGE, "PKCS#11 URI: there is no attribute '%.*s'", shown, text);
+        return part == IN_QUERY
+                   ? err_set(err, E_USAGE,
+                             "PKCS#11 URI: an attribute behind the '?' is none of module-path, "
+                             "module-name, pin-source and pin-value")
+                   : err_set(err, E_USAGE, "PKCS#11 URI: there is no attribute '%.*s'", shown,
+                             text);
     }
     if (attribute->part != part) {
         return err_set(err, E_USAGE, "PKCS#11 URI: '%s' belongs %s the '?'", attribute->name,
@@ -237,6 +246,15 @@ bool hsm_uri_parse(const char *text, struct hsm_uri *uri, struct err *err)
         return false;
     }
     return query == NULL || parse_part(uri, query + 1, strlen(query + 1), IN_QUERY, &seen, err);
+}
+
+bool hsm_uri_set(char **field, const char *value, struct err *err)
+{
+    if (!str_is_utf8((const uint8_t *)value, strlen(value))) {
+        return true;
+    }
+    *field = str_dup(value);
+    return *field != NULL || err_nomem(err);
 }
 
 void hsm_uri_done(struct hsm_uri *uri)

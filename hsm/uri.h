@@ -89,6 +89,10 @@ bool hsm_uri_names_object(const struct hsm_uri *uri);
 /* True if the URI says anything about which token is meant. */
 bool hsm_uri_names_token(const struct hsm_uri *uri);
 
+/* Copies a value into an attribute of a URI. Bytes that are no UTF-8 text have no place in one, so
+ * the attribute stays unset: id and serial identify as well. */
+bool hsm_uri_set(char **field, const char *value, struct err *err) NODISCARD;
+
 /*
  * Appends the canonical text of the path part: attributes in a fixed order, id with every byte as
  * %XX. Query attributes (module, PIN) are left out: the result may be printed, stored and sent.

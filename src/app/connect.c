@@ -7,7 +7,8 @@ struct keystore_token app_token(const struct config_token *token)
     return (struct keystore_token){.module = token->module,
                                    .init_args = token->init_args,
                                    .uri = token->uri,
-                                   .pin_source = token->pin_source};
+                                   .pin_source = token->pin_source,
+                                   .pin_source_is_deliberate = token->pin_source_is_option};
 }
 
 void app_ca_close(struct app_ca *connection)

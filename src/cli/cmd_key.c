@@ -86,7 +86,8 @@ bool cmd_key_generate(struct cli *cli, struct err *err)
         return false;
     }
     struct hsm_policy policy = hsm_policy_signing(spec);
-    if (!hsm_keygen(opened.token, &policy, &id, opts->label, &key, &verdict, err) ||
+    struct hsm_key_name name = {.id = &id, .label = opts->label, .id_is_random = opts->id == NULL};
+    if (!hsm_keygen(opened.token, &policy, &name, &key, &verdict, err) ||
         !print_key(cli, &key, err)) {
         return false;
     }

@@ -16,6 +16,7 @@ struct hsm_access cli_access(const struct cli *cli)
                                .init_args = t->init_args,
                                .token_uri = t->uri,
                                .pin_source = t->pin_source,
+                               .pin_source_is_deliberate = t->pin_source_is_option,
                                .secrets = &cli->secrets};
 }
 
@@ -216,6 +217,17 @@ static bool new_pin(struct cli *cli, const char *source, const char *what, struc
     return secret_equal(out, &again) || err_set(err, E_USAGE, "the two entries differ");
 }
 
+/* A token that is to be erased wants the security officer's PIN that it has. */
+static bool get_so_pin(struct cli *cli, const struct opts_token_init *opts, struct secret *out,
+                       struct err *err)
+{
+    if (!opts->erase) {
+        return new_pin(cli, opts->so_pin_source, "new PIN of the security officer", out, err);
+    }
+    return secret_source_read(opts->so_pin_source != NULL ? opts->so_pin_source : "prompt",
+                              "present PIN of the security officer", &cli->secrets, out, err);
+}
+
 bool cmd_token_init(struct cli *cli, struct err *err)
 {
     const struct opts_token_init *opts = cli->opts;
@@ -234,8 +246,7 @@ bool cmd_token_init(struct cli *cli, struct err *err)
         /* The configured token is the one to come; only --erase names one that is there. */
         access.token_uri = NULL;
     }
-    if (!hsm_access_target(&access, &uri, &target, err) ||
-        !new_pin(cli, opts->so_pin_source, "new PIN of the security officer", &so_pin, err) ||
+    if (!hsm_access_target(&access, &uri, &target, err) || !get_so_pin(cli, opts, &so_pin, err) ||
         !new_pin(cli, cli->selection.token->pin_source, "new user PIN", &user_pin, err)) {
         return false;
     }

@@ -151,8 +151,14 @@ static bool apply_overrides(struct config *config, enum config_section kind, voi
 {
     for (size_t i = 0; i < config->override_count; i++) {
         const struct config_override *o = &config->overrides[i];
-        if (o->key->section == kind && !config_set(section, o->key, o->value, err)) {
+        if (o->key->section != kind) {
+            continue;
+        }
+        if (!config_set(section, o->key, o->value, err)) {
             return err_wrap(err, "--%s", o->key->option);
+        }
+        if (kind == CONFIG_TOKEN && str_equal(o->key->name, "pin_source")) {
+            ((struct config_token *)section)->pin_source_is_option = true;
         }
     }
     return true;

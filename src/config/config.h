@@ -69,6 +69,7 @@ struct config_token {
     char *init_args;
     char *uri;
     char *pin_source;
+    bool pin_source_is_option; /* named on the command line, for whatever token that names */
 };
 
 struct config_profile {

@@ -38,6 +38,7 @@ struct keystore_token {
     const char *init_args;
     const char *uri;        /* which token */
     const char *pin_source; /* NULL: prompt */
+    bool pin_source_is_deliberate;
 };
 
 /* A key with the certificate that belongs to it. */

@@ -41,6 +41,7 @@ static bool connect_token(struct keystore *keystore, const struct keystore_token
         .init_args = token->init_args,
         .token_uri = token->uri,
         .pin_source = token->pin_source,
+        .pin_source_is_deliberate = token->pin_source_is_deliberate,
         .secrets = &keystore->secrets,
     };
 
@@ -214,7 +215,8 @@ bool keystore_generate(struct keystore *keystore, const struct keystore_token *t
         return false;
     }
     struct hsm_policy policy = hsm_policy_signing(spec);
-    return hsm_keygen(target.token, &policy, &new_id, label, &key, &verdict, err) &&
+    struct hsm_key_name name = {.id = &new_id, .label = label, .id_is_random = true};
+    return hsm_keygen(target.token, &policy, &name, &key, &verdict, err) &&
            describe(keystore, &target, &key, out, err);
 }
 

@@ -70,7 +70,8 @@ static void make_key(struct hsm_token *token, const char *kind, const char *labe
     assert_true(hsm_key_spec_parse(kind, &spec, &err));
     assert_true(hsm_new_id(&id, &err));
     struct hsm_policy policy = hsm_policy_signing(spec);
-    if (!hsm_keygen(token, &policy, &id, label, key, &verdict, &err)) {
+    struct hsm_key_name name = {.id = &id, .label = label, .id_is_random = true};
+    if (!hsm_keygen(token, &policy, &name, key, &verdict, &err)) {
         fail_msg("%s", err.msg);
     }
     assert_true(verdict.ok);

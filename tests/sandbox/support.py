@@ -84,14 +84,14 @@ class Client:
                  cert: str | None = None) -> None:
         self.sandbox = sandbox
         self.private = cert is not None
-        self.headers = {"login": login, "customerUri": "sandbox"}
+        self.headers = {"Host": f"localhost:{sandbox.port}", "login": login, "customerUri": "sandbox"}
         if cert is None:
             name = {"sandbox-approver": "approver-password.txt"}.get(login, "admin-password.txt")
             self.headers["password"] = sandbox.text(name)
         self.context = sandbox.context(cert)
 
     def connect(self) -> http.client.HTTPSConnection:
-        return http.client.HTTPSConnection("localhost", self.sandbox.port, timeout=10,
+        return http.client.HTTPSConnection("127.0.0.1", self.sandbox.port, timeout=10,
                                            context=self.context)
 
     def call(self, method: str, path: str, body: Any = None,

@@ -293,7 +293,7 @@ def test_delay(sandbox: Running, client: Client) -> None:
 def test_delay_comes_after_the_action(sandbox: Running, client: Client) -> None:
     before = len(sandbox.orders())
     sandbox.once("/enroll", delay_s=30)
-    connection = http.client.HTTPSConnection("localhost", sandbox.port, timeout=0.5,
+    connection = http.client.HTTPSConnection("127.0.0.1", sandbox.port, timeout=0.5,
                                              context=client.context)
     headers = {**client.headers, "Content-Type": "application/json"}
     connection.request("POST", "/api/ssl/v1/enroll", json.dumps(client.request_body()), headers)

@@ -160,10 +160,43 @@ static void test_failed_write_leaves_no_temporary_file(void **state UNUSED)
     const char *path = tmp_join(dir, "sub");
     struct err err = ERR_INIT;
 
-    /* A directory cannot be replaced by a file: the rename at the end fails. */
     assert_int_equal(mkdir(path, 0700), 0);
-    assert_fails(file_write_atomic(path, "x", 1, 0600, &err), &err, E_IO, "replacing");
+    assert_fails(file_write_atomic(path, "x", 1, 0600, &err), &err, E_IO, "Is a directory");
     assert_int_equal(tmp_count(dir), 1);
+}
+
+/* /dev/null must not become a file; a pipe stands in for it, which needs no root. */
+static void test_what_is_no_file_is_written_to_and_not_replaced(void **state UNUSED)
+{
+    const char *dir = tmp_dir();
+    const char *path = tmp_join(dir, "pipe");
+    struct err err = ERR_INIT;
+    struct stat st;
+    char got[8] = "";
+
+    assert_int_equal(mkfifo(path, 0600), 0);
+    int reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(reader >= 0);
+    assert_ok(file_write_atomic(path, "hello", 5, 0600, &err), &err);
+    assert_int_equal(read(reader, got, sizeof(got)), 5);
+    assert_memory_equal(got, "hello", 5);
+    (void)close(reader);
+    assert_int_equal(lstat(path, &st), 0);
+    assert_true(S_ISFIFO(st.st_mode));
+    assert_int_equal(tmp_count(dir), 1);
+}
+
+static void test_credential_may_be_readable_by_its_access_list(void **state UNUSED)
+{
+    const char *path = tmp_file(tmp_dir(), "pin", "1234\n", 5, 0440);
+    AUTO(secret) struct secret secret = SECRET_INIT;
+    struct err err = ERR_INIT;
+
+    assert_fails(file_read_secret(path, &secret, &err), &err, E_IO, "open to other users");
+    assert_ok(file_read_credential(path, &secret, &err), &err);
+    assert_int_equal(secret.len, 4);
+    assert_int_equal(chmod(path, 0444), 0);
+    assert_fails(file_read_credential(path, &secret, &err), &err, E_IO, "open to other users");
 }
 
 static void test_write_to_a_bare_name_uses_the_working_directory(void **state UNUSED)
@@ -428,6 +461,8 @@ int main(void)
         cmocka_unit_test(test_write_of_nothing_makes_an_empty_file),
         cmocka_unit_test(test_write_into_a_missing_directory_fails),
         cmocka_unit_test(test_failed_write_leaves_no_temporary_file),
+        cmocka_unit_test(test_what_is_no_file_is_written_to_and_not_replaced),
+        cmocka_unit_test(test_credential_may_be_readable_by_its_access_list),
         cmocka_unit_test(test_write_to_a_bare_name_uses_the_working_directory),
         cmocka_unit_test(test_secret_file_0600_is_read_without_its_newline),
         cmocka_unit_test(test_secret_file_0400_is_read),

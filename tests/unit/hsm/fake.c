@@ -291,12 +291,44 @@ static CK_OBJECT_HANDLE store(const CK_ATTRIBUTE *list, CK_ULONG count)
     return object->handle;
 }
 
+/* As ykcs11 and SmartCard-HSM do it: the object in whose place the new one goes. */
+static struct fake_object *place_of(CK_ATTRIBUTE *list, CK_ULONG count)
+{
+    for (size_t i = 0; i < FAKE_OBJECTS; i++) {
+        struct fake_object *object = &fake.objects[i];
+        for (CK_ULONG k = 0; object->handle != 0 && k < count; k++) {
+            struct fake_attr *id = list[k].type == CKA_ID ? attr_of(object, CKA_ID) : NULL;
+            struct fake_attr *value = attr_of(object, CKA_VALUE);
+            if (id != NULL && value != NULL && id->len == list[k].ulValueLen &&
+                memcmp(id->data, list[k].pValue, id->len) == 0) {
+                return object;
+            }
+        }
+    }
+    return NULL;
+}
+
+static CK_OBJECT_HANDLE overwrite(CK_ATTRIBUTE *list, CK_ULONG count)
+{
+    struct fake_object *old = place_of(list, count);
+
+    if (old == NULL) {
+        return store(list, count);
+    }
+    for (CK_ULONG i = 0; i < count; i++) {
+        set_attr(old, list[i].type, list[i].pValue, list[i].ulValueLen);
+    }
+    return old->handle;
+}
+
 static CK_RV create(CK_SESSION_HANDLE session UNUSED, CK_ATTRIBUTE *list, CK_ULONG count,
                     CK_OBJECT_HANDLE *out)
 {
     fake.creates++;
     if (fake.create_rv == CKR_OK) {
-        *out = fake.create_forgets ? 9999 : store(list, count);
+        *out = fake.create_forgets      ? 9999
+               : fake.create_overwrites ? overwrite(list, count)
+                                        : store(list, count);
     }
     return fake.create_rv;
 }
@@ -326,10 +358,10 @@ static void add_key_attributes(struct fake_object *object, CK_OBJECT_CLASS class
     }
 }
 
-static CK_RV generate(CK_SESSION_HANDLE session UNUSED, CK_MECHANISM *mechanism UNUSED,
-                      CK_ATTRIBUTE *public_list, CK_ULONG public_count, CK_ATTRIBUTE *private_list,
-                      CK_ULONG private_count, CK_OBJECT_HANDLE *public_key,
-                      CK_OBJECT_HANDLE *private_key)
+CK_RV fake_generate(CK_SESSION_HANDLE session UNUSED, CK_MECHANISM *mechanism UNUSED,
+                    CK_ATTRIBUTE *public_list, CK_ULONG public_count, CK_ATTRIBUTE *private_list,
+                    CK_ULONG private_count, CK_OBJECT_HANDLE *public_key,
+                    CK_OBJECT_HANDLE *private_key)
 {
     if (fake.generate_rv != CKR_OK && !fake.generate_keeps) {
         return fake.generate_rv;
@@ -378,7 +410,7 @@ void fake_begin(void)
                                   .C_GetAttributeValue = get_attributes,
                                   .C_CreateObject = create,
                                   .C_DestroyObject = destroy,
-                                  .C_GenerateKeyPair = generate,
+                                  .C_GenerateKeyPair = fake_generate,
                                   .C_SignInit = sign_init,
                                   .C_Sign = sign};
     fake.flip = CK_UNAVAILABLE_INFORMATION;

@@ -45,6 +45,7 @@ struct fake {
     CK_ULONG batch;         /* objects per C_FindObjects; 0: as many as asked for */
     CK_RV create_rv, destroy_rv, generate_rv, sign_init_rv, sign_rv;
     bool create_forgets;    /* C_CreateObject says OK and keeps nothing */
+    bool create_overwrites; /* one certificate per id: the new one gets the old one's handle */
     bool generate_keeps;    /* C_GenerateKeyPair fails and leaves the key */
     CK_ATTRIBUTE_TYPE flip; /* generated private keys have this flag the other way round */
     bool no_public_half;    /* generated keys show none */
@@ -83,6 +84,11 @@ bool fake_has(CK_OBJECT_HANDLE handle);
 /* The store's own C_GetAttributeValue, for scripted ones that mend only part of it. */
 CK_RV fake_get_attributes(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *list,
                           CK_ULONG count);
+
+/* The token's own C_GenerateKeyPair. */
+CK_RV fake_generate(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_ATTRIBUTE *public_list,
+                    CK_ULONG public_count, CK_ATTRIBUTE *private_list, CK_ULONG private_count,
+                    CK_OBJECT_HANDLE *public_key, CK_OBJECT_HANDLE *private_key);
 
 /* A session that is open already. */
 struct hsm_session fake_session(void);

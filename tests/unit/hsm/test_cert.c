@@ -104,6 +104,20 @@ static void test_older_certificate_is_removed_afterwards(void **state UNUSED)
     assert_int_equal(fake_count(CKO_CERTIFICATE), 1);
 }
 
+static void test_token_with_one_place_per_key_keeps_the_new_certificate(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+    struct hsm_bind_report report;
+    struct err err = ERR_INIT;
+
+    begin(&s);
+    add_cert("1", "www", s.older);
+    fake.create_overwrites = true;
+    assert_ok(bind(&s, &(struct hsm_bind){.cert = s.cert}, &report, &err), &err);
+    assert_int_equal(fake_count(CKO_CERTIFICATE), 1);
+    assert_int_equal(fake.destroys, 0);
+}
+
 static void test_older_certificate_is_kept_if_asked(void **state UNUSED)
 {
     AUTO(scene) struct scene s;
@@ -307,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_certificate_is_written_beside_its_key),
         cmocka_unit_test(test_second_bind_finds_it_there),
         cmocka_unit_test(test_older_certificate_is_removed_afterwards),
+        cmocka_unit_test(test_token_with_one_place_per_key_keeps_the_new_certificate),
         cmocka_unit_test(test_older_certificate_is_kept_if_asked),
         cmocka_unit_test(test_same_certificate_under_another_label_is_replaced),
         cmocka_unit_test(test_certificate_of_another_key_is_left_alone),

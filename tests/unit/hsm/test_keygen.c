@@ -4,6 +4,7 @@
 #include "unit/unit.h"
 
 static const struct hsm_id id = {.set = true, .len = 2, .data = {0xab, 0xcd}};
+static const struct hsm_key_name name = {.id = &id, .label = "www", .id_is_random = true};
 
 static bool generate(struct hsm_key *key, struct hsm_verdict *verdict, struct err *err)
 {
@@ -11,7 +12,7 @@ static bool generate(struct hsm_key *key, struct hsm_verdict *verdict, struct er
 
     assert_ok(hsm_key_spec_parse("p256", &spec, err), err);
     struct hsm_policy policy = hsm_policy_signing(spec);
-    return hsm_keygen(&fake.token, &policy, &id, "www", key, verdict, err);
+    return hsm_keygen(&fake.token, &policy, &name, key, verdict, err);
 }
 
 static void fails(enum err_code code, const char *words)
@@ -70,6 +71,44 @@ static void test_failure_that_leaves_a_key_is_cleaned_up(void **state UNUSED)
     fails(E_TOKEN, "cannot make a EC P-256 key: C_GenerateKeyPair: CKR_DEVICE_MEMORY; the key that "
                    "had been made (id abcd) was destroyed again");
     assert_int_equal(fake_count(CKO_PRIVATE_KEY), 0);
+}
+
+/* Another process took the same id: its key is not ours to destroy. */
+static CK_RV generate_beside_another(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+                                     CK_ATTRIBUTE *a, CK_ULONG b, CK_ATTRIBUTE *c, CK_ULONG d,
+                                     CK_OBJECT_HANDLE *e, CK_OBJECT_HANDLE *f)
+{
+    static const uint8_t point[65] = {0x04};
+
+    (void)fake_ec_key("\xab\xcd", "other", point);
+    return fake_generate(session, mechanism, a, b, c, d, e, f);
+}
+
+static void test_key_of_another_process_with_that_id_is_left_alone(void **state UNUSED)
+{
+    fake_begin();
+    fake.fns.C_GenerateKeyPair = generate_beside_another;
+    fails(E_OBJECT_AMBIGUOUS, "the key that had been made (id abcd) was destroyed again");
+    assert_int_equal(fake_count(CKO_PRIVATE_KEY), 1);
+    assert_int_equal(fake_count(CKO_PUBLIC_KEY), 0);
+}
+
+static void test_failure_under_a_chosen_id_touches_nothing(void **state UNUSED)
+{
+    AUTO(hsm_key) struct hsm_key key = {0};
+    struct hsm_key_spec spec;
+    struct hsm_verdict verdict;
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    fake.generate_rv = CKR_DEVICE_MEMORY;
+    fake.generate_keeps = true;
+    assert_ok(hsm_key_spec_parse("p256", &spec, &err), &err);
+    struct hsm_policy policy = hsm_policy_signing(spec);
+    struct hsm_key_name chosen = {.id = &id, .label = "www"};
+    assert_fails(hsm_keygen(&fake.token, &policy, &chosen, &key, &verdict, &err), &err, E_TOKEN,
+                 "there is something with id abcd on the token now");
+    assert_int_equal(fake_count(CKO_PRIVATE_KEY), 1);
 }
 
 static void test_failure_without_a_key_says_nothing_of_one(void **state UNUSED)
@@ -160,6 +199,8 @@ int main(void)
         cmocka_unit_test(test_key_is_made_and_read_back),
         cmocka_unit_test(test_violated_policy_destroys_the_key),
         cmocka_unit_test(test_failure_that_leaves_a_key_is_cleaned_up),
+        cmocka_unit_test(test_key_of_another_process_with_that_id_is_left_alone),
+        cmocka_unit_test(test_failure_under_a_chosen_id_touches_nothing),
         cmocka_unit_test(test_failure_without_a_key_says_nothing_of_one),
         cmocka_unit_test(test_key_that_cannot_be_destroyed_is_named),
         cmocka_unit_test(test_key_whose_fate_is_unknown_is_named),

@@ -201,6 +201,21 @@ static void test_lock_file_of_another_user_can_be_locked(void **state UNUSED)
     assert_child_ok(unit_nobody(take_as_somebody_else, (void *)(uintptr_t)dir));
 }
 
+static void test_lock_file_is_open_to_others_whatever_the_umask(void **state UNUSED)
+{
+    const char *dir = tmp_dir();
+    AUTO(hsm_lock) struct hsm_lock lock = HSM_LOCK_INIT;
+    struct err err = ERR_INIT;
+    struct stat st;
+
+    mode_t before = umask(077);
+    bool ok = hsm_lock_take(&lock, dir, module, 0, &err);
+    (void)umask(before);
+    assert_ok(ok, &err);
+    assert_int_equal(stat(lock_file(dir), &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0644);
+}
+
 /* Nix and deep build trees have such paths; the lock's name must stay within NAME_MAX. */
 static void test_long_module_path_can_be_locked(void **state UNUSED)
 {
@@ -243,6 +258,7 @@ int main(void)
         cmocka_unit_test(test_timeout_names_the_holder),
         cmocka_unit_test(test_waiting_ends_when_the_holder_does),
         cmocka_unit_test(test_lock_file_of_another_user_can_be_locked),
+        cmocka_unit_test(test_lock_file_is_open_to_others_whatever_the_umask),
         cmocka_unit_test(test_long_module_path_can_be_locked),
         cmocka_unit_test(test_there_is_a_place_without_configuration),
     };

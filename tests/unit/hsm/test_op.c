@@ -74,7 +74,7 @@ static void test_pin_pad_asks_by_itself(void **state UNUSED)
     struct err err = ERR_INIT;
 
     fake_begin();
-    fake.token.info.pin_pad = true;
+    fake.flags |= CKF_PROTECTED_AUTHENTICATION_PATH;
     struct hsm_key key = key_of(true);
     assert_ok(sign(&key, NULL, &err), &err);
     assert_true(fake.pin_was_null);
@@ -88,10 +88,60 @@ static void test_wrong_pin_of_an_operation_is_not_sent_again(void **state UNUSED
     fake_begin();
     fake.context_login_rv = CKR_PIN_INCORRECT;
     struct hsm_key key = key_of(true);
-    assert_fails(sign(&key, &pin_source, &err), &err, E_PIN_WRONG, "C_Login for this operation");
-    assert_fails(sign(&key, &pin_source, &err), &err, E_PIN_NEEDED, "");
+    assert_fails(sign(&key, &pin_source, &err), &err, E_PIN_WRONG, "wants its PIN for every");
+    assert_fails(sign(&key, &pin_source, &err), &err, E_PIN_WRONG, "is not sent again");
     assert_int_equal(fake.context_logins, 1);
     assert_int_equal(fake.closes, 1);
+}
+
+static void test_last_try_is_not_used_up_by_an_operation(void **state UNUSED)
+{
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    fake.flags |= CKF_USER_PIN_FINAL_TRY;
+    struct hsm_key key = key_of(true);
+    assert_fails(sign(&key, &pin_source, &err), &err, E_PIN_LOCKED, "one try left");
+    assert_int_equal(times_asked, 0);
+    assert_int_equal(fake.context_logins, 0);
+}
+
+static bool give_nothing(void *ctx UNUSED, const struct hsm_token_info *token UNUSED,
+                         struct secret *pin, struct err *err)
+{
+    return secret_set(pin, "", 0, err);
+}
+
+/* A descriptor that was read for the login gives nothing the second time. */
+static void test_empty_pin_is_not_sent_for_an_operation(void **state UNUSED)
+{
+    struct hsm_pin empty = {.get = give_nothing};
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    struct hsm_key key = key_of(true);
+    assert_fails(sign(&key, &empty, &err), &err, E_PIN_NEEDED, "is empty, so nothing is sent");
+    assert_int_equal(fake.context_logins, 0);
+}
+
+/* The last session takes the login along, and with it the handles of private keys. */
+static void test_failing_operation_does_not_log_out(void **state UNUSED)
+{
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    fake.token.logged_in = true;
+    struct hsm_key key = key_of(false);
+    assert_ok(sign(&key, NULL, &err), &err);
+    fake.sign_rv = CKR_DATA_LEN_RANGE;
+    assert_fails(sign(&key, NULL, &err), &err, E_TOKEN, "CKR_DATA_LEN_RANGE");
+    fake.sign_rv = CKR_OK;
+    fake.sign_init_rv = CKR_MECHANISM_INVALID;
+    assert_fails(sign(&key, NULL, &err), &err, E_TOKEN, "CKR_MECHANISM_INVALID");
+    fake.sign_init_rv = CKR_OK;
+    assert_ok(sign(&key, NULL, &err), &err);
+    assert_true(fake.token.logged_in);
+    assert_int_equal(fake.opens, fake.closes + 1);
 }
 
 static void test_failing_init_drops_the_session(void **state UNUSED)
@@ -157,6 +207,9 @@ int main(void)
         cmocka_unit_test(test_pin_for_each_operation_without_a_source),
         cmocka_unit_test(test_pin_pad_asks_by_itself),
         cmocka_unit_test(test_wrong_pin_of_an_operation_is_not_sent_again),
+        cmocka_unit_test(test_last_try_is_not_used_up_by_an_operation),
+        cmocka_unit_test(test_empty_pin_is_not_sent_for_an_operation),
+        cmocka_unit_test(test_failing_operation_does_not_log_out),
         cmocka_unit_test(test_failing_init_drops_the_session),
         cmocka_unit_test(test_failing_sign_drops_the_session),
         cmocka_unit_test(test_mechanisms_are_read_once),

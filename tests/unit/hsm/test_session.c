@@ -174,14 +174,41 @@ static void test_locked_pin_is_not_sent(void **state UNUSED)
     refuses_without_login(CKF_USER_PIN_LOCKED, E_PIN_LOCKED, "is locked");
 }
 
-static void test_low_count_is_no_reason_to_refuse(void **state UNUSED)
+/* A timer with the wrong PIN would empty the counter. */
+static void test_after_a_wrong_pin_none_is_sent_unattended(void **state UNUSED)
+{
+    refuses_without_login(CKF_USER_PIN_COUNT_LOW, E_PIN_LOCKED, "none is sent unattended");
+}
+
+static void test_after_a_wrong_pin_a_person_may_try(void **state UNUSED)
 {
     struct asked asked = {.pin = "1234"};
     struct err err = ERR_INIT;
 
     fake_begin();
     fake.flags |= CKF_USER_PIN_COUNT_LOW;
-    assert_ok(log_in(&asked, false, &err), &err);
+    assert_ok(log_in(&asked, true, &err), &err);
+}
+
+static void test_after_a_wrong_pin_one_that_is_meant_may_be_tried(void **state UNUSED)
+{
+    struct asked asked = {.pin = "1234"};
+    struct hsm_pin pin = {.get = give_pin, .ctx = &asked, .deliberate = true};
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    fake.flags |= CKF_USER_PIN_COUNT_LOW;
+    assert_ok(hsm_login(&fake.token, &pin, &err), &err);
+}
+
+static void test_empty_pin_is_not_sent(void **state UNUSED)
+{
+    struct asked asked = {.pin = ""};
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    assert_fails(log_in(&asked, false, &err), &err, E_PIN_NEEDED, "is empty, so nothing is sent");
+    assert_int_equal(fake.logins, 0);
 }
 
 static void test_token_without_a_user_pin_is_explained(void **state UNUSED)
@@ -446,7 +473,10 @@ int main(void)
         cmocka_unit_test(test_locked_answer_says_who_can_help),
         cmocka_unit_test(test_final_try_is_not_used_up),
         cmocka_unit_test(test_locked_pin_is_not_sent),
-        cmocka_unit_test(test_low_count_is_no_reason_to_refuse),
+        cmocka_unit_test(test_after_a_wrong_pin_none_is_sent_unattended),
+        cmocka_unit_test(test_after_a_wrong_pin_a_person_may_try),
+        cmocka_unit_test(test_after_a_wrong_pin_one_that_is_meant_may_be_tried),
+        cmocka_unit_test(test_empty_pin_is_not_sent),
         cmocka_unit_test(test_token_without_a_user_pin_is_explained),
         cmocka_unit_test(test_flags_are_read_before_each_login),
         cmocka_unit_test(test_failing_token_info_stops_the_login),

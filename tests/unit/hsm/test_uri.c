@@ -409,7 +409,7 @@ static void test_parse_rejects_unknown_attribute(void **state UNUSED)
 {
     refuses("pkcs11:tokne=a", "there is no attribute 'tokne'");
     refuses("pkcs11:token=a;lable=b", "there is no attribute 'lable'");
-    refuses("pkcs11:token=a?pinvalue=1", "there is no attribute 'pinvalue'");
+    refuses("pkcs11:token=a?pinvalue=1", "behind the '?' is none of module-path");
 }
 
 static void test_parse_rejects_names_in_another_case(void **state UNUSED)
@@ -452,14 +452,40 @@ static void test_parse_rejects_what_has_no_equals_sign(void **state UNUSED)
     refuses("pkcs11:token", "'token' is not of the form name=value");
     refuses("pkcs11:token=a;b", "'b' is not of the form name=value");
     refuses("pkcs11:=a", "is not of the form name=value");
-    refuses("pkcs11:token=a?x", "'x' is not of the form");
+    refuses("pkcs11:token=a?x", "a part behind the '?' is not of the form");
+}
+
+/* A PIN with an unescaped '&' falls into pieces, and a misspelt separator makes it a name. */
+static void test_pieces_of_a_pin_are_not_repeated(void **state UNUSED)
+{
+    static const char *const texts[] = {"pkcs11:?pin-value=12&3456", "pkcs11:?pin-value:3456",
+                                        "pkcs11:?pin-value=1&3456=7"};
+
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        struct hsm_uri uri;
+        struct err err = ERR_INIT;
+        assert_fails(hsm_uri_parse(texts[i], &uri, &err), &err, E_USAGE, "behind the '?'");
+        assert_lacks(err.msg, "3456");
+        hsm_uri_done(&uri);
+    }
+}
+
+static void test_text_that_is_not_utf8_stays_out_of_a_uri(void **state UNUSED)
+{
+    AUTO(hsm_uri) struct hsm_uri uri = {0};
+    struct err err = ERR_INIT;
+
+    assert_ok(hsm_uri_set(&uri.object, "M\xfcller", &err), &err);
+    assert_null(uri.object);
+    assert_ok(hsm_uri_set(&uri.object, "M\xc3\xbcller", &err), &err);
+    assert_string_equal(uri.object, "M\xc3\xbcller");
 }
 
 static void test_parse_rejects_empty_attributes(void **state UNUSED)
 {
     refuses("pkcs11:;token=a", "'' is not of the form");
     refuses("pkcs11:token=a;;object=b", "'' is not of the form");
-    refuses("pkcs11:?&pin-value=1", "'' is not of the form");
+    refuses("pkcs11:?&pin-value=1", "a part behind the '?' is not of the form");
 }
 
 static void test_parse_allows_a_separator_at_the_end(void **state UNUSED)
@@ -796,6 +822,8 @@ int main(void)
         cmocka_unit_test(test_parse_rejects_path_attributes_in_the_query),
         cmocka_unit_test(test_parse_rejects_query_attributes_in_the_path),
         cmocka_unit_test(test_parse_rejects_what_has_no_equals_sign),
+        cmocka_unit_test(test_pieces_of_a_pin_are_not_repeated),
+        cmocka_unit_test(test_text_that_is_not_utf8_stays_out_of_a_uri),
         cmocka_unit_test(test_parse_rejects_empty_attributes),
         cmocka_unit_test(test_parse_allows_a_separator_at_the_end),
         cmocka_unit_test(test_parse_ignores_vendor_attributes),
