@@ -143,7 +143,7 @@ static bool busy(int fd, const char *path, int64_t wait_ms, struct err *err)
 bool hsm_lock_take(struct hsm_lock *lock, const char *dir, const char *module_path, int64_t wait_ms,
                    struct err *err)
 {
-    struct clock clock = clock_system(NULL);
+    struct clock clock = clock_system(lock->stop);
     AUTO(str) char *chosen = choose_dir(dir, err);
 
     if (chosen == NULL) {
@@ -170,7 +170,11 @@ bool hsm_lock_take(struct hsm_lock *lock, const char *dir, const char *module_pa
             (void)close(fd);
             return false;
         }
-        (void)clock_sleep_ms(&clock, pause);
+        if (!clock_sleep_ms(&clock, pause)) {
+            (void)err_set(err, E_INTERRUPTED, "interrupted while waiting for the lock %s", path);
+            (void)close(fd);
+            return false;
+        }
         pause = pause < 20 ? pause * 2 : 20;
     }
     note_holder(fd);

@@ -17,7 +17,8 @@
 #include <stdint.h>
 
 struct hsm_lock {
-    int fd; /* -1: not held */
+    int fd;                    /* -1: not held */
+    const volatile bool *stop; /* ends the waiting when it becomes true; NULL: never */
 };
 
 #define HSM_LOCK_INIT                                                                              \
@@ -28,8 +29,8 @@ struct hsm_lock {
 /*
  * Takes the lock for the module at `module_path` (a real path), waiting at most wait_ms. `dir` is
  * the directory of the lock files; NULL means /run/lock/p11enroll, or a private directory where
- * that cannot be used. E_TOKEN_BUSY when another process keeps it, E_IO when there is no place for
- * it.
+ * that cannot be used. E_TOKEN_BUSY when another process keeps it, E_INTERRUPTED, E_IO when there
+ * is no place for it.
  */
 bool hsm_lock_take(struct hsm_lock *lock, const char *dir, const char *module_path, int64_t wait_ms,
                    struct err *err) NODISCARD;

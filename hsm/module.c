@@ -22,6 +22,7 @@ static struct {
     int64_t lock_wait_ms;
     struct deadline *deadline;
     int64_t call_limit_ms;
+    const volatile bool *stop;
 } process = {.lock = PTHREAD_MUTEX_INITIALIZER, .lock_wait_ms = DEFAULT_LOCK_WAIT_MS};
 
 bool hsm_process_configure(const struct hsm_process *settings, struct err *err)
@@ -38,12 +39,14 @@ bool hsm_process_configure(const struct hsm_process *settings, struct err *err)
         settings->lock_wait_ms > 0 ? settings->lock_wait_ms : DEFAULT_LOCK_WAIT_MS;
     process.deadline = settings->deadline;
     process.call_limit_ms = settings->call_limit_ms;
+    process.stop = settings->stop;
     pthread_mutex_unlock(&process.lock);
     return true;
 }
 
 bool hsm_module_lock(struct hsm_module *module, struct hsm_lock *lock, struct err *err)
 {
+    lock->stop = process.stop;
     if (!hsm_lock_take(lock, process.lock_dir, module->path, process.lock_wait_ms, err)) {
         return err_wrap(err, "module %s", module->path);
     }

@@ -43,6 +43,65 @@ def test_init_with_a_wrong_so_pin_keeps_the_token(offline: Client, token: Token)
     assert "precious" in token.tool("-O")
 
 
+@pytest.mark.parametrize("label", ["blank at its end ", "bell\a", "x" * 33, ""])
+def test_init_refuses_a_label_that_could_not_be_found_again(offline: Client, token: Token, label: str) -> None:
+    before = token.tokens()
+    done = offline.run("token", "init", "--label", label, "--so-pin-source", f"file:{token.so_pin_file}",
+                       status=2)
+    assert "a token label" in done.stderr
+    assert token.tokens() == before
+
+
+def test_init_refuses_a_short_pin_before_anything_changes(offline: Client, token: Token) -> None:
+    before = token.tokens()
+    offline.set("token:main", pin_source=f"file:{private_file(offline.dir / 'short', '123')}")
+    done = offline.run("token", "init", "--label", "fresh", "--so-pin-source", f"file:{token.so_pin_file}",
+                       status=2)
+    assert "the PIN of the user has 3 characters" in done.stderr and "nothing was changed" in done.stderr
+    assert token.tokens() == before
+
+
+def test_configured_pin_goes_to_its_own_token_alone(offline: Client, token: Token) -> None:
+    token.add("other")
+    log = offline.rules()
+    done = offline.run("key", "show", "pkcs11:token=other;object=x", status=24)
+    assert "the configured PIN source is for another token" in done.stderr
+    assert calls(log, "C_Login") == []
+    done = offline.run("key", "show", "pkcs11:token=other;object=x", "--pin-source", f"file:{token.pin_file}",
+                       status=25)
+    assert "has no private key" in done.stderr
+
+
+def test_wrong_pin_is_not_sent_again_unattended(offline: Client, token: Token) -> None:
+    right = token.pin_file.read_text()
+    private_file(token.pin_file, "00000000")
+    offline.run("key", "list", status=22)
+    private_file(token.pin_file, right)
+    log = offline.rules()
+    done = offline.run("key", "list", status=23)
+    assert "none is sent unattended" in done.stderr
+    assert calls(log, "C_Login") == []
+    offline.run("key", "list", "--pin-source", f"file:{token.pin_file}")
+    offline.run("key", "list")
+
+
+def test_empty_pin_is_not_sent(offline: Client, token: Token) -> None:
+    private_file(token.pin_file, "\n")
+    log = offline.rules()
+    done = offline.run("key", "list", status=24)
+    assert "is empty, so nothing is sent" in done.stderr
+    assert calls(log, "C_Login") == []
+
+
+def test_label_that_is_not_utf8_does_not_hide_the_key(offline: Client, token: Token) -> None:
+    subprocess.run([b"pkcs11-tool", b"--module", bytes(SOFTHSM), b"--token-label", b"t1", b"--login", b"--pin",
+                    token.pin.encode(), b"--keypairgen", b"--key-type", b"EC:prime256v1", b"--id", b"77",
+                    b"--label", b"M\xfcller"], env=clean_env(**token.env), check=True, capture_output=True)
+    shown = offline.json("key", "show", "pkcs11:id=%77")
+    assert "object=" not in shown["uri"]
+    assert offline.run("csr", "create", shown["uri"], "--name", "www.example.org").stdout.startswith("-----BEGIN")
+
+
 def test_list_shows_tokens_without_a_login(offline: Client, token: Token) -> None:
     token.add("second")
     log = offline.rules()

@@ -118,6 +118,10 @@ class Token:
         return run(["pkcs11-tool", "--module", str(SOFTHSM), "--token-label", label or self.label,
                     "--login", "--pin", self.pin, *args], env=clean_env(**self.env)).stdout
 
+    def tokens(self) -> list[str]:
+        """The directories of the tokens that there are."""
+        return sorted(p.name for p in (self.dir / "tokens").iterdir())
+
     def make_key(self, kind: str, id_hex: str, name: str) -> None:
         """A key pair made by somebody else's tool: kind is RSA:2048 or EC:prime256v1."""
         self.tool("--keypairgen", "--key-type", kind, "--id", id_hex, "--label", name)

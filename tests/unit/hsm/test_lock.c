@@ -145,6 +145,20 @@ static void test_processes_exclude_each_other(void **state UNUSED)
     assert_ok(hsm_lock_take(&lock, dir, module, 0, &err), &err);
 }
 
+static void test_waiting_ends_when_the_process_is_to_end(void **state UNUSED)
+{
+    static volatile bool stop = true;
+    const char *dir = tmp_dir();
+    struct holder holder = hold(dir, 0);
+    AUTO(hsm_lock) struct hsm_lock lock = HSM_LOCK_INIT;
+    struct err err = ERR_INIT;
+
+    lock.stop = &stop;
+    assert_fails(hsm_lock_take(&lock, dir, module, 60000, &err), &err, E_INTERRUPTED,
+                 "waiting for the lock");
+    let_go(&holder);
+}
+
 static void test_timeout_names_the_holder(void **state UNUSED)
 {
     const char *dir = tmp_dir();
@@ -255,6 +269,7 @@ int main(void)
         cmocka_unit_test(test_unusable_directory_is_named),
         cmocka_unit_test(test_link_in_place_of_the_lock_file_is_refused),
         cmocka_unit_test(test_processes_exclude_each_other),
+        cmocka_unit_test(test_waiting_ends_when_the_process_is_to_end),
         cmocka_unit_test(test_timeout_names_the_holder),
         cmocka_unit_test(test_waiting_ends_when_the_holder_does),
         cmocka_unit_test(test_lock_file_of_another_user_can_be_locked),
