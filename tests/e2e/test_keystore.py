@@ -130,8 +130,8 @@ def tpm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     base = Path("/tmp") / f"p11e-tpm-{secrets.token_hex(4)}"  # a socket path has 107 bytes at most
     (base / "state").mkdir(parents=True)
     (base / "store").mkdir()
-    run(["swtpm_setup", "--tpm2", "--tpmstate", str(base / "state"), "--createek", "--create-ek-cert",
-         "--create-platform-cert", "--lock-nvram", "--overwrite"], env=clean_env())
+    run(["swtpm_setup", "--tpm2", "--tpmstate", str(base / "state"), "--createek",
+         "--lock-nvram", "--overwrite"], env=clean_env())
     socket = base / "swtpm.sock"
     process = subprocess.Popen(
         ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={base / 'state'}", "--server",
