@@ -61,6 +61,11 @@ bool ca_products(struct ca *ca, struct ca_products *out, struct err *err)
     return ca->ops->products(ca->impl, out, err);
 }
 
+bool ca_check_request(struct ca *ca, const struct ca_request *request, struct err *err)
+{
+    return ca->ops->check_request(ca->impl, request, err);
+}
+
 enum ca_submit ca_submit(struct ca *ca, const struct ca_request *request, char **state,
                          struct err *err)
 {

@@ -94,6 +94,10 @@ struct ca_request {
     enum ca_send_names send_names;
 };
 
+/* Whether a request could be sent: everything the CA's form demands, less the CSR. E_CONFIG,
+ * E_USAGE. */
+bool ca_check_request(struct ca *ca, const struct ca_request *request, struct err *err) NODISCARD;
+
 enum ca_submit {
     CA_SUBMITTED, /* the CA has it; state is set */
     CA_REFUSED,   /* the CA said no, or was never asked; err says why, nothing was ordered */

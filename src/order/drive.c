@@ -123,6 +123,14 @@ static bool request_of(const struct order *order, struct x509_names *names,
     return true;
 }
 
+bool order_check(struct ca *ca, const struct order *order, struct err *err)
+{
+    AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
+    struct ca_request request;
+
+    return request_of(order, &names, &request, err) && ca_check_request(ca, &request, err);
+}
+
 static bool take_ca_state(struct order *order, char *state, struct err *err)
 {
     char id[64];
@@ -298,6 +306,9 @@ static enum step ended(struct run *run)
     } else if (order->state == ORDER_REJECTED) {
         (void)err_set(run->err, E_CERT_REJECTED, "order %lld: its certificate was rejected: %s", id,
                       order->last_error != NULL ? order->last_error : "unknown");
+    } else if (order->state == ORDER_ABANDONED) {
+        (void)err_set(run->err, E_ORDER_FAILED,
+                      "order %lld was abandoned; it was never sent to the CA", id);
     }
     return STEP_STOP;
 }

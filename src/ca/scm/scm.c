@@ -321,6 +321,14 @@ static enum ca_submit ambiguous(struct err *err)
     return CA_AMBIGUOUS;
 }
 
+static bool scm_check_request(void *impl, const struct ca_request *request, struct err *err)
+{
+    struct scm *scm = impl;
+    AUTO(buf) struct buf body = BUF_INIT(128 * 1024);
+
+    return scm_build_enroll(request, scm->settings.org_id, &body, err);
+}
+
 static enum ca_submit scm_submit(void *impl, const struct ca_request *request, char **state,
                                  struct err *err)
 {
@@ -570,6 +578,7 @@ const struct ca_ops ca_scm_ops = {
     .open = scm_open,
     .close = scm_close,
     .products = scm_products,
+    .check_request = scm_check_request,
     .submit = scm_submit,
     .poll = scm_poll,
     .collect = scm_collect,
