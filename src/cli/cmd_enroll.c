@@ -28,7 +28,7 @@ bool cmd_enroll(struct cli *cli, struct err *err)
     bool ok = app_enroll(&cli->app, &request, &order, &result, err);
     cli_progress_end(cli);
     if (order.id != 0) {
-        out_bool(&cli->out, "continued", NULL, result.continued);
+        out_bool(&cli->out, "continued", result.continued ? "Continued" : NULL, result.continued);
         cli_print_order(cli, &order);
     }
     return ok && cli_write_results(&order, opts->cert_out, opts->chain_out, err);

@@ -163,6 +163,19 @@ bool cmd_order_wait(struct cli *cli, struct err *err)
            cli_write_results(&order, opts->cert_out, opts->chain_out, err);
 }
 
+bool cmd_order_abandon(struct cli *cli, struct err *err)
+{
+    AUTO(order) struct order order;
+    int64_t id = 0;
+
+    order_init(&order);
+    if (!resolve(cli, &id, err) || !cli_app(cli, err) || !app_abandon(&cli->app, id, &order, err)) {
+        return false;
+    }
+    cli_print_order(cli, &order);
+    return true;
+}
+
 bool cmd_order_collect(struct cli *cli, struct err *err)
 {
     const struct opts_order_result *opts = cli->opts;
