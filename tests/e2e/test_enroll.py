@@ -104,6 +104,14 @@ def test_names_are_sent_only_when_there_are_several(client: Client) -> None:
     assert all(b["comments"].startswith("p11e-") for b in bodies)
 
 
+def test_single_name_that_is_not_the_cn_is_sent(client: Client) -> None:
+    assert client.sandbox is not None
+    result = client.json("enroll", "--name", "one.example.org", "--subject", "CN=other.example.org")
+    assert result["state"] == "done"
+    body = next(r["body"] for r in client.sandbox.requests() if r["method"] == "POST" and "enroll" in r["path"])
+    assert body["subjAltNames"] == "one.example.org"
+
+
 def test_product_by_name_and_shortest_term(client: Client) -> None:
     client.set("profile:web", product="Sandbox OV SSL", term="0")
     result = client.json("enroll", "--name", "www.example.org")

@@ -259,6 +259,53 @@ def test_lost_answer_is_found_again_and_not_ordered_twice(client: Client, fault:
     assert client.sandbox.posts() == 1 and len(client.sandbox.orders()) == 1
 
 
+@pytest.mark.parametrize("args", [
+    ("--name", "other.example.org", "--name", "t5.example.org", "--subject", "CN=t5.example.org"),
+    ("--name", "10.1.2.3", "--name", "t5b.example.org"),
+    ("--name", "t5c.example.org", "--subject", "O=nobody")])
+def test_lost_order_is_found_whatever_its_cn_is(client: Client, args: tuple[str, ...]) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(san_source="request+csr")
+    client.sandbox.once("POST", "/ssl/v1/enroll", enroll_fault="stored-cut")
+    client.run("enroll", *args, "--deadline", "1s", status=14)
+    assert client.json("order", "wait", "1")["state"] == "done"
+    assert len(client.sandbox.orders()) == 1
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_candidate_that_cannot_be_read_does_not_end_the_search(client: Client, status: int) -> None:
+    assert client.sandbox is not None
+    client.sandbox.once("POST", "/ssl/v1/enroll", enroll_fault="stored-cut")
+    client.run("enroll", "--name", "www.example.org", "--deadline", "1s", status=14)
+    client.run("enroll", "--name", "www.example.org", "--again")  # a newer one, looked at first
+    newer = client.json("order", "show", "2")["ca_order"]
+    client.sandbox.once("GET", f"/ssl/v1/{newer}$", times=9, fail_status=status)
+    assert client.json("order", "wait", "1")["state"] == "done"
+    assert len(client.sandbox.orders()) == 2
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_lost_order_is_looked_for_among_the_newest_first(client: Client, order: str) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(list_order=order)
+    for _ in range(3):
+        client.run("enroll", "--name", "www.example.org", "--again")
+    client.sandbox.once("POST", "/ssl/v1/enroll", enroll_fault="stored-cut")
+    client.run("enroll", "--name", "www.example.org", "--again", "--deadline", "1s", status=14)
+    client.sandbox.ask("DELETE", "/requests")
+    assert client.json("order", "wait", "4")["state"] == "done"
+    asked = [r["path"].split("/")[-1] for r in client.sandbox.requests() if r["path"].split("/")[-1].isdigit()]
+    assert set(asked) == {client.json("order", "show", "4")["ca_order"]}
+
+
+def test_unknown_error_after_an_order_is_looked_up(client: Client) -> None:
+    assert client.sandbox is not None
+    client.sandbox.once("POST", "/ssl/v1/enroll", fail_status=400, fault_when="after")
+    client.run("enroll", "--name", "www.example.org", "--deadline", "1s", status=14)
+    assert client.json("order", "wait", "1")["state"] == "done"
+    assert client.sandbox.posts() == 1
+
+
 @pytest.mark.parametrize("reply", ["no-id", "zero-id", "negative-id"])
 def test_answer_without_a_usable_number_is_looked_up(client: Client, reply: str) -> None:
     assert client.sandbox is not None

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRIES = 3, PAGE = 200, PAGES_MAX = 50, DETAILS_MAX = 500 };
+enum { TRIES = 3, PAGE = 200, PAGES_MAX = 500, DETAILS_MAX = 500 };
 
 struct scm {
     struct ca_settings settings; /* borrowed */
@@ -428,7 +428,7 @@ static bool scm_collect(void *impl, const char *state, bool *ready, struct buf *
     return buf_ok(out) || err_set(err, E_PROTOCOL, "collect: the answer is too long");
 }
 
-/* One page of the list; ids of the orders in it are appended. */
+/* The highest numbers that were listed, in no order: what was lost just now is among the newest. */
 struct ids {
     int64_t list[DETAILS_MAX];
     size_t count;
@@ -444,17 +444,39 @@ static bool has_id(const struct ids *ids, int64_t id)
     return false;
 }
 
-static bool list_page(struct scm *scm, const struct ca_request *request, int64_t position,
-                      struct ids *ids, size_t *rows, struct err *err)
+static void add_id(struct ids *ids, int64_t id)
+{
+    size_t lowest = 0;
+
+    if (has_id(ids, id)) {
+        return;
+    }
+    if (ids->count < DETAILS_MAX) {
+        ids->list[ids->count++] = id;
+        return;
+    }
+    for (size_t i = 1; i < ids->count; i++) {
+        lowest = ids->list[i] < ids->list[lowest] ? i : lowest;
+    }
+    if (ids->list[lowest] < id) {
+        ids->list[lowest] = id;
+    }
+}
+
+/* One page of the list; cn NULL: of all orders. */
+static bool list_page(struct scm *scm, const char *cn, int64_t position, struct ids *ids,
+                      size_t *rows, struct err *err)
 {
     AUTO(answer) struct answer answer;
     AUTO(json) json *doc = NULL;
-    AUTO(buf) struct buf query = BUF_INIT(1024);
-    const char *cn = request->names->count > 0 ? request->names->list[0] : "";
+    AUTO(buf) struct buf query = BUF_INIT(4096);
 
     answer_init(&answer);
-    buf_addf(&query, "size=%d&position=%lld&commonName=", PAGE, (long long)position);
-    str_percent_encode(&query, (const uint8_t *)cn, strlen(cn), "");
+    buf_addf(&query, "size=%d&position=%lld", PAGE, (long long)position);
+    if (cn != NULL) {
+        buf_add_str(&query, "&commonName=");
+        str_percent_encode(&query, (const uint8_t *)cn, strlen(cn), "");
+    }
     struct call call = {.endpoint = SCM_LIST, .query = buf_str(&query)};
     if (!call_json(scm, &call, &answer, &doc, err)) {
         return false;
@@ -466,8 +488,8 @@ static bool list_page(struct scm *scm, const struct ca_request *request, int64_t
     for (const json *item = json_first(doc); item != NULL; item = json_next(item)) {
         int64_t id = 0;
         (*rows)++;
-        if (json_find_int(item, "sslId", &id) && !has_id(ids, id) && ids->count < DETAILS_MAX) {
-            ids->list[ids->count++] = id;
+        if (json_find_int(item, "sslId", &id)) {
+            add_id(ids, id);
         }
     }
     return true;
@@ -481,30 +503,71 @@ static int newest_first(const void *a, const void *b)
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
+static bool list_candidates(struct scm *scm, const struct ca_request *request, struct ids *ids,
+                            struct err *err)
+{
+    AUTO(buf) struct buf cn = BUF_INIT(1024);
+    bool has_cn = scm_csr_cn(request->csr_pem, &cn);
+    size_t rows = PAGE;
+
+    for (int page = 0; page < PAGES_MAX && rows >= PAGE; page++) {
+        if (!list_page(scm, has_cn ? buf_str(&cn) : NULL, (int64_t)page * PAGE, ids, &rows, err)) {
+            return false;
+        }
+    }
+    qsort(ids->list, ids->count, sizeof(ids->list[0]), newest_first);
+    return true;
+}
+
+/* True if the failure is this candidate's own: gone, another organization's, unreadable. */
+static bool may_skip(const struct answer *answer)
+{
+    if (!answer->complete) {
+        return false;
+    }
+    return answer->class == SCM_OK || answer->class == SCM_PERMANENT ||
+           answer->class == SCM_NOT_ALLOWED || answer->response.status == 404;
+}
+
+/* Whether one order has our mark. */
+static bool is_ours(struct scm *scm, int64_t id, const char *mark, bool *ours, struct err *err)
+{
+    AUTO(answer) struct answer answer;
+    AUTO(json) json *doc = NULL;
+    struct scm_details details;
+
+    *ours = false;
+    answer_init(&answer);
+    if (get_details(scm, id, &answer, &doc, &details, err)) {
+        *ours = strstr(details.comments, mark) != NULL;
+        return true;
+    }
+    if (may_skip(&answer)) {
+        log_line(LOG_DEBUG, "scm", "looking for the order: %lld is passed over: %s", (long long)id,
+                 err->msg);
+        err_clear(err);
+        return true;
+    }
+    return false;
+}
+
 /* The list does not show comments, so each candidate's details are read until our mark is found. */
 static bool scm_find_submitted(void *impl, const struct ca_request *request, bool *found,
                                char **state, struct err *err)
 {
     struct scm *scm = impl;
     struct ids ids = {.count = 0};
-    size_t rows = PAGE;
 
     *found = false;
-    for (int page = 0; page < PAGES_MAX && rows >= PAGE; page++) {
-        if (!list_page(scm, request, (int64_t)page * PAGE, &ids, &rows, err)) {
-            return err_wrap(err, "looking for the order");
-        }
+    if (!list_candidates(scm, request, &ids, err)) {
+        return err_wrap(err, "looking for the order");
     }
-    qsort(ids.list, ids.count, sizeof(ids.list[0]), newest_first);
-    for (size_t i = 0; i < ids.count && !*found; i++) {
-        AUTO(answer) struct answer answer;
-        AUTO(json) json *doc = NULL;
-        struct scm_details details;
-        answer_init(&answer);
-        if (!get_details(scm, ids.list[i], &answer, &doc, &details, err)) {
+    for (size_t i = 0; i < ids.count; i++) {
+        bool ours = false;
+        if (!is_ours(scm, ids.list[i], request->mark, &ours, err)) {
             return err_wrap(err, "looking for the order");
         }
-        if (strstr(details.comments, request->mark) != NULL) {
+        if (ours) {
             *state = make_state(ids.list[i]);
             *found = true;
             return *state != NULL || err_nomem(err);

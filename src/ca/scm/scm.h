@@ -74,6 +74,10 @@ bool scm_parse_details(const json *doc, struct scm_details *out, struct err *err
 /* The phase behind a status word, in whatever spelling; unknown words are pending. */
 enum ca_phase scm_phase(const char *status);
 
+/* The CN in a PEM request as UTF-8, which is what the CA lists the order under. False: it has none.
+ */
+bool scm_csr_cn(const char *csr_pem, struct buf *out);
+
 bool scm_build_enroll(const struct ca_request *request, int64_t org_id, struct buf *out,
                       struct err *err) NODISCARD;
 
