@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/str.h"
 
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,10 +52,26 @@ static bool choose_log(const struct cli_common *common, struct err *err)
     return common->log_file == NULL || log_open_file(common->log_file, err);
 }
 
+/* The home directory: the environment's, else the user database's. NULL: there is none. */
+static char *home_dir(void)
+{
+    char text[4096];
+    struct passwd entry;
+    struct passwd *found = NULL;
+    const char *home = getenv("HOME");
+
+    if (home == NULL || home[0] != '/') {
+        bool there =
+            getpwuid_r(geteuid(), &entry, text, sizeof(text), &found) == 0 && found != NULL;
+        home = there ? entry.pw_dir : NULL;
+    }
+    return home != NULL && home[0] == '/' ? str_dup(home) : NULL;
+}
+
+/* NULL if there is no place that would be found again. */
 static char *default_state_dir(void)
 {
     const char *base = getenv("XDG_STATE_HOME");
-    const char *home = getenv("HOME");
 
     if (geteuid() == 0) {
         return str_dup("/var/lib/p11enroll");
@@ -62,8 +79,8 @@ static char *default_state_dir(void)
     if (base != NULL && base[0] == '/') {
         return file_join(base, "p11enroll");
     }
-    return home != NULL && home[0] == '/' ? file_join(home, ".local/state/p11enroll")
-                                          : str_dup("./p11enroll-state");
+    AUTO(str) char *home = home_dir();
+    return home != NULL ? file_join(home, ".local/state/p11enroll") : NULL;
 }
 
 /*
@@ -88,7 +105,16 @@ static bool load_config(struct cli *cli, struct err *err)
     const char *dir = cli->selection.general->state_dir;
     cli->state_dir = dir != NULL ? str_dup(dir) : default_state_dir();
     cli->secrets.allow_env = cli->selection.general->allow_env_secrets;
-    return cli->state_dir != NULL || err_nomem(err);
+    return dir == NULL || cli->state_dir != NULL || err_nomem(err);
+}
+
+bool cli_journal(struct cli *cli, struct journal **out, struct err *err)
+{
+    if (cli->state_dir == NULL) {
+        return err_set(err, E_CONFIG,
+                       "there is no place for the order journal; name one with 'state_dir'");
+    }
+    return out == NULL || journal_open(cli->state_dir, &cli->clock, out, err);
 }
 
 bool cli_app(struct cli *cli, struct err *err)

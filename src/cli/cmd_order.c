@@ -78,7 +78,7 @@ bool cmd_order_list(struct cli *cli, struct err *err)
     if (opts->limit != NULL && !str_to_int(opts->limit, 1, INT32_MAX, &limit)) {
         return err_set(err, E_USAGE, "--limit: '%.40s' is not a number", opts->limit);
     }
-    if (!journal_open(cli->state_dir, &cli->clock, &journal, err)) {
+    if (!cli_journal(cli, &journal, err)) {
         return false;
     }
     out_table(&cli->out, "orders", order_columns, ARRAY_LEN(order_columns), "There is no order.");
@@ -113,8 +113,7 @@ bool cmd_order_show(struct cli *cli, struct err *err)
     int64_t id = 0;
 
     order_init(&order);
-    if (!journal_open(cli->state_dir, &cli->clock, &journal, err) ||
-        !journal_resolve(journal, cli->operands[0], &id, err) ||
+    if (!cli_journal(cli, &journal, err) || !journal_resolve(journal, cli->operands[0], &id, err) ||
         !journal_load(journal, id, &order, err)) {
         return false;
     }
@@ -134,8 +133,7 @@ static bool resolve(struct cli *cli, int64_t *id, struct err *err)
 {
     AUTO(journal) struct journal *journal = NULL;
 
-    return journal_open(cli->state_dir, &cli->clock, &journal, err) &&
-           journal_resolve(journal, cli->operands[0], id, err);
+    return cli_journal(cli, &journal, err) && journal_resolve(journal, cli->operands[0], id, err);
 }
 
 static bool resume(struct cli *cli, bool once, struct order *order, struct err *err)
