@@ -46,6 +46,10 @@ struct ca_settings {
 bool ca_open(const struct ca_settings *settings, struct ca **out, struct err *err) NODISCARD;
 void ca_close(struct ca *ca);
 
+/* From now on no failed request is repeated after a pause that would end later than that
+ * (monotonic). 0: no limit. */
+void ca_set_deadline(struct ca *ca, int64_t mono_ms);
+
 /* A certificate profile that the CA offers. */
 enum { CA_TERMS_MAX = 32, CA_KEY_TYPES_MAX = 32 };
 

@@ -76,13 +76,15 @@ struct backoff {
     int64_t scale_percent;
 };
 
-/* The wait before status request number `attempt` (1 is the first repetition). */
+/* The scheduled wait after status request number `attempt` (from 1). */
 int64_t backoff_delay_ms(const struct backoff *backoff, int attempt, uint32_t random);
 
-/* True if there is no further request: waiting delay_ms more would pass the deadline or the number.
- */
-bool backoff_is_over(const struct backoff *backoff, int attempt, int64_t elapsed_ms,
-                     int64_t delay_ms);
+/* True if there is no further request after that many, or that much time. */
+bool backoff_is_over(const struct backoff *backoff, int attempt, int64_t elapsed_ms);
+
+/* The scheduled wait, or what is left until the deadline: then is asked once more. */
+int64_t backoff_wait_ms(const struct backoff *backoff, int attempt, int64_t elapsed_ms,
+                        uint32_t random);
 
 enum { ORDER_ID_BYTES_MAX = 256, ORDER_MARK_SIZE = 40 };
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import ssl
 import subprocess
 import time
+import urllib.request
 
 import pytest
-from p11e import Client, Token
+from p11e import Client, Sandbox, Token
 
 
 def wait_for_state(client: Client, state: str, process: subprocess.Popen[str], seconds: float = 20) -> None:
@@ -346,6 +349,30 @@ def test_every_way_of_saying_not_yet_is_waited_out(client: Client, variant: str)
     assert client.json("enroll", "--name", "www.example.org")["state"] == "done"
 
 
+def revoke(sandbox: Sandbox, number: str) -> None:
+    """As an administrator does in the CA's portal."""
+    request = urllib.request.Request(
+        f"{sandbox.url}/api/ssl/v1/revoke/{number}", method="POST",
+        data=json.dumps({"reasonCode": 4, "reason": "not needed"}).encode(),
+        headers={"Content-Type": "application/json", "customerUri": "sandbox", "login": "sandbox-admin",
+                 "password": sandbox.password_file("admin-password.txt").read_text().strip()})
+    trust = ssl.create_default_context(cafile=str(sandbox.dir / "tls-ca.pem"))
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust))
+    opener.open(request, timeout=20).close()
+
+
+@pytest.mark.parametrize("variant", ["400-183", "200-empty", "404-103"])
+def test_issued_order_that_the_ca_ends_is_failed(client: Client, variant: str) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(not_ready=variant, not_collectable=1000)
+    client.run("enroll", "--name", "www.example.org", "--deadline", "0", status=10)
+    assert client.json("order", "show", "1")["state"] == "issued"
+    revoke(client.sandbox, client.json("order", "show", "1")["ca_order"])
+    done = client.run("order", "wait", "1", status=12)
+    assert "the CA says 'Revoked'" in done.stderr
+    assert client.json("order", "show", "1")["state"] == "failed"
+
+
 @pytest.mark.parametrize("order", ["root-first", "leaf-first", "shuffled", "without-root", "with-extra"])
 @pytest.mark.parametrize("ends", ["lf", "crlf", "no-final"])
 def test_chain_in_any_order_and_line_ends(client: Client, order: str, ends: str) -> None:
@@ -382,7 +409,46 @@ def test_backoff_schedule_asks_a_fixed_number_of_times(client: Client) -> None:
     client.run("enroll", "--name", "www.example.org", status=10)
     details = [r for r in client.sandbox.requests()
                if r["method"] == "GET" and r["path"].split("/")[-1].isdigit()]
-    assert len(details) == 4
+    assert len(details) == 3
+
+
+def test_deadline_is_used_up(client: Client) -> None:
+    """The first scheduled wait is longer than that; it is cut short, not left out."""
+    assert client.sandbox is not None
+    client.sandbox.set(pending_polls=1000)
+    client.set("ca:sandbox", poll_scale="100")
+    begin = time.monotonic()
+    client.run("enroll", "--name", "www.example.org", "--deadline", "2s", status=10)
+    assert time.monotonic() - begin >= 2
+
+
+def test_pause_that_the_ca_asks_for_ends_at_the_deadline(client: Client) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(pending_polls=1000)
+    client.run("enroll", "--name", "www.example.org", "--deadline", "0", status=10)
+    client.sandbox.set(fault_path="/ssl/v1/[0-9]+$", fail_status=503, retry_after="delta", retry_after_s=60)
+    begin = time.monotonic()
+    done = client.run("order", "wait", "1", "--deadline", "1s", status=45)
+    assert time.monotonic() - begin < 20
+    assert "could not be asked about" in done.stderr and "HTTP 503" in done.stderr
+    assert client.json("order", "show", "1")["state"] == "pending"
+
+
+def test_failure_after_an_answer_leaves_the_order_pending(client: Client) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(fault_path="/ssl/v1/[0-9]+$", fail_status=503)
+    done = client.run("enroll", "--name", "www.example.org", "--deadline", "1s", status=10)
+    assert "the last request failed (ca-unavailable)" in done.stderr
+
+
+def test_unreachable_ca_is_told_by_the_order_commands(client: Client) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(pending_polls=1000)
+    client.run("enroll", "--name", "www.example.org", "--deadline", "0", status=10)
+    client.set("ca:sandbox", url="https://127.0.0.1:9")
+    for command in ("collect", "wait"):
+        done = client.run("order", command, "1", "--deadline", "1s", status=40)
+        assert "could not be asked about" in done.stderr
 
 
 def test_order_commands_know_their_orders(client: Client) -> None:

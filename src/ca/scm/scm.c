@@ -13,6 +13,7 @@ enum { TRIES = 3, PAGE = 200, PAGES_MAX = 500, DETAILS_MAX = 500 };
 struct scm {
     struct ca_settings settings; /* borrowed */
     char *prefix;                /* "/private/api" or "/api" */
+    int64_t deadline_ms;         /* no pause goes past it; 0: none */
 };
 
 /* One call of an endpoint. */
@@ -163,12 +164,21 @@ static bool may_repeat(const struct scm_endpoint *endpoint, const struct answer 
     return answer->class == SCM_TRANSIENT || answer->class == SCM_UNCERTAIN;
 }
 
-static bool pause_before(struct scm *scm, int attempt, const struct answer *answer, struct err *err)
+static int64_t pause_ms(int attempt, const struct answer *answer)
 {
     uint32_t random = 0;
 
     (void)RAND_bytes((unsigned char *)&random, sizeof(random));
-    int64_t delay = http_retry_delay_ms(attempt, answer->response.retry_after_s, random);
+    return http_retry_delay_ms(attempt, answer->response.retry_after_s, random);
+}
+
+static bool is_too_long(const struct scm *scm, int64_t pause)
+{
+    return scm->deadline_ms != 0 && clock_mono_ms(scm->settings.clock) + pause > scm->deadline_ms;
+}
+
+static bool pause_before(struct scm *scm, int64_t delay, struct err *err)
+{
     return clock_sleep_ms(scm->settings.clock, delay) || err_set(err, E_INTERRUPTED, "interrupted");
 }
 
@@ -243,7 +253,8 @@ static bool call_endpoint(struct scm *scm, const struct call *call, struct answe
         if (answered) {
             (void)refused(answer, err);
         }
-        if (attempt == TRIES || !may_repeat(endpoint, answer)) {
+        int64_t pause = pause_ms(attempt, answer);
+        if (attempt == TRIES || !may_repeat(endpoint, answer) || is_too_long(scm, pause)) {
             if (attempt > 1) {
                 (void)err_wrap(err, "after %d tries", attempt);
             }
@@ -251,7 +262,7 @@ static bool call_endpoint(struct scm *scm, const struct call *call, struct answe
         }
         log_line(LOG_DEBUG, "scm", "%s: try %d failed: %s", endpoint->name, attempt, err->msg);
         struct err stopped = ERR_INIT;
-        if (!pause_before(scm, attempt, answer, &stopped)) {
+        if (!pause_before(scm, pause, &stopped)) {
             *err = stopped;
             return wrap(call, buf_str(&path), err);
         }
@@ -274,6 +285,13 @@ static bool call_json(struct scm *scm, const struct call *call, struct answer *a
         return err_wrap(err, "%s", scm_endpoint(call->endpoint)->name);
     }
     return true;
+}
+
+static void scm_set_deadline(void *impl, int64_t mono_ms)
+{
+    struct scm *scm = impl;
+
+    scm->deadline_ms = mono_ms;
 }
 
 static bool scm_products(void *impl, struct ca_products *out, struct err *err)
@@ -640,6 +658,7 @@ const struct ca_ops ca_scm_ops = {
     .type = "scm",
     .open = scm_open,
     .close = scm_close,
+    .set_deadline = scm_set_deadline,
     .products = scm_products,
     .check_request = scm_check_request,
     .submit = scm_submit,
