@@ -179,6 +179,8 @@ struct opts_cert_bind {
 
 /* The result of an order, as enroll and the order commands print it. */
 void cli_print_order(struct cli *cli, const struct order *order);
+/* Whether they can be written, asked before anything is ordered. E_IO. */
+bool cli_check_results(const char *cert_out, const char *chain_out, struct err *err) NODISCARD;
 bool cli_write_results(const struct order *order, const char *cert_out, const char *chain_out,
                        struct err *err) NODISCARD;
 

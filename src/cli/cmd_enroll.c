@@ -21,7 +21,9 @@ bool cmd_enroll(struct cli *cli, struct err *err)
     struct app_result result;
 
     order_init(&order);
-    if (!read_names(opts, &names, err) || !cli_journal(cli, NULL, err) || !cli_app(cli, err)) {
+    if (!read_names(opts, &names, err) ||
+        !cli_check_results(opts->cert_out, opts->chain_out, err) || !cli_journal(cli, NULL, err) ||
+        !cli_app(cli, err)) {
         return false;
     }
     struct app_enroll request = {.names = &names, .key_uri = opts->key, .again = opts->again};

@@ -99,6 +99,12 @@ def test_json_of_a_failure(client: Client) -> None:
     compare("json/failure.json", json.dumps(shape(failed), indent=1) + "\n")
 
 
+def test_json_of_a_command_line_that_is_not_understood(client: Client) -> None:
+    for args in (("key", "list", "--bogus", "--json"), ("key", "list", "-j", "--bogus"), ("key", "show", "--json")):
+        done = client.run(*args, status=2)
+        assert json.loads(done.stdout)["error"]["code"] == "usage"
+
+
 def test_what_people_see(used: Client) -> None:
     for command in COMMANDS:
         if command[0] in ("config", "version") or command == ("order", "collect", "1"):
@@ -120,11 +126,14 @@ def test_errors_that_people_see(client: Client) -> None:
     compare("human/errors.txt", "\n".join(texts))
 
 
-def test_full_output_disk_is_a_failure(client: Client) -> None:
+@pytest.mark.parametrize("args", [("config", "keys"), ("completion",), ("help",), ("help", "key", "list"),
+                                  ("key", "list", "--help")])
+def test_full_output_disk_is_a_failure(client: Client, args: tuple[str, ...]) -> None:
     import subprocess
 
+    command = client.command(*args)[:1 + len(args)]
     with open("/dev/full", "w") as full:
-        done = subprocess.run(client.command("config", "keys"), env=client.full_env(), stdout=full,
+        done = subprocess.run(command, env=client.full_env(), stdout=full,
                               stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 4 and "writing the result" in done.stderr
 
