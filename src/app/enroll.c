@@ -16,13 +16,6 @@ struct wish {
     uint8_t spki_hash[X509_SPKI_HASH_LEN];
 };
 
-static void wish_done(struct wish *wish)
-{
-    order_done(&wish->order);
-}
-
-DEFINE_AUTO_DONE(wish, struct wish, wish_done)
-
 /* What needs neither the CA nor the token. */
 static bool check_profile(const struct config_profile *p, struct err *err)
 {
@@ -59,8 +52,7 @@ static bool look_at_key(struct app *app, const struct app_enroll *request, struc
     return true;
 }
 
-/* Everything that the CA and the token can tell before a key is made and an order is written down.
- */
+/* What the CA and the token can tell. */
 static bool preflight(struct app *app, struct ca *ca, const struct app_enroll *request,
                       struct wish *wish, struct err *err)
 {
@@ -241,77 +233,93 @@ static void tell_differences(const struct order *order, const struct wish *wish)
     }
 }
 
-/* An order that the CA has goes on with the sections it was made with. */
-static bool follow(struct app *app, const struct order *order, struct app_ca *connection,
-                   struct err *err)
-{
-    const struct config_ca *before = app->selection.ca;
+/* What one run holds. */
+struct enrolment {
+    struct app *app;
+    struct journal *journal;
+    struct app_ca connection;
+    struct order_lock lock;
+    struct wish wish;
+};
 
-    if (!app_select_for(app, order, err)) {
+static void enrolment_done(struct enrolment *e)
+{
+    order_done(&e->wish.order);
+    order_lock_release(&e->lock);
+    app_ca_close(&e->connection);
+    journal_close(e->journal);
+}
+
+DEFINE_AUTO_DONE(enrolment, struct enrolment, enrolment_done)
+
+/* An order that the CA has goes on with the sections it was made with. */
+static bool follow(struct enrolment *e, const struct order *order, struct err *err)
+{
+    const struct config_ca *before = e->app->selection.ca;
+
+    if (!app_select_for(e->app, order, err)) {
         return false;
     }
-    if (app->selection.ca == before) {
+    if (e->app->selection.ca == before) {
         return true;
     }
-    app_ca_close(connection);
-    return app_ca_open(app, connection, err);
+    app_ca_close(&e->connection);
+    return app_ca_open(e->app, &e->connection, err);
 }
 
 /* The journal has an order of the same thing: it is taken up, or in the way. */
-static bool take_up(struct app *app, struct journal *journal, int64_t id, const struct wish *wish,
-                    struct app_ca *connection, struct order_lock *lock, struct order *order,
-                    struct err *err)
+static bool take_up(struct enrolment *e, int64_t id, struct order *order, struct err *err)
 {
     log_set_order((long)id);
-    if (!journal_load(journal, id, order, err) || is_in_the_way(order, wish, err) ||
-        !order_lock_take(journal, id, lock, err)) {
+    if (!journal_load(e->journal, id, order, err) || is_in_the_way(order, &e->wish, err) ||
+        !order_lock_take(e->journal, id, &e->lock, err)) {
         return false;
     }
     /* Somebody else may have brought it on between the look and the lock. */
     order_done(order);
-    if (!journal_load(journal, id, order, err) || is_in_the_way(order, wish, err)) {
+    if (!journal_load(e->journal, id, order, err) || is_in_the_way(order, &e->wish, err)) {
         return false;
     }
-    tell_differences(order, wish);
-    return order_state_is_sent(order->state) ? follow(app, order, connection, err)
-                                             : order_revise(journal, order, &wish->order, err);
+    tell_differences(order, &e->wish);
+    return order_state_is_sent(order->state) ? follow(e, order, err)
+                                             : order_revise(e->journal, order, &e->wish.order, err);
 }
 
-static bool begin(struct journal *journal, struct wish *wish, struct order_lock *lock,
-                  struct order *order, struct err *err)
+/* The order that was wished for is now in the journal. */
+static bool begin(struct enrolment *e, struct order *order, struct err *err)
 {
     order_done(order);
-    *order = wish->order;
-    order_init(&wish->order);
+    *order = e->wish.order;
+    order_init(&e->wish.order);
     log_set_order((long)order->id);
-    return order_lock_take(journal, order->id, lock, err);
+    return order_lock_take(e->journal, order->id, &e->lock, err);
+}
+
+/* Everything that can be found out before a key is made and an order is written down. */
+static bool prepare(struct enrolment *e, const struct app_enroll *request, struct err *err)
+{
+    return check_profile(e->app->selection.profile, err) &&
+           journal_open(e->app->state_dir, e->app->clock, &e->journal, err) &&
+           app_ca_open(e->app, &e->connection, err) &&
+           preflight(e->app, e->connection.ca, request, &e->wish, err) &&
+           plan(e->app, request, &e->wish.order, err) &&
+           order_check(e->connection.ca, &e->wish.order, err);
 }
 
 bool app_enroll(struct app *app, const struct app_enroll *request, struct order *order,
                 struct app_result *result, struct err *err)
 {
-    AUTO(journal) struct journal *journal = NULL;
-    AUTO(app_ca) struct app_ca connection = {.ca = NULL};
-    AUTO(order_lock) struct order_lock lock = ORDER_LOCK_INIT;
-    AUTO(wish) struct wish wish = {.has_key = false};
+    AUTO(enrolment) struct enrolment e = {.app = app, .lock = ORDER_LOCK_INIT};
     int64_t other = 0;
 
     *result = (struct app_result){.continued = false};
-    if (!check_profile(app->selection.profile, err) ||
-        !journal_open(app->state_dir, app->clock, &journal, err) ||
-        !app_ca_open(app, &connection, err) ||
-        !preflight(app, connection.ca, request, &wish, err) ||
-        !plan(app, request, &wish.order, err) || !order_check(connection.ca, &wish.order, err) ||
-        !journal_add(journal, &wish.order, request->again, &other, err)) {
+    if (!prepare(&e, request, err) ||
+        !journal_add(e.journal, &e.wish.order, request->again, &other, err)) {
         return false;
     }
-    if (other != 0) {
-        if (!take_up(app, journal, other, &wish, &connection, &lock, order, err)) {
-            return false;
-        }
-        result->continued = true;
-    } else if (!begin(journal, &wish, &lock, order, err)) {
+    if (!(other != 0 ? take_up(&e, other, order, err) : begin(&e, order, err))) {
         return false;
     }
-    return app_drive(app, journal, connection.ca, order, false, err);
+    result->continued = other != 0;
+    return app_drive(app, e.journal, e.connection.ca, order, false, err);
 }

@@ -72,6 +72,7 @@ def test_second_enroll_does_not_order_again(client: Client) -> None:
     done = client.run("enroll", "--name", "example.org", "--name", "www.example.org", status=13)
     assert "order 1 got a certificate for these names" in done.stderr and "--again" in done.stderr
     assert client.sandbox is not None and client.sandbox.posts() == 1
+    assert "Continued" not in done.stdout
     client.run("enroll", "--name", "www.example.org", "--name", "example.org", "--again")
     assert client.sandbox.posts() == 2
 
