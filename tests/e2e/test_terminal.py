@@ -6,6 +6,7 @@ import os
 import pty
 import select
 import signal
+import termios
 import time
 
 import pytest
@@ -77,6 +78,20 @@ def test_signal_at_a_prompt_ends_it(asking: Client) -> None:
     terminal.read_until("PIN of token 't1' (serial")
     os.kill(terminal.pid, signal.SIGTERM)
     assert terminal.status() == 6
+
+
+def test_second_signal_lets_the_terminal_echo_again(asking: Client) -> None:
+    terminal = Terminal(asking, "key", "list")
+    terminal.read_until("PIN of token 't1' (serial")
+    assert not termios.tcgetattr(terminal.fd)[3] & termios.ECHO
+    os.kill(terminal.pid, signal.SIGSTOP)  # both signals come at once
+    os.kill(terminal.pid, signal.SIGTERM)
+    os.kill(terminal.pid, signal.SIGINT)
+    os.kill(terminal.pid, signal.SIGCONT)
+    _, status = os.waitpid(terminal.pid, 0)
+    assert os.waitstatus_to_exitcode(status) in (128 + signal.SIGTERM, 128 + signal.SIGINT)
+    assert termios.tcgetattr(terminal.fd)[3] & termios.ECHO
+    os.close(terminal.fd)
 
 
 def others_may_run() -> bool:

@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/x509.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { COMMENTS_MAX = 1024, REQUESTER_MAX = 512, CSR_MAX = 32767, PRODUCTS_MAX = 4096 };
@@ -294,6 +295,36 @@ bool scm_parse_details(const json *doc, struct scm_details *out, struct err *err
     (void)json_find_string(doc, "serialNumber", &out->serial);
     out->phase = scm_phase(out->status);
     return true;
+}
+
+void scm_ids_add(struct scm_ids *ids, int64_t id)
+{
+    size_t lowest = 0;
+
+    for (size_t i = 0; i < ids->count; i++) {
+        if (ids->list[i] == id) {
+            return;
+        }
+        lowest = ids->list[i] < ids->list[lowest] ? i : lowest;
+    }
+    if (ids->count < SCM_IDS_MAX) {
+        ids->list[ids->count++] = id;
+    } else if (ids->list[lowest] < id) {
+        ids->list[lowest] = id;
+    }
+}
+
+static int highest_first(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a;
+    int64_t y = *(const int64_t *)b;
+
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+void scm_ids_sort(struct scm_ids *ids)
+{
+    qsort(ids->list, ids->count, sizeof(ids->list[0]), highest_first);
 }
 
 /* NAME=VALUE;NAME=VALUE to [{"name":..,"value":..}] */

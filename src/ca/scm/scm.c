@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRIES = 3, PAGE = 200, PAGES_MAX = 500, DETAILS_MAX = 500 };
+enum { TRIES = 3, PAGE = 200, PAGES_MAX = 500 };
 
 struct scm {
     struct ca_settings settings; /* borrowed */
@@ -446,43 +446,8 @@ static bool scm_collect(void *impl, const char *state, bool *ready, struct buf *
     return buf_ok(out) || err_set(err, E_PROTOCOL, "collect: the answer is too long");
 }
 
-/* The highest numbers that were listed, in no order: what was lost just now is among the newest. */
-struct ids {
-    int64_t list[DETAILS_MAX];
-    size_t count;
-};
-
-static bool has_id(const struct ids *ids, int64_t id)
-{
-    for (size_t i = 0; i < ids->count; i++) {
-        if (ids->list[i] == id) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void add_id(struct ids *ids, int64_t id)
-{
-    size_t lowest = 0;
-
-    if (has_id(ids, id)) {
-        return;
-    }
-    if (ids->count < DETAILS_MAX) {
-        ids->list[ids->count++] = id;
-        return;
-    }
-    for (size_t i = 1; i < ids->count; i++) {
-        lowest = ids->list[i] < ids->list[lowest] ? i : lowest;
-    }
-    if (ids->list[lowest] < id) {
-        ids->list[lowest] = id;
-    }
-}
-
 /* One page of the list; cn NULL: of all orders. */
-static bool list_page(struct scm *scm, const char *cn, int64_t position, struct ids *ids,
+static bool list_page(struct scm *scm, const char *cn, int64_t position, struct scm_ids *ids,
                       size_t *rows, struct err *err)
 {
     AUTO(answer) struct answer answer;
@@ -507,21 +472,13 @@ static bool list_page(struct scm *scm, const char *cn, int64_t position, struct 
         int64_t id = 0;
         (*rows)++;
         if (json_find_int(item, "sslId", &id)) {
-            add_id(ids, id);
+            scm_ids_add(ids, id);
         }
     }
     return true;
 }
 
-static int newest_first(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a;
-    int64_t y = *(const int64_t *)b;
-
-    return x < y ? 1 : x > y ? -1 : 0;
-}
-
-static bool list_candidates(struct scm *scm, const struct ca_request *request, struct ids *ids,
+static bool list_candidates(struct scm *scm, const struct ca_request *request, struct scm_ids *ids,
                             struct err *err)
 {
     AUTO(buf) struct buf cn = BUF_INIT(1024);
@@ -533,7 +490,7 @@ static bool list_candidates(struct scm *scm, const struct ca_request *request, s
             return false;
         }
     }
-    qsort(ids->list, ids->count, sizeof(ids->list[0]), newest_first);
+    scm_ids_sort(ids);
     return true;
 }
 
@@ -574,7 +531,7 @@ static bool scm_find_submitted(void *impl, const struct ca_request *request, boo
                                char **state, struct err *err)
 {
     struct scm *scm = impl;
-    struct ids ids = {.count = 0};
+    struct scm_ids ids = {.count = 0};
 
     *found = false;
     if (!list_candidates(scm, request, &ids, err)) {
