@@ -28,6 +28,7 @@ static volatile bool stop;
 static void on_signal(int number)
 {
     if (stop) {
+        cli_prompt_restore();
         _exit(128 + number);
     }
     stop = true;

@@ -57,10 +57,12 @@ struct app_result {
 };
 
 /*
- * From a profile to a bound certificate: preflight at the CA, key in the token, signed request,
- * order, waiting, verification, binding. An open order for the same names is continued instead; one
- * that is done prevents a second (E_ORDER_EXISTS) unless `again`. *order is what became of it (also
- * after a failure, if it has an id).
+ * From a profile to a bound certificate: preflight, key in the token, signed request, order,
+ * waiting, verification, binding. Unless `again`, an open order for the same names, product, token
+ * and account is continued instead: with the sections and terms it was made with if the CA has it,
+ * else as configured now. One that is done or whose certificate was rejected, or one for another
+ * key than the one that is named, prevents a second (E_ORDER_EXISTS). *order is what became of it
+ * (also after a failure, if it has an id). Selects the order's sections in app->selection.
  */
 bool app_enroll(struct app *app, const struct app_enroll *request, struct order *order,
                 struct app_result *result, struct err *err) NODISCARD;
@@ -68,6 +70,12 @@ bool app_enroll(struct app *app, const struct app_enroll *request, struct order 
 /* resume.c: takes up an order where it stands. With `once`, the CA is asked a single time. */
 bool app_resume(struct app *app, int64_t id, bool once, struct order *order,
                 struct err *err) NODISCARD;
+
+/* Gives up an order that was not sent to the CA. E_USAGE, E_ORDER_AMBIGUOUS if it was. */
+bool app_abandon(struct app *app, int64_t id, struct order *order, struct err *err) NODISCARD;
+
+/* False for the name that stands for a section which nobody wrote. */
+bool app_has_section(const char *name);
 
 /* Selects the sections that an order was made with; options given now still override single
  * settings. */

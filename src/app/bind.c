@@ -4,16 +4,28 @@
 
 #include <stdio.h>
 
+/* A file that the user names: what is wrong with it is not somebody's answer. */
+static bool read_own(const char *path, STACK_OF(X509) * *out, struct err *err)
+{
+    if (x509_bundle_read(path, out, err)) {
+        return true;
+    }
+    if (err->code == E_PROTOCOL) {
+        err->code = E_IO;
+    }
+    return false;
+}
+
 static bool read_certificates(const struct app_bind *request, STACK_OF(X509) * *out,
                               struct err *err)
 {
     AUTO(x509_stack) STACK_OF(X509) *certs = NULL;
     AUTO(x509_stack) STACK_OF(X509) *issuers = NULL;
 
-    if (!x509_bundle_read(request->cert_path, &certs, err)) {
+    if (!read_own(request->cert_path, &certs, err)) {
         return false;
     }
-    if (request->chain_path != NULL && !x509_bundle_read(request->chain_path, &issuers, err)) {
+    if (request->chain_path != NULL && !read_own(request->chain_path, &issuers, err)) {
         return false;
     }
     while (issuers != NULL && sk_X509_num(issuers) > 0) {
@@ -48,7 +60,7 @@ static bool check(struct app *app, const struct app_bind *request, X509 *leaf,
                                       .names = &none,
                                       .roots_path = roots,
                                       .now_s = clock_wall_s(app->clock)};
-    return x509_verify_issued(leaf, chain, &expect, err);
+    return x509_roots_check(roots, err) && x509_verify_issued(leaf, chain, &expect, err);
 }
 
 bool app_bind(struct app *app, const struct app_bind *request, struct app_bound *out,

@@ -46,20 +46,32 @@ static bool open_identity(struct app *app, struct app_ca *out, struct err *err)
     return keystore_open(app->keystore, &source, &out->identity, err);
 }
 
+/* A password that nobody could be asked for is a setting that is missing; it is no PIN. */
+static bool read_password(struct app *app, const char *source, const char *what,
+                          const char *setting, struct secret *out, struct err *err)
+{
+    if (secret_source_read(source, what, &app->secrets, out, err)) {
+        return true;
+    }
+    if (err->code == E_PIN_NEEDED) {
+        struct err why = *err;
+        return err_set(err, E_CONFIG, "%.900s; name where it comes from: '%s'", why.msg, setting);
+    }
+    return false;
+}
+
 static bool read_secrets(struct app *app, struct app_ca *out, struct err *err)
 {
     const struct config_ca *c = app->selection.ca;
 
-    if (c->auth == CONFIG_AUTH_PASSWORD) {
-        const char *source = c->password_source != NULL ? c->password_source : "prompt";
-        if (!secret_source_read(source, "password of the CA account", &app->secrets, &out->password,
-                                err)) {
-            return false;
-        }
+    if (c->auth == CONFIG_AUTH_PASSWORD &&
+        !read_password(app, c->password_source != NULL ? c->password_source : "prompt",
+                       "password of the CA account", "password_source", &out->password, err)) {
+        return false;
     }
     return c->proxy_password_source == NULL ||
-           secret_source_read(c->proxy_password_source, "password at the proxy", &app->secrets,
-                              &out->proxy_password, err);
+           read_password(app, c->proxy_password_source, "password at the proxy",
+                         "proxy_password_source", &out->proxy_password, err);
 }
 
 static bool open_http(struct app *app, struct app_ca *out, struct err *err)

@@ -4,36 +4,21 @@
 #include "base/str.h"
 
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Kind of the key that will be used: of the one that is named, or of the one that will be made. */
-static bool key_kind(struct app *app, const struct app_enroll *request, char out[static 32],
-                     struct err *err)
+/* The order as it would be planned now, and the key that was named for it. */
+struct wish {
+    struct order order;
+    char kind[32]; /* of the key that will be used */
+    bool has_key;  /* a key was named; the hash is its own */
+    uint8_t spki_hash[X509_SPKI_HASH_LEN];
+};
+
+/* What needs neither the CA nor the token. */
+static bool check_profile(const struct config_profile *p, struct err *err)
 {
-    struct keystore_token token = app_token(app->selection.token);
-    AUTO(keystore_key) struct keystore_key key = {.pkey = NULL};
-
-    if (request->key_uri == NULL) {
-        return keystore_kind_name(app->selection.profile->key_type, out, err) &&
-               keystore_login(app->keystore, &token, err);
-    }
-    if (!keystore_find(app->keystore, &token, request->key_uri, &key, err)) {
-        return false;
-    }
-    memcpy(out, key.kind, sizeof(key.kind));
-    return true;
-}
-
-/* Everything that can be found out before a key is made and an order is written down. */
-static bool preflight(struct app *app, struct ca *ca, const struct app_enroll *request,
-                      struct order *order, struct err *err)
-{
-    const struct config_profile *p = app->selection.profile;
-    AUTO(ca_products) struct ca_products products = {.list = NULL};
-    const struct ca_product *product = NULL;
-    char kind[32];
-
     if (p->product == NULL) {
         return err_set(err, E_CONFIG,
                        "no product is configured ('product' in the profile; "
@@ -44,11 +29,43 @@ static bool preflight(struct app *app, struct ca *ca, const struct app_enroll *r
                        "no roots are configured for issued certificates "
                        "('issuer_roots' in the profile)");
     }
+    return x509_roots_check(p->issuer_roots, err);
+}
+
+/* Of the key that is named, or of the one that will be made. */
+static bool look_at_key(struct app *app, const struct app_enroll *request, struct wish *wish,
+                        struct err *err)
+{
+    struct keystore_token token = app_token(app->selection.token);
+    AUTO(keystore_key) struct keystore_key key = {.pkey = NULL};
+
+    if (request->key_uri == NULL) {
+        return keystore_kind_name(app->selection.profile->key_type, wish->kind, err) &&
+               keystore_login(app->keystore, &token, err);
+    }
+    if (!keystore_find(app->keystore, &token, request->key_uri, &key, err) ||
+        !x509_spki_hash(key.pkey, wish->spki_hash, err)) {
+        return false;
+    }
+    wish->has_key = true;
+    memcpy(wish->kind, key.kind, sizeof(key.kind));
+    return true;
+}
+
+/* What the CA and the token can tell. */
+static bool preflight(struct app *app, struct ca *ca, const struct app_enroll *request,
+                      struct wish *wish, struct err *err)
+{
+    const struct config_profile *p = app->selection.profile;
+    struct order *order = &wish->order;
+    AUTO(ca_products) struct ca_products products = {.list = NULL};
+    const struct ca_product *product = NULL;
+
     order->term_days = p->term_days;
     if (!ca_products(ca, &products, err) ||
         !ca_product_find(&products, p->product, &product, err) ||
-        !key_kind(app, request, kind, err) ||
-        !ca_product_check(product, kind, &order->term_days, err)) {
+        !look_at_key(app, request, wish, err) ||
+        !ca_product_check(product, wish->kind, &order->term_days, err)) {
         return false;
     }
     order->product_id = product->id;
@@ -60,8 +77,11 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Orders of the same thing have the same text: where it is ordered, what, and for which names in
- * any order. */
+/*
+ * Orders of the same thing have the same text: where it is ordered, what, for which token, and for
+ * which names in any order. The key is not part of it: there are many ways to write one key, and
+ * none of them may order a second time.
+ */
 static bool set_dedupe(const struct app *app, const struct app_enroll *request, struct order *order,
                        struct err *err)
 {
@@ -75,11 +95,12 @@ static bool set_dedupe(const struct app *app, const struct app_enroll *request, 
     if (sorted == NULL) {
         return err_nomem(err);
     }
+    const struct config_token *token = app->selection.token;
     memcpy(sorted, request->names->list, request->names->count * sizeof(char *));
     qsort(sorted, request->names->count, sizeof(char *), by_text);
-    buf_addf(&text, "%s\n%lld\n%lld\n%s\n", app->selection.ca->url,
-             (long long)app->selection.ca->org_id, (long long)order->product_id,
-             request->key_uri != NULL ? request->key_uri : "");
+    buf_addf(&text, "%s\n%lld\n%lld\n%s\n%s\n", app->selection.ca->url,
+             (long long)app->selection.ca->org_id, (long long)order->product_id, token->name,
+             app_has_section(token->name) || token->uri == NULL ? "" : token->uri);
     for (size_t i = 0; i < request->names->count; i++) {
         buf_addf(&text, "%s\n", sorted[i]);
     }
@@ -130,57 +151,175 @@ static bool plan(struct app *app, const struct app_enroll *request, struct order
            plan_key(app, request, order, err) && set_dedupe(app, request, order, err);
 }
 
-/* The journal has an order of the same thing: an open one is taken up, a finished one is in the
- * way. */
-static bool take_up(struct journal *journal, int64_t other, struct order *order,
-                    struct app_result *result, struct err *err)
+/* Whether a key was named now that is not the one the order was begun with. */
+static bool has_other_key(const struct order *order, const struct wish *wish)
 {
-    char until[CLOCK_TEXT_SIZE];
-
-    order_done(order);
-    if (!journal_load(journal, other, order, err)) {
+    if (!wish->has_key) {
         return false;
     }
+    if (order->state == ORDER_PLANNED) { /* its hash is not known before the key is */
+        return order->key_is_ours;
+    }
+    return memcmp(order->spki_hash, wish->spki_hash, sizeof(wish->spki_hash)) != 0;
+}
+
+/* True if nothing may be ordered because of that order; err says why then. */
+static bool is_in_the_way(const struct order *order, const struct wish *wish, struct err *err)
+{
+    char until[CLOCK_TEXT_SIZE];
+    long long id = (long long)order->id;
+
     if (order->state == ORDER_DONE) {
         clock_format(order->not_after_s, until);
-        return err_set(err, E_ORDER_EXISTS,
-                       "order %lld got a certificate for these names, valid until %s; to order "
-                       "another one nevertheless, add --again",
-                       (long long)other, until);
+        return !err_set(err, E_ORDER_EXISTS,
+                        "order %lld got a certificate for these names, valid until %s; to order "
+                        "another one nevertheless, add --again",
+                        id, until);
     }
-    result->continued = true;
-    return true;
+    if (order->state == ORDER_REJECTED) {
+        return !err_set(err, E_ORDER_EXISTS,
+                        "order %lld got a certificate for these names that did not pass the "
+                        "checks; 'p11enroll order wait %lld' checks it again, and to order another "
+                        "one nevertheless, add --again",
+                        id, id);
+    }
+    if (has_other_key(order, wish)) {
+        bool sent = order_state_is_sent(order->state);
+        return !err_set(err, E_ORDER_EXISTS,
+                        "order %lld for these names is under way with another key; 'p11enroll "
+                        "order %s %lld' %s it, and to order another one nevertheless, add --again",
+                        id, sent ? "wait" : "abandon", id, sent ? "continues" : "ends");
+    }
+    return false;
+}
+
+/* "EC P-256" of an order whose key may still be named as the configuration does. */
+static void kind_of(const struct order *order, char out[static 32])
+{
+    struct err ignored = ERR_INIT;
+
+    if (!keystore_kind_name(order->key_type, out, &ignored)) {
+        (void)snprintf(out, 32, "%s", order->key_type);
+    }
+}
+
+/* A continued order is what it was; what is asked for now and is something else is said. */
+static void tell_differences(const struct order *order, const struct wish *wish)
+{
+    long long id = (long long)order->id;
+    char kind[32];
+
+    if (order_state_is_sent(order->state)) {
+        if (!str_equal(order->profile, wish->order.profile)) {
+            log_line(LOG_WARN, "enroll",
+                     "order %lld is continued with the profile '%s' it was made with, not '%s'", id,
+                     order->profile, wish->order.profile);
+        }
+        if (order->term_days != wish->order.term_days) {
+            log_line(LOG_WARN, "enroll",
+                     "order %lld is continued with its term of %lld days, not %lld", id,
+                     (long long)order->term_days, (long long)wish->order.term_days);
+        }
+    }
+    if (order->key_type == NULL) {
+        return;
+    }
+    kind_of(order, kind);
+    if (!str_equal(kind, wish->kind)) {
+        log_line(LOG_WARN, "enroll",
+                 "order %lld is continued with its %s key, not with a key of the kind %s%s", id,
+                 kind, wish->kind,
+                 order_state_is_sent(order->state) ? "" : " ('p11enroll order abandon' ends it)");
+    }
+}
+
+/* What one run holds. */
+struct enrolment {
+    struct app *app;
+    struct journal *journal;
+    struct app_ca connection;
+    struct order_lock lock;
+    struct wish wish;
+};
+
+static void enrolment_done(struct enrolment *e)
+{
+    order_done(&e->wish.order);
+    order_lock_release(&e->lock);
+    app_ca_close(&e->connection);
+    journal_close(e->journal);
+}
+
+DEFINE_AUTO_DONE(enrolment, struct enrolment, enrolment_done)
+
+/* An order that the CA has goes on with the sections it was made with. */
+static bool follow(struct enrolment *e, const struct order *order, struct err *err)
+{
+    const struct config_ca *before = e->app->selection.ca;
+
+    if (!app_select_for(e->app, order, err)) {
+        return false;
+    }
+    if (e->app->selection.ca == before) {
+        return true;
+    }
+    app_ca_close(&e->connection);
+    return app_ca_open(e->app, &e->connection, err);
+}
+
+/* The journal has an order of the same thing: it is taken up, or in the way. */
+static bool take_up(struct enrolment *e, int64_t id, struct order *order, struct err *err)
+{
+    log_set_order((long)id);
+    if (!journal_load(e->journal, id, order, err) || is_in_the_way(order, &e->wish, err) ||
+        !order_lock_take(e->journal, id, &e->lock, err)) {
+        return false;
+    }
+    /* Somebody else may have brought it on between the look and the lock. */
+    order_done(order);
+    if (!journal_load(e->journal, id, order, err) || is_in_the_way(order, &e->wish, err)) {
+        return false;
+    }
+    tell_differences(order, &e->wish);
+    return order_state_is_sent(order->state) ? follow(e, order, err)
+                                             : order_revise(e->journal, order, &e->wish.order, err);
+}
+
+/* The order that was wished for is now in the journal. */
+static bool begin(struct enrolment *e, struct order *order, struct err *err)
+{
+    order_done(order);
+    *order = e->wish.order;
+    order_init(&e->wish.order);
+    log_set_order((long)order->id);
+    return order_lock_take(e->journal, order->id, &e->lock, err);
+}
+
+/* Everything that can be found out before a key is made and an order is written down. */
+static bool prepare(struct enrolment *e, const struct app_enroll *request, struct err *err)
+{
+    return check_profile(e->app->selection.profile, err) &&
+           journal_open(e->app->state_dir, e->app->clock, &e->journal, err) &&
+           app_ca_open(e->app, &e->connection, err) &&
+           preflight(e->app, e->connection.ca, request, &e->wish, err) &&
+           plan(e->app, request, &e->wish.order, err) &&
+           order_check(e->connection.ca, &e->wish.order, err);
 }
 
 bool app_enroll(struct app *app, const struct app_enroll *request, struct order *order,
                 struct app_result *result, struct err *err)
 {
-    AUTO(journal) struct journal *journal = NULL;
-    AUTO(app_ca) struct app_ca connection = {.ca = NULL};
-    AUTO(order_lock) struct order_lock lock = ORDER_LOCK_INIT;
+    AUTO(enrolment) struct enrolment e = {.app = app, .lock = ORDER_LOCK_INIT};
     int64_t other = 0;
 
     *result = (struct app_result){.continued = false};
-    if (!journal_open(app->state_dir, app->clock, &journal, err) ||
-        !app_ca_open(app, &connection, err) ||
-        !preflight(app, connection.ca, request, order, err) || !plan(app, request, order, err) ||
-        !journal_add(journal, order, request->again, &other, err)) {
+    if (!prepare(&e, request, err) ||
+        !journal_add(e.journal, &e.wish.order, request->again, &other, err)) {
         return false;
     }
-    if (other != 0 && !take_up(journal, other, order, result, err)) {
+    if (!(other != 0 ? take_up(&e, other, order, err) : begin(&e, order, err))) {
         return false;
     }
-    log_set_order((long)order->id);
-    if (!order_lock_take(journal, order->id, &lock, err)) {
-        return false;
-    }
-    if (result->continued) {
-        /* Somebody else may have brought it on between the look and the lock. */
-        int64_t id = order->id;
-        order_done(order);
-        if (!journal_load(journal, id, order, err)) {
-            return false;
-        }
-    }
-    return app_drive(app, journal, connection.ca, order, false, err);
+    result->continued = other != 0;
+    return app_drive(app, e.journal, e.connection.ca, order, false, err);
 }

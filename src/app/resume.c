@@ -5,9 +5,14 @@
 
 /* "(none)" is the section of somebody who has none: everything came as options then, and must come
  * again. */
+bool app_has_section(const char *name)
+{
+    return !str_equal(name, "(none)");
+}
+
 static const char *section_name(const char *name)
 {
-    return str_equal(name, "(none)") ? NULL : name;
+    return app_has_section(name) ? name : NULL;
 }
 
 bool app_select_for(struct app *app, const struct order *order, struct err *err)
@@ -50,7 +55,7 @@ bool app_resume(struct app *app, int64_t id, bool once, struct order *order, str
 
     if (!journal_open(app->state_dir, app->clock, &journal, err) ||
         !order_lock_take(journal, id, &lock, err) || !journal_load(journal, id, order, err) ||
-        !app_select_for(app, order, err)) {
+        !app_select_for(app, order, err) || !order_look_again(journal, order, err)) {
         return false;
     }
     log_set_order((long)id);
@@ -58,4 +63,14 @@ bool app_resume(struct app *app, int64_t id, bool once, struct order *order, str
         return false;
     }
     return app_drive(app, journal, connection.ca, order, once, err);
+}
+
+bool app_abandon(struct app *app, int64_t id, struct order *order, struct err *err)
+{
+    AUTO(journal) struct journal *journal = NULL;
+    AUTO(order_lock) struct order_lock lock = ORDER_LOCK_INIT;
+
+    return journal_open(app->state_dir, app->clock, &journal, err) &&
+           order_lock_take(journal, id, &lock, err) && journal_load(journal, id, order, err) &&
+           order_abandon(journal, order, err);
 }

@@ -157,7 +157,8 @@ static bool verify_answer(struct steps *s, struct order *order, X509 **leaf,
         .roots_path = s->app->selection.profile->issuer_roots,
         .now_s = clock_wall_s(s->app->clock),
     };
-    return x509_verify_issued(*leaf, *chain, &expect, err);
+    return x509_roots_check(expect.roots_path, err) &&
+           x509_verify_issued(*leaf, *chain, &expect, err);
 }
 
 static bool take_certificate(struct order *order, X509 *leaf, STACK_OF(X509) * chain,

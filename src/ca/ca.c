@@ -56,9 +56,19 @@ bool ca_open(const struct ca_settings *settings, struct ca **out, struct err *er
     return true;
 }
 
+void ca_set_deadline(struct ca *ca, int64_t mono_ms)
+{
+    ca->ops->set_deadline(ca->impl, mono_ms);
+}
+
 bool ca_products(struct ca *ca, struct ca_products *out, struct err *err)
 {
     return ca->ops->products(ca->impl, out, err);
+}
+
+bool ca_check_request(struct ca *ca, const struct ca_request *request, struct err *err)
+{
+    return ca->ops->check_request(ca->impl, request, err);
 }
 
 enum ca_submit ca_submit(struct ca *ca, const struct ca_request *request, char **state,

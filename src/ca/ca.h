@@ -46,6 +46,10 @@ struct ca_settings {
 bool ca_open(const struct ca_settings *settings, struct ca **out, struct err *err) NODISCARD;
 void ca_close(struct ca *ca);
 
+/* From now on no failed request is repeated after a pause that would end later than that
+ * (monotonic). 0: no limit. */
+void ca_set_deadline(struct ca *ca, int64_t mono_ms);
+
 /* A certificate profile that the CA offers. */
 enum { CA_TERMS_MAX = 32, CA_KEY_TYPES_MAX = 32 };
 
@@ -93,6 +97,10 @@ struct ca_request {
     const char *custom_fields; /* NAME=VALUE;NAME=VALUE */
     enum ca_send_names send_names;
 };
+
+/* Whether a request could be sent: everything the CA's form demands, less the CSR. E_CONFIG,
+ * E_USAGE. */
+bool ca_check_request(struct ca *ca, const struct ca_request *request, struct err *err) NODISCARD;
 
 enum ca_submit {
     CA_SUBMITTED, /* the CA has it; state is set */

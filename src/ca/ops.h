@@ -8,7 +8,9 @@ struct ca_ops {
     const char *type;
     bool (*open)(const struct ca_settings *settings, void **impl, struct err *err);
     void (*close)(void *impl);
+    void (*set_deadline)(void *impl, int64_t mono_ms);
     bool (*products)(void *impl, struct ca_products *out, struct err *err);
+    bool (*check_request)(void *impl, const struct ca_request *request, struct err *err);
     enum ca_submit (*submit)(void *impl, const struct ca_request *request, char **state,
                              struct err *err);
     bool (*poll)(void *impl, const char *state, struct ca_status *out, struct err *err);

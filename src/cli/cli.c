@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "base/str.h"
 
+#include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,11 +30,32 @@ static void cli_done(struct cli *cli)
 
 DEFINE_AUTO_DONE(cli, struct cli, cli_done)
 
+/* Messages quote CAs, tokens and files: nothing in them may move the cursor. Our own line ends
+ * stay.
+ */
+static void print_safe(FILE *file, const char *text)
+{
+    AUTO(buf) struct buf safe = BUF_INIT(5 * sizeof(((struct err *)NULL)->msg));
+
+    while (*text != '\0') {
+        size_t len = strcspn(text, "\n");
+        str_add_quotable(&safe, text, len, len);
+        text += len;
+        if (*text == '\n') {
+            buf_add_byte(&safe, '\n');
+            text++;
+        }
+    }
+    (void)fputs(buf_str(&safe), file);
+}
+
 static void report(const struct err *err)
 {
     const char *hint = err_code_hint(err->code);
 
-    (void)fprintf(stderr, "p11enroll: %s\n", err->msg);
+    (void)fputs("p11enroll: ", stderr);
+    print_safe(stderr, err->msg);
+    (void)fputc('\n', stderr);
     if (hint[0] != '\0') {
         (void)fprintf(stderr, "  %s\n", hint);
     }
@@ -51,10 +74,26 @@ static bool choose_log(const struct cli_common *common, struct err *err)
     return common->log_file == NULL || log_open_file(common->log_file, err);
 }
 
+/* The home directory: the environment's, else the user database's. NULL: there is none. */
+static char *home_dir(void)
+{
+    char text[4096];
+    struct passwd entry;
+    struct passwd *found = NULL;
+    const char *home = getenv("HOME");
+
+    if (home == NULL || home[0] != '/') {
+        bool there =
+            getpwuid_r(geteuid(), &entry, text, sizeof(text), &found) == 0 && found != NULL;
+        home = there ? entry.pw_dir : NULL;
+    }
+    return home != NULL && home[0] == '/' ? str_dup(home) : NULL;
+}
+
+/* NULL if there is no place that would be found again. */
 static char *default_state_dir(void)
 {
     const char *base = getenv("XDG_STATE_HOME");
-    const char *home = getenv("HOME");
 
     if (geteuid() == 0) {
         return str_dup("/var/lib/p11enroll");
@@ -62,8 +101,8 @@ static char *default_state_dir(void)
     if (base != NULL && base[0] == '/') {
         return file_join(base, "p11enroll");
     }
-    return home != NULL && home[0] == '/' ? file_join(home, ".local/state/p11enroll")
-                                          : str_dup("./p11enroll-state");
+    AUTO(str) char *home = home_dir();
+    return home != NULL ? file_join(home, ".local/state/p11enroll") : NULL;
 }
 
 /*
@@ -88,7 +127,16 @@ static bool load_config(struct cli *cli, struct err *err)
     const char *dir = cli->selection.general->state_dir;
     cli->state_dir = dir != NULL ? str_dup(dir) : default_state_dir();
     cli->secrets.allow_env = cli->selection.general->allow_env_secrets;
-    return cli->state_dir != NULL || err_nomem(err);
+    return dir == NULL || cli->state_dir != NULL || err_nomem(err);
+}
+
+bool cli_journal(struct cli *cli, struct journal **out, struct err *err)
+{
+    if (cli->state_dir == NULL) {
+        return err_set(err, E_CONFIG,
+                       "there is no place for the order journal; name one with 'state_dir'");
+    }
+    return out == NULL || journal_open(cli->state_dir, &cli->clock, out, err);
 }
 
 bool cli_app(struct cli *cli, struct err *err)
@@ -153,6 +201,30 @@ static int finish(struct cli *cli, bool ok, struct err *err)
     return err_code_exit_status(err->code);
 }
 
+/* Whether JSON is asked for, also if the rest of the command line is not understood. */
+static bool wants_json(int argc, char **argv)
+{
+    for (int i = 0; i < argc && !str_equal(argv[i], "--"); i++) {
+        if (str_equal(argv[i], "--json") || str_equal(argv[i], "-j")) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* After text on stdout that is not a command's result: a full disk must not look like success. */
+static int printed(void)
+{
+    struct err err = ERR_INIT;
+
+    if (fflush(stdout) == 0 && ferror(stdout) == 0) {
+        return 0;
+    }
+    (void)err_set_errno(&err, E_IO, errno, "writing the result");
+    report(&err);
+    return err_code_exit_status(err.code);
+}
+
 static int run_command(const struct cli_env *env, const struct cmd *cmd, int argc, char **argv)
 {
     AUTO(cli)
@@ -166,9 +238,9 @@ static int run_command(const struct cli_env *env, const struct cmd *cmd, int arg
     bool parsed = prepare(&cli, argc, argv, &err);
     if (parsed && cli.common.help) {
         cli_help_cmd(stdout, cmd);
-        return 0;
+        return printed();
     }
-    if (cli.common.json) {
+    if (cli.common.json || (!parsed && wants_json(argc, argv))) {
         out_init_json(&cli.out, stdout);
     } else {
         out_init_human(&cli.out, stdout);
@@ -206,7 +278,7 @@ static int help(const char *noun, const char *verb)
     } else {
         return usage("there is no command", verb != NULL ? verb : noun);
     }
-    return 0;
+    return printed();
 }
 
 int cli_main(const struct cli_env *env, int argc, char **argv)
@@ -226,7 +298,7 @@ int cli_main(const struct cli_env *env, int argc, char **argv)
     }
     if (str_equal(noun, "completion")) {
         cli_completion(stdout);
-        return 0;
+        return printed();
     }
     const struct cmd *cmd = cli_find(noun, NULL);
     if (cmd != NULL) {

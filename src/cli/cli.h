@@ -112,12 +112,18 @@ bool cli_is_noun(const char *noun);
 /* prompt.c: a secret_prompt_fn that asks on the terminal; ctx is the stop flag. */
 bool cli_prompt(void *ctx, const char *what, struct secret *out, struct err *err);
 
+/* Lets the terminal echo again if a prompt is open; for a signal handler that ends the process. */
+void cli_prompt_restore(void);
+
 /* progress.c: how an order is going, for people on stderr. */
 void cli_progress(void *ctx, const struct order *order, int64_t elapsed_ms, int64_t wait_ms);
 void cli_progress_end(struct cli *cli);
 
 /* Fills cli->app (with the keystore); for commands that tell a story. */
 bool cli_app(struct cli *cli, struct err *err) NODISCARD;
+
+/* Opens the order journal; out NULL: only whether there is a place for it. E_CONFIG, E_JOURNAL. */
+bool cli_journal(struct cli *cli, struct journal **out, struct err *err) NODISCARD;
 
 /* Writes a PEM file that the user asked for; the file is public. */
 bool cli_write_public(const char *path, const char *text, struct err *err) NODISCARD;
@@ -135,6 +141,7 @@ bool cmd_order_list(struct cli *cli, struct err *err);
 bool cmd_order_show(struct cli *cli, struct err *err);
 bool cmd_order_wait(struct cli *cli, struct err *err);
 bool cmd_order_collect(struct cli *cli, struct err *err);
+bool cmd_order_abandon(struct cli *cli, struct err *err);
 bool cmd_cert_bind(struct cli *cli, struct err *err);
 bool cmd_products(struct cli *cli, struct err *err);
 bool cmd_check(struct cli *cli, struct err *err);
@@ -172,6 +179,8 @@ struct opts_cert_bind {
 
 /* The result of an order, as enroll and the order commands print it. */
 void cli_print_order(struct cli *cli, const struct order *order);
+/* Whether they can be written, asked before anything is ordered. E_IO. */
+bool cli_check_results(const char *cert_out, const char *chain_out, struct err *err) NODISCARD;
 bool cli_write_results(const struct order *order, const char *cert_out, const char *chain_out,
                        struct err *err) NODISCARD;
 

@@ -21,14 +21,16 @@ bool cmd_enroll(struct cli *cli, struct err *err)
     struct app_result result;
 
     order_init(&order);
-    if (!read_names(opts, &names, err) || !cli_app(cli, err)) {
+    if (!read_names(opts, &names, err) ||
+        !cli_check_results(opts->cert_out, opts->chain_out, err) || !cli_journal(cli, NULL, err) ||
+        !cli_app(cli, err)) {
         return false;
     }
     struct app_enroll request = {.names = &names, .key_uri = opts->key, .again = opts->again};
     bool ok = app_enroll(&cli->app, &request, &order, &result, err);
     cli_progress_end(cli);
     if (order.id != 0) {
-        out_bool(&cli->out, "continued", NULL, result.continued);
+        out_bool(&cli->out, "continued", result.continued ? "Continued" : NULL, result.continued);
         cli_print_order(cli, &order);
     }
     return ok && cli_write_results(&order, opts->cert_out, opts->chain_out, err);

@@ -3,14 +3,45 @@
 #include "base/file.h"
 #include "base/str.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { LIST_DEFAULT = 50 };
 
 bool cli_write_public(const char *path, const char *text, struct err *err)
 {
     return file_write_atomic(path, text, strlen(text), 0644, err);
+}
+
+/* Whether a file can be put there. */
+static bool can_write(const char *path, struct err *err)
+{
+    struct stat found;
+
+    if (path == NULL) {
+        return true;
+    }
+    bool there = stat(path, &found) == 0;
+    if (there && S_ISDIR(found.st_mode)) {
+        return err_set(err, E_IO, "%s is a directory", path);
+    }
+    const char *slash = strrchr(path, '/');
+    size_t len = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
+    AUTO(str) char *dir = len > 0 ? str_ndup(path, len) : str_dup(".");
+    if (dir == NULL) {
+        return err_nomem(err);
+    }
+    bool in_place = there && !S_ISREG(found.st_mode); /* a device, a pipe */
+    return access(in_place ? path : dir, in_place ? W_OK : W_OK | X_OK) == 0 ||
+           err_set_errno(err, E_IO, errno, "%s cannot be written", path);
+}
+
+bool cli_check_results(const char *cert_out, const char *chain_out, struct err *err)
+{
+    return can_write(cert_out, err) && can_write(chain_out, err);
 }
 
 bool cli_write_results(const struct order *order, const char *cert_out, const char *chain_out,
@@ -78,7 +109,7 @@ bool cmd_order_list(struct cli *cli, struct err *err)
     if (opts->limit != NULL && !str_to_int(opts->limit, 1, INT32_MAX, &limit)) {
         return err_set(err, E_USAGE, "--limit: '%.40s' is not a number", opts->limit);
     }
-    if (!journal_open(cli->state_dir, &cli->clock, &journal, err)) {
+    if (!cli_journal(cli, &journal, err)) {
         return false;
     }
     out_table(&cli->out, "orders", order_columns, ARRAY_LEN(order_columns), "There is no order.");
@@ -113,8 +144,7 @@ bool cmd_order_show(struct cli *cli, struct err *err)
     int64_t id = 0;
 
     order_init(&order);
-    if (!journal_open(cli->state_dir, &cli->clock, &journal, err) ||
-        !journal_resolve(journal, cli->operands[0], &id, err) ||
+    if (!cli_journal(cli, &journal, err) || !journal_resolve(journal, cli->operands[0], &id, err) ||
         !journal_load(journal, id, &order, err)) {
         return false;
     }
@@ -134,8 +164,7 @@ static bool resolve(struct cli *cli, int64_t *id, struct err *err)
 {
     AUTO(journal) struct journal *journal = NULL;
 
-    return journal_open(cli->state_dir, &cli->clock, &journal, err) &&
-           journal_resolve(journal, cli->operands[0], id, err);
+    return cli_journal(cli, &journal, err) && journal_resolve(journal, cli->operands[0], id, err);
 }
 
 static bool resume(struct cli *cli, bool once, struct order *order, struct err *err)
@@ -159,8 +188,22 @@ bool cmd_order_wait(struct cli *cli, struct err *err)
     AUTO(order) struct order order;
 
     order_init(&order);
-    return resume(cli, false, &order, err) &&
+    return cli_check_results(opts->cert_out, opts->chain_out, err) &&
+           resume(cli, false, &order, err) &&
            cli_write_results(&order, opts->cert_out, opts->chain_out, err);
+}
+
+bool cmd_order_abandon(struct cli *cli, struct err *err)
+{
+    AUTO(order) struct order order;
+    int64_t id = 0;
+
+    order_init(&order);
+    if (!resolve(cli, &id, err) || !cli_app(cli, err) || !app_abandon(&cli->app, id, &order, err)) {
+        return false;
+    }
+    cli_print_order(cli, &order);
+    return true;
 }
 
 bool cmd_order_collect(struct cli *cli, struct err *err)
@@ -169,7 +212,8 @@ bool cmd_order_collect(struct cli *cli, struct err *err)
     AUTO(order) struct order order;
 
     order_init(&order);
-    if (!resume(cli, true, &order, err) ||
+    if (!cli_check_results(opts->cert_out, opts->chain_out, err) ||
+        !resume(cli, true, &order, err) ||
         !cli_write_results(&order, opts->cert_out, opts->chain_out, err)) {
         return false;
     }

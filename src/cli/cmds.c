@@ -42,7 +42,7 @@ static const struct opt enroll_opts[] = {
      "name the certificate is for; may be given several times, the first becomes the CN"},
     {"key", 'k', OPT_TEXT, "URI", AT(opts_enroll, key), "use this key instead of making a new one"},
     {"again", 0, OPT_FLAG, NULL, AT(opts_enroll, again),
-     "order although there is an order or a valid certificate for these names"},
+     "order although there is an order or a valid certificate for these names (and pay for another)"},
     {"cert-out", 0, OPT_TEXT, "FILE", AT(opts_enroll, cert_out), "write the certificate as PEM"},
     {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_enroll, chain_out), "write its issuers as PEM"},
 };
@@ -95,6 +95,8 @@ const struct cmd cli_cmds[] = {
      OPTS(order_result_opts, opts_order_result), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_wait},
     {"order", "collect", "ask once whether an order is issued; fetch, verify, bind and print it", "ORDER", 1, 1,
      OPTS(order_result_opts, opts_order_result), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_collect},
+    {"order", "abandon", "give up an order that was not sent to the CA", "ORDER", 1, 1, NO_OPTS,
+     GENERAL, NOTHING, cmd_order_abandon},
 
     {"cert", "bind", "verify a certificate and bind it to its key in the token", NULL, 0, 0,
      OPTS(cert_bind_opts, opts_cert_bind), GENERAL | TOKEN | PROFILE, TOKEN, cmd_cert_bind},

@@ -45,6 +45,10 @@ static bool open_section(struct parsing *p, const char *line)
     if ((size_t)(end - begin - 1) >= INIH_NAME_MAX) {
         return long_name(p->err);
     }
+    if (end[1 + strspn(end + 1, " \t\r\n")] != '\0') { /* inih would pass over it */
+        return err_set(p->err, E_CONFIG, "there is text behind [%.*s]", (int)(end - begin - 1),
+                       begin + 1);
+    }
     AUTO(str) char *name = str_ndup(begin + 1, (size_t)(end - begin - 1));
     if (name == NULL) {
         return err_nomem(p->err);

@@ -21,6 +21,7 @@ struct db {
 struct db_query {
     sqlite3_stmt *stmt;
     struct db *db;
+    int bind_result; /* of the first value that could not be bound */
 };
 
 void db_close(struct db *db)
@@ -194,31 +195,38 @@ void db_query_done(struct db_query *query)
     }
 }
 
+/* A value that was not bound would be NULL: the statement must not run. */
+static void note(struct db_query *query, int result)
+{
+    if (query->bind_result == SQLITE_OK) {
+        query->bind_result = result;
+    }
+}
+
 void db_bind_int(struct db_query *query, int at, int64_t value)
 {
-    (void)sqlite3_bind_int64(query->stmt, at, value);
+    note(query, sqlite3_bind_int64(query->stmt, at, value));
 }
 
 void db_bind_text(struct db_query *query, int at, const char *value)
 {
-    if (value == NULL) {
-        (void)sqlite3_bind_null(query->stmt, at);
-    } else {
-        (void)sqlite3_bind_text(query->stmt, at, value, -1, SQLITE_TRANSIENT);
-    }
+    note(query, value == NULL ? sqlite3_bind_null(query->stmt, at)
+                              : sqlite3_bind_text(query->stmt, at, value, -1, SQLITE_TRANSIENT));
 }
 
 void db_bind_bytes(struct db_query *query, int at, const uint8_t *data, size_t len)
 {
-    if (data == NULL) {
-        (void)sqlite3_bind_null(query->stmt, at);
-    } else {
-        (void)sqlite3_bind_blob64(query->stmt, at, data, len, SQLITE_TRANSIENT);
-    }
+    note(query, data == NULL ? sqlite3_bind_null(query->stmt, at)
+                             : sqlite3_bind_blob64(query->stmt, at, data, len, SQLITE_TRANSIENT));
 }
 
 bool db_step(struct db_query *query, bool *row, struct err *err)
 {
+    if (query->bind_result != SQLITE_OK) {
+        return err_set_native(err, E_JOURNAL, (unsigned long)query->bind_result,
+                              "%s: using the journal: %s", query->db->path,
+                              sqlite3_errstr(query->bind_result));
+    }
     int rc = sqlite3_step(query->stmt);
 
     if (rc != SQLITE_ROW && rc != SQLITE_DONE) {

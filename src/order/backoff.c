@@ -35,10 +35,18 @@ int64_t backoff_delay_ms(const struct backoff *b, int attempt, uint32_t random)
     return times(jittered, b->scale_percent) / 100;
 }
 
-bool backoff_is_over(const struct backoff *b, int attempt, int64_t elapsed_ms, int64_t delay_ms)
+bool backoff_is_over(const struct backoff *b, int attempt, int64_t elapsed_ms)
 {
     if (b->kind == BACKOFF_POWER) {
-        return attempt > b->attempts;
+        return attempt >= b->attempts;
     }
-    return elapsed_ms + delay_ms > b->deadline_ms;
+    return elapsed_ms >= b->deadline_ms;
+}
+
+int64_t backoff_wait_ms(const struct backoff *b, int attempt, int64_t elapsed_ms, uint32_t random)
+{
+    int64_t delay = backoff_delay_ms(b, attempt, random);
+    int64_t left = b->deadline_ms - elapsed_ms;
+
+    return b->kind == BACKOFF_STEPS && delay > left ? left : delay;
 }

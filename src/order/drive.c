@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SLICE_MS = 1000 };
+/* A deadline of zero does not forbid the short repetitions after a failure that passes by itself.
+ */
+enum { SLICE_MS = 1000, REPEAT_GRACE_MS = 5000 };
 
 /* What a step leads to. */
 enum step {
@@ -22,7 +24,8 @@ struct run {
     struct order *order;
     struct err *err;
     int64_t started_ms;
-    int attempt; /* status requests so far that did not end the waiting */
+    int attempt;   /* status requests so far that did not end the waiting */
+    bool answered; /* the CA has answered about the order in this run */
 };
 
 /* Moves to a state and writes that down. The one place where a state changes. */
@@ -123,6 +126,14 @@ static bool request_of(const struct order *order, struct x509_names *names,
     return true;
 }
 
+bool order_check(struct ca *ca, const struct order *order, struct err *err)
+{
+    AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
+    struct ca_request request;
+
+    return request_of(order, &names, &request, err) && ca_check_request(ca, &request, err);
+}
+
 static bool take_ca_state(struct order *order, char *state, struct err *err)
 {
     char id[64];
@@ -150,6 +161,7 @@ static enum step submit(struct run *run)
     tell(run, 0);
     switch (ca_submit(run->drive->ca, &request, &state, run->err)) {
     case CA_SUBMITTED:
+        run->answered = true;
         if (!take_ca_state(run->order, state, run->err)) {
             return STEP_STOP;
         }
@@ -190,6 +202,7 @@ static enum step find(struct run *run)
         !ca_find_submitted(run->drive->ca, &request, &found, &state, run->err)) {
         return note_failure(run);
     }
+    run->answered = true;
     if (!found) {
         (void)err_set(run->err, E_ORDER_AMBIGUOUS,
                       "order %lld: the CA lists no order with the mark %s so far",
@@ -218,6 +231,7 @@ static enum step poll(struct run *run)
     if (!ca_poll(run->drive->ca, order->ca_state, &status, run->err)) {
         return poll_failed(run);
     }
+    run->answered = true;
     enum order_state to = order_state_of_phase(status.phase);
     bool changed = to != order->state || !str_equal(order->ca_text, status.text);
     if (!order_set(&order->ca_text, status.text, run->err)) {
@@ -235,6 +249,29 @@ static enum step poll(struct run *run)
     return to == ORDER_ISSUED ? STEP_ON : STEP_WAIT;
 }
 
+/* The CA may have taken its word back since: the status tells, and is asked beside each collect. */
+static enum step look_at_status(struct run *run)
+{
+    enum step step = poll(run);
+
+    return step == STEP_ON && run->order->state == ORDER_ISSUED ? STEP_WAIT : step;
+}
+
+static enum step collect_failed(struct run *run)
+{
+    struct err why = *run->err;
+
+    if (err_code_retryable(why.code)) {
+        return poll_failed(run);
+    }
+    enum step step = look_at_status(run);
+    if (run->order->state != ORDER_ISSUED) {
+        return step;
+    }
+    *run->err = why;
+    return note_failure(run);
+}
+
 static enum step collect(struct run *run)
 {
     AUTO(buf) struct buf answer = BUF_INIT(1 << 20);
@@ -243,11 +280,12 @@ static enum step collect(struct run *run)
     bool ready = false;
 
     if (!ca_collect(run->drive->ca, run->order->ca_state, &ready, &answer, run->err)) {
-        return poll_failed(run);
+        return collect_failed(run);
     }
+    run->answered = true;
     if (!ready) {
         err_clear(run->err);
-        return STEP_WAIT;
+        return look_at_status(run);
     }
     if (!x509_bundle_parse(answer.data, answer.len, &certs, run->err) ||
         !x509_chain_to_pem(certs, &pem, run->err) ||
@@ -298,6 +336,9 @@ static enum step ended(struct run *run)
     } else if (order->state == ORDER_REJECTED) {
         (void)err_set(run->err, E_CERT_REJECTED, "order %lld: its certificate was rejected: %s", id,
                       order->last_error != NULL ? order->last_error : "unknown");
+    } else if (order->state == ORDER_ABANDONED) {
+        (void)err_set(run->err, E_ORDER_FAILED,
+                      "order %lld was abandoned; it was never sent to the CA", id);
     }
     return STEP_STOP;
 }
@@ -365,8 +406,15 @@ static enum step time_is_up(struct run *run)
     if (run->err->code == E_ORDER_AMBIGUOUS) {
         return note_failure(run);
     }
+    if (run->err->code != E_NONE && !run->answered) {
+        (void)err_wrap(run->err, "order %lld (%s at the CA) could not be asked about",
+                       (long long)order->id,
+                       order->ca_order_id != NULL ? order->ca_order_id : "no number");
+        return STEP_STOP;
+    }
     if (run->err->code != E_NONE) {
-        (void)snprintf(last, sizeof(last), "; the last request failed: %.400s", run->err->msg);
+        (void)snprintf(last, sizeof(last), "; the last request failed (%s): %.400s",
+                       err_code_name(run->err->code), run->err->msg);
     }
     enum err_code code = order->state == ORDER_WAITING ? E_ORDER_WAITING : E_ORDER_PENDING;
     (void)err_set(run->err, code, "order %lld (%s at the CA): %s%s", (long long)order->id,
@@ -381,16 +429,27 @@ static enum step wait_for_ca(struct run *run)
 
     run->attempt++;
     (void)RAND_bytes((unsigned char *)&random, sizeof(random));
-    int64_t delay = backoff_delay_ms(&run->drive->backoff, run->attempt, random);
     int64_t elapsed = clock_mono_ms(run->drive->clock) - run->started_ms;
-    if (backoff_is_over(&run->drive->backoff, run->attempt, elapsed, delay)) {
+    if (backoff_is_over(&run->drive->backoff, run->attempt, elapsed)) {
         return time_is_up(run);
     }
-    if (!sleep_and_tell(run, delay)) {
+    if (!sleep_and_tell(run,
+                        backoff_wait_ms(&run->drive->backoff, run->attempt, elapsed, random))) {
         return STEP_STOP;
     }
     err_clear(run->err);
     return STEP_ON;
+}
+
+/* Pauses that the CA asks for end with the command's time. */
+static void bound_pauses(struct run *run)
+{
+    const struct backoff *b = &run->drive->backoff;
+    int64_t most = b->deadline_ms > REPEAT_GRACE_MS ? b->deadline_ms : REPEAT_GRACE_MS;
+
+    if (run->drive->ca != NULL && b->kind == BACKOFF_STEPS) {
+        ca_set_deadline(run->drive->ca, run->started_ms + most);
+    }
 }
 
 bool order_drive(struct drive *drive, struct order *order, struct err *err)
@@ -400,6 +459,7 @@ bool order_drive(struct drive *drive, struct order *order, struct err *err)
     enum step step = STEP_ON;
 
     err_clear(err);
+    bound_pauses(&run);
     while (step != STEP_STOP && order->state != ORDER_DONE) {
         tell(&run, 0);
         step = do_step(&run);

@@ -233,27 +233,44 @@ static bool add_event(struct journal *journal, const struct order *order, const 
     return db_run(query, err);
 }
 
-/* An order of the same thing that is open, or done with a certificate that still lasts. */
+/*
+ * The order of the same thing that is most in the way: one that is done with a certificate that
+ * still lasts, one that the CA has, one whose certificate was rejected, one that was never sent;
+ * the newest of a kind. *other 0: there is none.
+ */
 static bool find_same(struct journal *journal, const struct order *order, int64_t *other,
                       struct err *err)
 {
     AUTO(db_query) struct db_query *query = NULL;
-    bool row = false;
+    int64_t now_s = clock_wall_s(journal->clock);
+    enum order_claim most = ORDER_CLAIM_NONE;
+    bool superseded = false; /* a newer order of the same thing came to its end */
+    bool row = true;
 
+    *other = 0;
     if (!db_query(journal->db,
-                  "SELECT id FROM orders WHERE dedupe = ? AND (open = 1 OR (state = ? AND "
-                  "not_after_s > ?)) ORDER BY open DESC, id DESC LIMIT 1",
+                  "SELECT id, state, not_after_s FROM orders WHERE dedupe = ? ORDER BY id DESC",
                   &query, err)) {
         return false;
     }
     db_bind_text(query, 1, order->dedupe);
-    db_bind_text(query, 2, order_state_name(ORDER_DONE));
-    db_bind_int(query, 3, clock_wall_s(journal->clock));
-    if (!db_step(query, &row, err)) {
-        return false;
+    while (db_step(query, &row, err)) {
+        enum order_state state = ORDER_STATES;
+        if (!row) {
+            return true;
+        }
+        if (!order_state_parse(db_text(query, 1), &state)) {
+            return err_set(err, E_JOURNAL, "order %lld is in a state this program does not know",
+                           (long long)db_int(query, 0));
+        }
+        enum order_claim claim = order_claim(state, db_int(query, 2) > now_s, superseded);
+        if (claim > most) {
+            most = claim;
+            *other = db_int(query, 0);
+        }
+        superseded = superseded || state == ORDER_DONE;
     }
-    *other = row ? db_int(query, 0) : 0;
-    return true;
+    return false;
 }
 
 static bool insert(struct journal *journal, struct order *order, struct err *err)

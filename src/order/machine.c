@@ -51,11 +51,11 @@ static unsigned followers(enum order_state state)
 {
     switch (state) {
     case ORDER_PLANNED:
-        return TO(ORDER_KEY_READY);
+        return TO(ORDER_KEY_READY) | TO(ORDER_ABANDONED);
     case ORDER_KEY_READY:
-        return TO(ORDER_SIGNED);
+        return TO(ORDER_SIGNED) | TO(ORDER_ABANDONED);
     case ORDER_SIGNED:
-        return TO(ORDER_SUBMITTING);
+        return TO(ORDER_SUBMITTING) | TO(ORDER_ABANDONED);
     case ORDER_SUBMITTING: /* back to signed: the CA said no, or was never reached */
         return TO(ORDER_SIGNED) | TO(ORDER_AMBIGUOUS) | TO(ORDER_PENDING);
     case ORDER_AMBIGUOUS:
@@ -70,9 +70,11 @@ static unsigned followers(enum order_state state)
         return TO(ORDER_VERIFIED) | TO(ORDER_REJECTED);
     case ORDER_VERIFIED:
         return TO(ORDER_DONE);
+    case ORDER_REJECTED: /* the roots were corrected: the stored answer is checked again */
+        return TO(ORDER_COLLECTED);
     case ORDER_DONE:
     case ORDER_FAILED:
-    case ORDER_REJECTED:
+    case ORDER_ABANDONED:
     case ORDER_STATES:
         break;
     }
@@ -95,6 +97,7 @@ bool order_state_is_sent(enum order_state state)
     case ORDER_PLANNED:
     case ORDER_KEY_READY:
     case ORDER_SIGNED:
+    case ORDER_ABANDONED:
         return false;
     case ORDER_SUBMITTING:
     case ORDER_AMBIGUOUS:
@@ -110,6 +113,20 @@ bool order_state_is_sent(enum order_state state)
         break;
     }
     return true;
+}
+
+enum order_claim order_claim(enum order_state state, bool valid, bool superseded)
+{
+    if (state == ORDER_DONE) {
+        return valid ? ORDER_CLAIM_DONE : ORDER_CLAIM_NONE;
+    }
+    if (state == ORDER_REJECTED) {
+        return superseded ? ORDER_CLAIM_NONE : ORDER_CLAIM_REJECTED;
+    }
+    if (order_state_is_final(state)) {
+        return ORDER_CLAIM_NONE;
+    }
+    return order_state_is_sent(state) ? ORDER_CLAIM_OPEN : ORDER_CLAIM_UNSENT;
 }
 
 enum order_state order_state_of_phase(enum ca_phase phase)

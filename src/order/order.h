@@ -51,6 +51,18 @@ bool order_state_is_final(enum order_state state);
 bool order_state_is_sent(enum order_state state);
 enum order_state order_state_of_phase(enum ca_phase phase);
 
+/* How much an order is in the way of another one of the same thing, ascending. */
+enum order_claim {
+    ORDER_CLAIM_NONE,
+    ORDER_CLAIM_UNSENT,   /* it can be taken up, or abandoned */
+    ORDER_CLAIM_REJECTED, /* paid for; its certificate can be checked again */
+    ORDER_CLAIM_OPEN,     /* the CA has it, or may have it */
+    ORDER_CLAIM_DONE,
+};
+
+/* valid: its certificate still lasts. superseded: a newer order of the same thing is done. */
+enum order_claim order_claim(enum order_state state, bool valid, bool superseded);
+
 /* backoff.c, pure */
 enum backoff_kind {
     BACKOFF_STEPS, /* 5 s, 15 s, 45 s, 2 min, then 5 min, each +-20 %, until the deadline */
@@ -64,13 +76,15 @@ struct backoff {
     int64_t scale_percent;
 };
 
-/* The wait before status request number `attempt` (1 is the first repetition). */
+/* The scheduled wait after status request number `attempt` (from 1). */
 int64_t backoff_delay_ms(const struct backoff *backoff, int attempt, uint32_t random);
 
-/* True if there is no further request: waiting delay_ms more would pass the deadline or the number.
- */
-bool backoff_is_over(const struct backoff *backoff, int attempt, int64_t elapsed_ms,
-                     int64_t delay_ms);
+/* True if there is no further request after that many, or that much time. */
+bool backoff_is_over(const struct backoff *backoff, int attempt, int64_t elapsed_ms);
+
+/* The scheduled wait, or what is left until the deadline: then is asked once more. */
+int64_t backoff_wait_ms(const struct backoff *backoff, int attempt, int64_t elapsed_ms,
+                        uint32_t random);
 
 enum { ORDER_ID_BYTES_MAX = 256, ORDER_MARK_SIZE = 40 };
 
@@ -132,9 +146,9 @@ void journal_close(struct journal *journal);
 const char *journal_dir(const struct journal *journal);
 
 /*
- * Adds a new order and sets its id. Unless `again`, an order of the same thing that is open, or
- * done and still valid, prevents that: then *other is its id, nothing is added and true is returned
- * with order->id 0.
+ * Adds a new order and sets its id. Unless `again`, an order of the same thing that is done and
+ * still valid, open, or rejected prevents that: then *other is the one with the greatest claim
+ * (order_claim(), the newest of those), nothing is added and true is returned with order->id 0.
  */
 bool journal_add(struct journal *journal, struct order *order, bool again, int64_t *other,
                  struct err *err) NODISCARD;
@@ -175,6 +189,23 @@ bool order_lock_take(struct journal *journal, int64_t id, struct order_lock *loc
                      struct err *err) NODISCARD;
 void order_lock_release(struct order_lock *lock);
 
+/* revise.c: what a command changes in an order beside driving it. */
+
+/*
+ * Takes over what has been configured since for an order that was not sent: product, term, texts,
+ * names sending, sections; before the request is signed also the subject, and before a key is
+ * chosen its URI. Key and request are kept.
+ */
+bool order_revise(struct journal *journal, struct order *order, const struct order *wish,
+                  struct err *err) NODISCARD;
+
+/* Gives up an order that was not sent. E_ORDER_AMBIGUOUS, E_USAGE: the CA has it, or may have it.
+ */
+bool order_abandon(struct journal *journal, struct order *order, struct err *err) NODISCARD;
+
+/* Lets the certificate of a rejected order be verified again; other orders stay as they are. */
+bool order_look_again(struct journal *journal, struct order *order, struct err *err) NODISCARD;
+
 /* drive.c */
 
 /* What needs a token or the configuration; the application provides it. Each fills fields of the
@@ -197,6 +228,10 @@ struct drive {
     struct backoff backoff;
     const struct drive_hooks *hooks;
 };
+
+/* Whether an order could be sent as it is, as far as that can be told without the CA, a key and a
+ * request. E_CONFIG, E_USAGE. */
+bool order_check(struct ca *ca, const struct order *order, struct err *err) NODISCARD;
 
 /*
  * Does what is due until the order is done, has failed, or must be waited for longer than the

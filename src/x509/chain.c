@@ -326,6 +326,22 @@ static bool load_roots(const char *path, X509_STORE *store, struct err *err)
     return true;
 }
 
+bool x509_roots_check(const char *path, struct err *err)
+{
+    AUTO(x509_store) X509_STORE *store = X509_STORE_new();
+
+    if (store == NULL) {
+        return err_nomem(err);
+    }
+    if (load_roots(path, store, err)) {
+        return true;
+    }
+    if (err->code == E_PROTOCOL) { /* the file is the user's own, not somebody's answer */
+        err->code = E_CONFIG;
+    }
+    return false;
+}
+
 static bool chain_failed(X509_STORE_CTX *ctx, struct err *err)
 {
     int code = X509_STORE_CTX_get_error(ctx);

@@ -144,6 +144,9 @@ struct x509_expectation {
 bool x509_verify_issued(X509 *leaf, STACK_OF(X509) * chain, const struct x509_expectation *expect,
                         struct err *err) NODISCARD;
 
+/* Whether a file of roots can be read and used, before anything depends on it. E_CONFIG, E_IO. */
+bool x509_roots_check(const char *path, struct err *err) NODISCARD;
+
 /* PEM of one certificate, or of a list; appended to out. */
 bool x509_to_pem(X509 *cert, struct buf *out, struct err *err) NODISCARD;
 bool x509_chain_to_pem(STACK_OF(X509) * chain, struct buf *out, struct err *err) NODISCARD;

@@ -84,6 +84,18 @@ def test_settings_are_in_the_manual() -> None:
         assert (s["option"] is None) or f".Fl Fl {s['option'][2:]} ." in MAN5, s
 
 
+def test_values_of_a_setting_are_in_the_manual() -> None:
+    """As they are written: a word at the beginning of a sentence is easily capitalised."""
+    help_text = program("help", "enroll")
+    lists = {o: v.split("|") for o, v in re.findall(r"^ +--([a-z-]+) ([a-z0-9.]+(?:\|[a-z0-9.]+)+)$", help_text, re.MULTILINE)}
+    lists.update({o: v.split("|") for o, v in re.findall(r"^ +--([a-z-]+) ([a-z0-9.]+(?:\|[a-z0-9.]+)+) ", help_text, re.MULTILINE)})
+    assert {"auth", "poll", "chain", "san", "tls-max", "collect-form"} == set(lists)
+    lists["key-type"] = ["rsa:2048", "rsa:3072", "rsa:4096", "ec:P-256", "ec:P-384", "ec:P-521"]
+    for option, words in lists.items():
+        entry = next(e for e in MAN5.split("\n.It Cm ") if f"\n.Fl Fl {option} ." in e)
+        assert f"One of\n.Cm {' , '.join(words[:-1])}\nor\n.Cm {words[-1]} ." in entry, option
+
+
 def test_settings_of_the_example_exist() -> None:
     known = {(s["section"], s["key"]) for s in json.loads(program("config", "keys", "--json"))["settings"]}
     current = ""
@@ -125,4 +137,4 @@ def test_completion_is_a_script_that_bash_reads(tmp_path: Path) -> None:
     words = run(["bash", "-c", script], env=clean_env()).stdout.split()
     assert {"--ca", "--ca-url", "--ca-trust"} <= set(words)
     script = f'. {path}; COMP_WORDS=(p11enroll order ""); COMP_CWORD=2; _p11enroll; printf "%s " "${{COMPREPLY[@]}}"'
-    assert set(run(["bash", "-c", script], env=clean_env()).stdout.split()) == {"list", "show", "wait", "collect"}
+    assert set(run(["bash", "-c", script], env=clean_env()).stdout.split()) == {"list", "show", "wait", "collect", "abandon"}

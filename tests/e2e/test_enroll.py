@@ -72,6 +72,7 @@ def test_second_enroll_does_not_order_again(client: Client) -> None:
     done = client.run("enroll", "--name", "example.org", "--name", "www.example.org", status=13)
     assert "order 1 got a certificate for these names" in done.stderr and "--again" in done.stderr
     assert client.sandbox is not None and client.sandbox.posts() == 1
+    assert "Continued" not in done.stdout
     client.run("enroll", "--name", "www.example.org", "--name", "example.org", "--again")
     assert client.sandbox.posts() == 2
 
@@ -102,6 +103,14 @@ def test_names_are_sent_only_when_there_are_several(client: Client) -> None:
     assert "subjAltNames" not in bodies[0]
     assert bodies[1]["subjAltNames"] == "two.example.org,three.example.org"
     assert all(b["comments"].startswith("p11e-") for b in bodies)
+
+
+def test_single_name_that_is_not_the_cn_is_sent(client: Client) -> None:
+    assert client.sandbox is not None
+    result = client.json("enroll", "--name", "one.example.org", "--subject", "CN=other.example.org")
+    assert result["state"] == "done"
+    body = next(r["body"] for r in client.sandbox.requests() if r["method"] == "POST" and "enroll" in r["path"])
+    assert body["subjAltNames"] == "one.example.org"
 
 
 def test_product_by_name_and_shortest_term(client: Client) -> None:

@@ -188,6 +188,34 @@ def test_certificate_that_is_not_what_was_ordered(keyed: Client, what: str, text
     fails(keyed, 50, args=("order", "wait", "1"))
 
 
+@pytest.mark.parametrize("option", ["--cert-out", "--chain-out"])
+def test_place_of_the_result_is_checked_before_anything_is_ordered(keyed: Client, option: str) -> None:
+    assert keyed.sandbox is not None
+    for path, text in (("/nonexistent/x.pem", "cannot be written"), (str(keyed.dir), "is a directory")):
+        fails(keyed, 4, path, text, args=(*ENROLL, option, path))
+    assert keyed.sandbox.posts() == 0
+
+
+def test_junk_in_files_of_our_own_is_not_the_ca_s_fault(keyed: Client) -> None:
+    junk = keyed.dir / "junk"
+    junk.write_text("no certificate")
+    fails(keyed, 4, str(junk), args=("cert", "bind", "--key", "pkcs11:object=mine", "--cert", str(junk)))
+    keyed.run(*ENROLL, "--cert-out", str(keyed.dir / "cert.pem"))
+    fails(keyed, 3, str(junk), args=("cert", "bind", "--key", "pkcs11:object=mine", "--cert",
+                                     str(keyed.dir / "cert.pem"), "--issuer-roots", str(junk)))
+
+
+def test_missing_password_of_the_ca_account(keyed: Client) -> None:
+    keyed.set("ca:sandbox", auth="password", password_source=None)
+    sentence = fails(keyed, 3, "password of the CA account", "'password_source'")
+    assert "pin_source" not in sentence
+
+
+def test_control_characters_in_a_message_do_not_reach_the_terminal(keyed: Client) -> None:
+    done = keyed.run(*ENROLL, "--product", "a\x1b[31mb", status=44)
+    assert "\x1b" not in done.stderr and "\\x1b[31m" in done.stderr
+
+
 def test_certificate_as_pkcs7_is_understood(keyed: Client) -> None:
     assert keyed.sandbox is not None
     keyed.sandbox.set(certificate="pkcs7")

@@ -88,6 +88,9 @@ def test_json_of_commands_that_change_something(client: Client, tmp_path: Path) 
     compare("json/cert-bind.json", json.dumps(shape(bound), indent=1) + "\n")
     client.set("profile:web", issuer_roots=str(client.sandbox.dir / "issuer-root.pem"))
     compare("json/enroll.json", json.dumps(shape(client.json("enroll", "--name", "a.example.org")), indent=1) + "\n")
+    client.sandbox.set(validated_domains="example.com")
+    client.run("enroll", "--name", "b.example.org", status=44)
+    compare("json/order-abandon.json", json.dumps(shape(client.json("order", "abandon", "2")), indent=1) + "\n")
     client.set("token:main", uri="pkcs11:token=fresh")
     fresh = client.json("token", "init", "--label", "fresh", "--so-pin-source", f"file:{client.token.so_pin_file}")
     compare("json/token-init.json", json.dumps(shape(fresh), indent=1) + "\n")
@@ -97,6 +100,12 @@ def test_json_of_a_failure(client: Client) -> None:
     failed = client.json("key", "show", "pkcs11:object=nobody", status=25)
     assert failed["error"]["code"] == "object-missing" and failed["error"]["exit_status"] == 25
     compare("json/failure.json", json.dumps(shape(failed), indent=1) + "\n")
+
+
+def test_json_of_a_command_line_that_is_not_understood(client: Client) -> None:
+    for args in (("key", "list", "--bogus", "--json"), ("key", "list", "-j", "--bogus"), ("key", "show", "--json")):
+        done = client.run(*args, status=2)
+        assert json.loads(done.stdout)["error"]["code"] == "usage"
 
 
 def test_what_people_see(used: Client) -> None:
@@ -120,11 +129,14 @@ def test_errors_that_people_see(client: Client) -> None:
     compare("human/errors.txt", "\n".join(texts))
 
 
-def test_full_output_disk_is_a_failure(client: Client) -> None:
+@pytest.mark.parametrize("args", [("config", "keys"), ("completion",), ("help",), ("help", "key", "list"),
+                                  ("key", "list", "--help")])
+def test_full_output_disk_is_a_failure(client: Client, args: tuple[str, ...]) -> None:
     import subprocess
 
+    command = client.command(*args)[:1 + len(args)]
     with open("/dev/full", "w") as full:
-        done = subprocess.run(client.command("config", "keys"), env=client.full_env(), stdout=full,
+        done = subprocess.run(command, env=client.full_env(), stdout=full,
                               stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 4 and "writing the result" in done.stderr
 

@@ -2,7 +2,10 @@
 
 #include "base/str.h"
 
+#include <openssl/err.h>
+#include <openssl/x509.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { COMMENTS_MAX = 1024, REQUESTER_MAX = 512, CSR_MAX = 32767, PRODUCTS_MAX = 4096 };
@@ -26,6 +29,9 @@ static const struct {
     {-195,  SCM_TRANSIENT},   /* CA not available now */
     {-196,  SCM_TRANSIENT},   /* connection error while retrieving e-mail list */
 };
+
+/* Enroll: "unknown error" does not say that nothing was ordered. */
+static const int64_t unclear_codes[] = {-1, -14};
 
 /* Collect: the many ways of saying "not yet". */
 static const int64_t not_ready_codes[] = {0, -103, -109, -183, -1113, -1400};
@@ -117,10 +123,10 @@ static bool is_collect(enum scm_endpoint_id operation)
     return operation == SCM_COLLECT_QUERY || operation == SCM_COLLECT_PATH;
 }
 
-static bool is_not_ready(const struct scm_error *error)
+static bool has_code_of(const struct scm_error *error, const int64_t codes[], size_t count)
 {
-    for (size_t i = 0; error->has_code && i < ARRAY_LEN(not_ready_codes); i++) {
-        if (not_ready_codes[i] == error->code) {
+    for (size_t i = 0; error->has_code && i < count; i++) {
+        if (codes[i] == error->code) {
             return true;
         }
     }
@@ -152,7 +158,8 @@ enum scm_class scm_classify(enum scm_endpoint_id operation, int status,
     if (status == 401) {
         return SCM_BAD_LOGIN;
     }
-    if (is_collect(operation) && (status == 400 || status == 404) && is_not_ready(error)) {
+    if (is_collect(operation) && (status == 400 || status == 404) &&
+        has_code_of(error, not_ready_codes, ARRAY_LEN(not_ready_codes))) {
         return SCM_NOT_READY;
     }
     if (status == 403) {
@@ -162,6 +169,9 @@ enum scm_class scm_classify(enum scm_endpoint_id operation, int status,
         return SCM_TRANSIENT;
     }
     if (status >= 500 || status == 408) {
+        return SCM_UNCERTAIN;
+    }
+    if (operation == SCM_ENROLL && has_code_of(error, unclear_codes, ARRAY_LEN(unclear_codes))) {
         return SCM_UNCERTAIN;
     }
     if (class_of_code(error, &class)) {
@@ -287,6 +297,36 @@ bool scm_parse_details(const json *doc, struct scm_details *out, struct err *err
     return true;
 }
 
+void scm_ids_add(struct scm_ids *ids, int64_t id)
+{
+    size_t lowest = 0;
+
+    for (size_t i = 0; i < ids->count; i++) {
+        if (ids->list[i] == id) {
+            return;
+        }
+        lowest = ids->list[i] < ids->list[lowest] ? i : lowest;
+    }
+    if (ids->count < SCM_IDS_MAX) {
+        ids->list[ids->count++] = id;
+    } else if (ids->list[lowest] < id) {
+        ids->list[lowest] = id;
+    }
+}
+
+static int highest_first(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a;
+    int64_t y = *(const int64_t *)b;
+
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+void scm_ids_sort(struct scm_ids *ids)
+{
+    qsort(ids->list, ids->count, sizeof(ids->list[0]), highest_first);
+}
+
 /* NAME=VALUE;NAME=VALUE to [{"name":..,"value":..}] */
 static bool add_custom_fields(json *body, const char *text, struct err *err)
 {
@@ -319,6 +359,40 @@ static bool add_custom_fields(json *body, const char *text, struct err *err)
     return json_add(body, "customFields", list) || err_nomem(err);
 }
 
+bool scm_csr_cn(const char *csr_pem, struct buf *out)
+{
+    AUTO(x509_req) X509_REQ *csr = NULL;
+    struct err ignored = ERR_INIT;
+    unsigned char *text = NULL;
+
+    if (!x509_csr_parse(csr_pem, &csr, &ignored)) {
+        return false;
+    }
+    X509_NAME *subject = X509_REQ_get_subject_name(csr);
+    int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+    if (at < 0) {
+        return false;
+    }
+    int len =
+        ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+    bool ok = len > 0 && memchr(text, '\0', (size_t)len) == NULL;
+    if (ok) {
+        buf_add(out, text, (size_t)len);
+    }
+    OPENSSL_free(text);
+    ERR_clear_error();
+    return ok && buf_ok(out);
+}
+
+/* Whether the request's CN says everything: then profiles for one domain refuse the list. */
+static bool is_only_the_cn(const struct ca_request *request)
+{
+    AUTO(buf) struct buf cn = BUF_INIT(1024);
+
+    return request->names->count == 1 && scm_csr_cn(request->csr_pem, &cn) &&
+           str_equal_nocase(request->names->list[0], buf_str(&cn));
+}
+
 static bool wants_names(const struct ca_request *request)
 {
     switch (request->send_names) {
@@ -329,8 +403,7 @@ static bool wants_names(const struct ca_request *request)
     case CA_NAMES_AUTO:
         break;
     }
-    /* A single name is the CN; profiles for one domain refuse the list, the others need it. */
-    return request->names->count > 1;
+    return request->names->count > 0 && !is_only_the_cn(request);
 }
 
 static bool add_texts(json *body, const struct ca_request *request, struct err *err)

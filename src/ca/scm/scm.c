@@ -8,11 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRIES = 3, PAGE = 200, PAGES_MAX = 50, DETAILS_MAX = 500 };
+enum { TRIES = 3, PAGE = 200, PAGES_MAX = 500 };
 
 struct scm {
     struct ca_settings settings; /* borrowed */
     char *prefix;                /* "/private/api" or "/api" */
+    int64_t deadline_ms;         /* no pause goes past it; 0: none */
 };
 
 /* One call of an endpoint. */
@@ -163,12 +164,21 @@ static bool may_repeat(const struct scm_endpoint *endpoint, const struct answer 
     return answer->class == SCM_TRANSIENT || answer->class == SCM_UNCERTAIN;
 }
 
-static bool pause_before(struct scm *scm, int attempt, const struct answer *answer, struct err *err)
+static int64_t pause_ms(int attempt, const struct answer *answer)
 {
     uint32_t random = 0;
 
     (void)RAND_bytes((unsigned char *)&random, sizeof(random));
-    int64_t delay = http_retry_delay_ms(attempt, answer->response.retry_after_s, random);
+    return http_retry_delay_ms(attempt, answer->response.retry_after_s, random);
+}
+
+static bool is_too_long(const struct scm *scm, int64_t pause)
+{
+    return scm->deadline_ms != 0 && clock_mono_ms(scm->settings.clock) + pause > scm->deadline_ms;
+}
+
+static bool pause_before(struct scm *scm, int64_t delay, struct err *err)
+{
     return clock_sleep_ms(scm->settings.clock, delay) || err_set(err, E_INTERRUPTED, "interrupted");
 }
 
@@ -243,7 +253,8 @@ static bool call_endpoint(struct scm *scm, const struct call *call, struct answe
         if (answered) {
             (void)refused(answer, err);
         }
-        if (attempt == TRIES || !may_repeat(endpoint, answer)) {
+        int64_t pause = pause_ms(attempt, answer);
+        if (attempt == TRIES || !may_repeat(endpoint, answer) || is_too_long(scm, pause)) {
             if (attempt > 1) {
                 (void)err_wrap(err, "after %d tries", attempt);
             }
@@ -251,7 +262,7 @@ static bool call_endpoint(struct scm *scm, const struct call *call, struct answe
         }
         log_line(LOG_DEBUG, "scm", "%s: try %d failed: %s", endpoint->name, attempt, err->msg);
         struct err stopped = ERR_INIT;
-        if (!pause_before(scm, attempt, answer, &stopped)) {
+        if (!pause_before(scm, pause, &stopped)) {
             *err = stopped;
             return wrap(call, buf_str(&path), err);
         }
@@ -274,6 +285,13 @@ static bool call_json(struct scm *scm, const struct call *call, struct answer *a
         return err_wrap(err, "%s", scm_endpoint(call->endpoint)->name);
     }
     return true;
+}
+
+static void scm_set_deadline(void *impl, int64_t mono_ms)
+{
+    struct scm *scm = impl;
+
+    scm->deadline_ms = mono_ms;
 }
 
 static bool scm_products(void *impl, struct ca_products *out, struct err *err)
@@ -319,6 +337,14 @@ static enum ca_submit ambiguous(struct err *err)
     err->code = E_ORDER_AMBIGUOUS;
     (void)err_wrap(err, "it is not known whether the CA took the order");
     return CA_AMBIGUOUS;
+}
+
+static bool scm_check_request(void *impl, const struct ca_request *request, struct err *err)
+{
+    struct scm *scm = impl;
+    AUTO(buf) struct buf body = BUF_INIT(128 * 1024);
+
+    return scm_build_enroll(request, scm->settings.org_id, &body, err);
 }
 
 static enum ca_submit scm_submit(void *impl, const struct ca_request *request, char **state,
@@ -420,33 +446,20 @@ static bool scm_collect(void *impl, const char *state, bool *ready, struct buf *
     return buf_ok(out) || err_set(err, E_PROTOCOL, "collect: the answer is too long");
 }
 
-/* One page of the list; ids of the orders in it are appended. */
-struct ids {
-    int64_t list[DETAILS_MAX];
-    size_t count;
-};
-
-static bool has_id(const struct ids *ids, int64_t id)
-{
-    for (size_t i = 0; i < ids->count; i++) {
-        if (ids->list[i] == id) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool list_page(struct scm *scm, const struct ca_request *request, int64_t position,
-                      struct ids *ids, size_t *rows, struct err *err)
+/* One page of the list; cn NULL: of all orders. */
+static bool list_page(struct scm *scm, const char *cn, int64_t position, struct scm_ids *ids,
+                      size_t *rows, struct err *err)
 {
     AUTO(answer) struct answer answer;
     AUTO(json) json *doc = NULL;
-    AUTO(buf) struct buf query = BUF_INIT(1024);
-    const char *cn = request->names->count > 0 ? request->names->list[0] : "";
+    AUTO(buf) struct buf query = BUF_INIT(4096);
 
     answer_init(&answer);
-    buf_addf(&query, "size=%d&position=%lld&commonName=", PAGE, (long long)position);
-    str_percent_encode(&query, (const uint8_t *)cn, strlen(cn), "");
+    buf_addf(&query, "size=%d&position=%lld", PAGE, (long long)position);
+    if (cn != NULL) {
+        buf_add_str(&query, "&commonName=");
+        str_percent_encode(&query, (const uint8_t *)cn, strlen(cn), "");
+    }
     struct call call = {.endpoint = SCM_LIST, .query = buf_str(&query)};
     if (!call_json(scm, &call, &answer, &doc, err)) {
         return false;
@@ -458,19 +471,59 @@ static bool list_page(struct scm *scm, const struct ca_request *request, int64_t
     for (const json *item = json_first(doc); item != NULL; item = json_next(item)) {
         int64_t id = 0;
         (*rows)++;
-        if (json_find_int(item, "sslId", &id) && !has_id(ids, id) && ids->count < DETAILS_MAX) {
-            ids->list[ids->count++] = id;
+        if (json_find_int(item, "sslId", &id)) {
+            scm_ids_add(ids, id);
         }
     }
     return true;
 }
 
-static int newest_first(const void *a, const void *b)
+static bool list_candidates(struct scm *scm, const struct ca_request *request, struct scm_ids *ids,
+                            struct err *err)
 {
-    int64_t x = *(const int64_t *)a;
-    int64_t y = *(const int64_t *)b;
+    AUTO(buf) struct buf cn = BUF_INIT(1024);
+    bool has_cn = scm_csr_cn(request->csr_pem, &cn);
+    size_t rows = PAGE;
 
-    return x < y ? 1 : x > y ? -1 : 0;
+    for (int page = 0; page < PAGES_MAX && rows >= PAGE; page++) {
+        if (!list_page(scm, has_cn ? buf_str(&cn) : NULL, (int64_t)page * PAGE, ids, &rows, err)) {
+            return false;
+        }
+    }
+    scm_ids_sort(ids);
+    return true;
+}
+
+/* True if the failure is this candidate's own: gone, another organization's, unreadable. */
+static bool may_skip(const struct answer *answer)
+{
+    if (!answer->complete) {
+        return false;
+    }
+    return answer->class == SCM_OK || answer->class == SCM_PERMANENT ||
+           answer->class == SCM_NOT_ALLOWED || answer->response.status == 404;
+}
+
+/* Whether one order has our mark. */
+static bool is_ours(struct scm *scm, int64_t id, const char *mark, bool *ours, struct err *err)
+{
+    AUTO(answer) struct answer answer;
+    AUTO(json) json *doc = NULL;
+    struct scm_details details;
+
+    *ours = false;
+    answer_init(&answer);
+    if (get_details(scm, id, &answer, &doc, &details, err)) {
+        *ours = strstr(details.comments, mark) != NULL;
+        return true;
+    }
+    if (may_skip(&answer)) {
+        log_line(LOG_DEBUG, "scm", "looking for the order: %lld is passed over: %s", (long long)id,
+                 err->msg);
+        err_clear(err);
+        return true;
+    }
+    return false;
 }
 
 /* The list does not show comments, so each candidate's details are read until our mark is found. */
@@ -478,25 +531,18 @@ static bool scm_find_submitted(void *impl, const struct ca_request *request, boo
                                char **state, struct err *err)
 {
     struct scm *scm = impl;
-    struct ids ids = {.count = 0};
-    size_t rows = PAGE;
+    struct scm_ids ids = {.count = 0};
 
     *found = false;
-    for (int page = 0; page < PAGES_MAX && rows >= PAGE; page++) {
-        if (!list_page(scm, request, (int64_t)page * PAGE, &ids, &rows, err)) {
-            return err_wrap(err, "looking for the order");
-        }
+    if (!list_candidates(scm, request, &ids, err)) {
+        return err_wrap(err, "looking for the order");
     }
-    qsort(ids.list, ids.count, sizeof(ids.list[0]), newest_first);
-    for (size_t i = 0; i < ids.count && !*found; i++) {
-        AUTO(answer) struct answer answer;
-        AUTO(json) json *doc = NULL;
-        struct scm_details details;
-        answer_init(&answer);
-        if (!get_details(scm, ids.list[i], &answer, &doc, &details, err)) {
+    for (size_t i = 0; i < ids.count; i++) {
+        bool ours = false;
+        if (!is_ours(scm, ids.list[i], request->mark, &ours, err)) {
             return err_wrap(err, "looking for the order");
         }
-        if (strstr(details.comments, request->mark) != NULL) {
+        if (ours) {
             *state = make_state(ids.list[i]);
             *found = true;
             return *state != NULL || err_nomem(err);
@@ -569,7 +615,9 @@ const struct ca_ops ca_scm_ops = {
     .type = "scm",
     .open = scm_open,
     .close = scm_close,
+    .set_deadline = scm_set_deadline,
     .products = scm_products,
+    .check_request = scm_check_request,
     .submit = scm_submit,
     .poll = scm_poll,
     .collect = scm_collect,

@@ -74,6 +74,22 @@ bool scm_parse_details(const json *doc, struct scm_details *out, struct err *err
 /* The phase behind a status word, in whatever spelling; unknown words are pending. */
 enum ca_phase scm_phase(const char *status);
 
+/* The highest numbers that were listed: what was lost just now is among the newest. */
+enum { SCM_IDS_MAX = 500 };
+struct scm_ids {
+    int64_t list[SCM_IDS_MAX];
+    size_t count;
+};
+
+/* Each number once; beyond the maximum the lowest is dropped. */
+void scm_ids_add(struct scm_ids *ids, int64_t id);
+/* The highest first. */
+void scm_ids_sort(struct scm_ids *ids);
+
+/* The CN in a PEM request as UTF-8, which is what the CA lists the order under. False: it has none.
+ */
+bool scm_csr_cn(const char *csr_pem, struct buf *out);
+
 bool scm_build_enroll(const struct ca_request *request, int64_t org_id, struct buf *out,
                       struct err *err) NODISCARD;
 

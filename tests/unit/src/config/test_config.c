@@ -53,6 +53,16 @@ static struct config_selection selected(struct config *config)
 
 /* Lines */
 
+static void test_text_behind_a_section_is_refused(void **state UNUSED)
+{
+    AUTO(config) struct config *config = parse("[profile:web] \t\r\nterm = 90\n");
+
+    assert_int_equal(selected(config).profile->term_days, 90);
+    refuses("[profile:web] junk\n", "line 1: there is text behind [profile:web]");
+    refuses("[ca:a]\n[profile:web]term = 90\n", "line 2: there is text behind [profile:web]");
+    refuses("[profile:web] # no comment\n", "there is text behind [profile:web]");
+}
+
 static void test_empty_file_is_all_defaults(void **state UNUSED)
 {
     AUTO(config) struct config *config = parse("");
@@ -557,6 +567,7 @@ static void test_options_move_to_another_configuration(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_text_behind_a_section_is_refused),
         cmocka_unit_test(test_empty_file_is_all_defaults),
         cmocka_unit_test(test_comments_and_blank_lines),
         cmocka_unit_test(test_white_space_around_names_and_values),

@@ -88,6 +88,20 @@ static void test_nothing_comes_back_as_nothing(void **state UNUSED)
     assert_int_equal(len, 0);
 }
 
+/* Otherwise NULL would be written in its place. */
+static void test_value_that_cannot_be_bound_stops_the_statement(void **state UNUSED)
+{
+    AUTO(db) struct db *db = open_with(tmp_join(tmp_dir(), "x.db"), one, 1);
+    AUTO(db_query) struct db_query *put = NULL;
+    struct err err = ERR_INIT;
+
+    assert_ok(db_query(db, "INSERT INTO t VALUES (?, ?, ?)", &put, &err), &err);
+    db_bind_text(put, 4, "there are three");
+    db_bind_int(put, 1, 5);
+    assert_fails(db_run(put, &err), &err, E_JOURNAL, "using the journal");
+    assert_int_equal(number(db, "SELECT count(*) FROM t"), 0);
+}
+
 static void test_older_schema_is_migrated(void **state UNUSED)
 {
     const char *path = tmp_join(tmp_dir(), "x.db");
@@ -202,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values_of_every_kind_come_back),
         cmocka_unit_test(test_nothing_comes_back_as_nothing),
+        cmocka_unit_test(test_value_that_cannot_be_bound_stops_the_statement),
         cmocka_unit_test(test_older_schema_is_migrated),
         cmocka_unit_test(test_failing_migration_changes_nothing),
         cmocka_unit_test(test_rollback_undoes),

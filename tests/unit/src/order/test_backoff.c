@@ -47,10 +47,21 @@ static void test_steps_are_scaled(void **state UNUSED)
 
 static void test_steps_end_at_the_deadline(void **state UNUSED)
 {
-    assert_false(backoff_is_over(&steps, 1, 0, 5000));
-    assert_false(backoff_is_over(&steps, 100, 595000, 5000));
-    assert_true(backoff_is_over(&steps, 1, 595001, 5000));
-    assert_true(backoff_is_over(&steps, 1, 600001, 0));
+    assert_false(backoff_is_over(&steps, 1, 0));
+    assert_false(backoff_is_over(&steps, 100, 599999));
+    assert_true(backoff_is_over(&steps, 1, 600000));
+    assert_true(backoff_is_over(&steps, 1, 600001));
+}
+
+/* "--deadline 14s" is 14 seconds: 5, and then the 9 that are left instead of 15. */
+static void test_last_wait_ends_at_the_deadline(void **state UNUSED)
+{
+    struct backoff b = steps;
+
+    b.deadline_ms = 14000;
+    assert_int_equal(backoff_wait_ms(&b, 1, 0, MIDDLE), 5000);
+    assert_int_equal(backoff_wait_ms(&b, 2, 5000, MIDDLE), 9000);
+    assert_int_equal(backoff_wait_ms(&power, 3, 600000, 0), 8000);
 }
 
 static void test_deadline_of_zero_asks_once(void **state UNUSED)
@@ -58,7 +69,7 @@ static void test_deadline_of_zero_asks_once(void **state UNUSED)
     struct backoff b = steps;
 
     b.deadline_ms = 0;
-    assert_true(backoff_is_over(&b, 1, 0, backoff_delay_ms(&b, 1, 0)));
+    assert_true(backoff_is_over(&b, 1, 0));
 }
 
 static void test_powers(void **state UNUSED)
@@ -100,11 +111,11 @@ static void test_base_of_one_and_zero(void **state UNUSED)
 
 static void test_powers_end_after_their_attempts(void **state UNUSED)
 {
-    assert_false(backoff_is_over(&power, 5, INT64_MAX / 2, 0));
-    assert_true(backoff_is_over(&power, 6, 0, 0));
+    assert_false(backoff_is_over(&power, 4, INT64_MAX / 2));
+    assert_true(backoff_is_over(&power, 5, 0));
     struct backoff once = power;
     once.attempts = 0;
-    assert_true(backoff_is_over(&once, 1, 0, 0));
+    assert_true(backoff_is_over(&once, 1, 0));
 }
 
 static void test_powers_are_scaled(void **state UNUSED)
@@ -136,6 +147,7 @@ int main(void)
         cmocka_unit_test(test_jitter_stays_within_a_fifth),
         cmocka_unit_test(test_steps_are_scaled),
         cmocka_unit_test(test_steps_end_at_the_deadline),
+        cmocka_unit_test(test_last_wait_ends_at_the_deadline),
         cmocka_unit_test(test_deadline_of_zero_asks_once),
         cmocka_unit_test(test_powers),
         cmocka_unit_test(test_powers_have_no_jitter),

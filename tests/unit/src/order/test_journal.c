@@ -335,13 +335,36 @@ static void test_done_and_expired_order_is_not_in_the_way(void **state UNUSED)
     assert_int_equal(other, 0);
 }
 
-static void test_failed_and_rejected_orders_are_not_in_the_way(void **state UNUSED)
+static void test_failed_and_abandoned_orders_are_not_in_the_way(void **state UNUSED)
 {
     AUTO(journal) struct journal *journal = open_in(tmp_dir());
     int64_t other = 0;
 
     bring_to(journal, add(journal, "a", false, &other), ORDER_FAILED, 5000);
-    bring_to(journal, add(journal, "a", false, &other), ORDER_REJECTED, 5000);
+    bring_to(journal, add(journal, "a", false, &other), ORDER_ABANDONED, 5000);
+    assert_int_equal(add(journal, "a", false, &other), 3);
+}
+
+/* It was paid for: the next order must not be made without anybody noticing. */
+static void test_rejected_order_is_in_the_way(void **state UNUSED)
+{
+    AUTO(journal) struct journal *journal = open_in(tmp_dir());
+    int64_t other = 0;
+    int64_t rejected = add(journal, "a", false, &other);
+
+    bring_to(journal, rejected, ORDER_REJECTED, 0);
+    assert_int_equal(add(journal, "a", false, &other), 0);
+    assert_int_equal(other, rejected);
+}
+
+static void test_rejected_order_is_forgotten_once_another_was_done(void **state UNUSED)
+{
+    AUTO(journal) struct journal *journal = open_in(tmp_dir());
+    int64_t other = 0;
+
+    bring_to(journal, add(journal, "a", false, &other), ORDER_REJECTED, 0);
+    bring_to(journal, add(journal, "a", true, &other), ORDER_DONE, 5000);
+    now_s = 5000;
     assert_int_equal(add(journal, "a", false, &other), 3);
 }
 
@@ -355,15 +378,34 @@ static void test_again_orders_nevertheless(void **state UNUSED)
     assert_int_equal(other, 0);
 }
 
-static void test_open_order_goes_before_a_done_one(void **state UNUSED)
+/* Both of the same thing, the first one older; returns which is in the way. */
+static int64_t in_the_way(enum order_state first, enum order_state second)
 {
     AUTO(journal) struct journal *journal = open_in(tmp_dir());
     int64_t other = 0;
-    int64_t open = add(journal, "a", false, &other);
 
-    bring_to(journal, add(journal, "a", true, &other), ORDER_DONE, 5000);
+    bring_to(journal, add(journal, "a", true, &other), first, 5000);
+    bring_to(journal, add(journal, "a", true, &other), second, 5000);
     assert_int_equal(add(journal, "a", false, &other), 0);
-    assert_int_equal(other, open);
+    return other;
+}
+
+static void test_done_order_goes_before_all_others(void **state UNUSED)
+{
+    assert_int_equal(in_the_way(ORDER_SIGNED, ORDER_DONE), 2);
+    assert_int_equal(in_the_way(ORDER_AMBIGUOUS, ORDER_DONE), 2);
+    assert_int_equal(in_the_way(ORDER_REJECTED, ORDER_DONE), 2);
+    assert_int_equal(in_the_way(ORDER_DONE, ORDER_PENDING), 1);
+    assert_int_equal(in_the_way(ORDER_DONE, ORDER_DONE), 2);
+}
+
+static void test_order_at_the_ca_goes_before_one_that_was_not_sent(void **state UNUSED)
+{
+    assert_int_equal(in_the_way(ORDER_PENDING, ORDER_SIGNED), 1);
+    assert_int_equal(in_the_way(ORDER_PENDING, ORDER_REJECTED), 1);
+    assert_int_equal(in_the_way(ORDER_REJECTED, ORDER_PLANNED), 1);
+    assert_int_equal(in_the_way(ORDER_PENDING, ORDER_WAITING), 2);
+    assert_int_equal(in_the_way(ORDER_PLANNED, ORDER_SIGNED), 2);
 }
 
 /* Lists */
@@ -732,9 +774,12 @@ int main(void)
         cmocka_unit_test(test_order_of_another_thing_is_not_in_the_way),
         cmocka_unit_test(test_done_and_valid_order_is_in_the_way),
         cmocka_unit_test(test_done_and_expired_order_is_not_in_the_way),
-        cmocka_unit_test(test_failed_and_rejected_orders_are_not_in_the_way),
+        cmocka_unit_test(test_failed_and_abandoned_orders_are_not_in_the_way),
+        cmocka_unit_test(test_rejected_order_is_in_the_way),
+        cmocka_unit_test(test_rejected_order_is_forgotten_once_another_was_done),
         cmocka_unit_test(test_again_orders_nevertheless),
-        cmocka_unit_test(test_open_order_goes_before_a_done_one),
+        cmocka_unit_test(test_done_order_goes_before_all_others),
+        cmocka_unit_test(test_order_at_the_ca_goes_before_one_that_was_not_sent),
         cmocka_unit_test(test_list_has_the_newest_first),
         cmocka_unit_test(test_list_of_open_orders),
         cmocka_unit_test(test_list_has_a_limit),

@@ -299,6 +299,29 @@ static void test_list_of_organizations_that_is_none(void **state UNUSED)
     assert_false(scm_has_organization(doc, 5, &name));
 }
 
+/* Candidates for a lost order */
+
+static void highest_are_kept(int64_t from, int64_t step)
+{
+    struct scm_ids ids = {.count = 0};
+
+    for (int64_t i = 0; i < 2 * SCM_IDS_MAX; i++) {
+        scm_ids_add(&ids, from + i * step);
+        scm_ids_add(&ids, from + i * step); /* lists may say a row twice */
+    }
+    scm_ids_sort(&ids);
+    assert_int_equal(ids.count, SCM_IDS_MAX);
+    for (size_t i = 0; i < ids.count; i++) {
+        assert_int_equal(ids.list[i], 2 * SCM_IDS_MAX - (int64_t)i);
+    }
+}
+
+static void test_newest_candidates_are_kept_in_any_order_of_the_list(void **state UNUSED)
+{
+    highest_are_kept(1, 1);
+    highest_are_kept(2 * SCM_IDS_MAX, -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +344,7 @@ int main(void)
         cmocka_unit_test(test_department_of_an_organization),
         cmocka_unit_test(test_organization_without_a_name_is_there),
         cmocka_unit_test(test_list_of_organizations_that_is_none),
+        cmocka_unit_test(test_newest_candidates_are_kept_in_any_order_of_the_list),
     };
 
     return UNIT_RUN(tests);

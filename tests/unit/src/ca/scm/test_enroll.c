@@ -1,6 +1,7 @@
 /* The order as it is sent: golden texts of scm_build_enroll(). */
 #include "ca/scm/scm.h"
 
+#include "unit/pki.h"
 #include "unit/unit.h"
 
 struct order_text {
@@ -50,7 +51,7 @@ static void refuses(const struct order_text *t, enum err_code code, const char *
 
 static void test_least_order(void **state UNUSED)
 {
-    builds(&(struct order_text){.names = "a.b"}, HEAD TAIL);
+    builds(&(struct order_text){.names = "a.b", .send = CA_NAMES_NEVER}, HEAD TAIL);
 }
 
 static void test_order_with_everything(void **state UNUSED)
@@ -75,6 +76,50 @@ static void test_several_names_are_sent_automatically(void **state UNUSED)
     builds(&(struct order_text){.names = "a.b c.d"}, HEAD ",\"subjAltNames\":\"a.b,c.d\"" TAIL);
 }
 
+/* A request for a CN, as PEM. */
+static const char *csr_for(const char *subject)
+{
+    AUTO(pki_key) EVP_PKEY *key = pki_ec("prime256v1");
+    AUTO(x509_names) struct x509_names none = X509_NAMES_INIT;
+    AUTO(buf) struct buf pem = BUF_INIT(8192);
+    struct x509_csr request = {.subject = subject, .names = &none};
+    struct err err = ERR_INIT;
+
+    assert_ok(x509_csr_create(&request, key, &pem, &err), &err);
+    return tmp_printf("%s", buf_str(&pem));
+}
+
+static bool sends_names(const char *names, const char *subject)
+{
+    AUTO(buf) struct buf body = BUF_INIT(65536);
+    struct err err = ERR_INIT;
+    struct order_text t = {.names = names, .csr = csr_for(subject)};
+
+    assert_ok(build(&t, &body, &err), &err);
+    return strstr(buf_str(&body), "subjAltNames") != NULL;
+}
+
+static void test_single_name_is_sent_unless_it_is_the_cn(void **state UNUSED)
+{
+    assert_false(sends_names("a.b", "CN=a.b"));
+    assert_false(sends_names("a.b", "O=x,CN=A.B"));
+    assert_true(sends_names("a.b", "CN=c.d"));
+    assert_true(sends_names("a.b", "O=x"));
+    assert_true(sends_names("10.1.2.3", NULL));
+}
+
+static void test_cn_of_a_request(void **state UNUSED)
+{
+    AUTO(buf) struct buf cn = BUF_INIT(100);
+    AUTO(buf) struct buf none = BUF_INIT(100);
+
+    assert_true(scm_csr_cn(csr_for("O=x,CN=b\xc3\xbc.example"), &cn));
+    assert_string_equal(buf_str(&cn), "b\xc3\xbc.example");
+    assert_false(scm_csr_cn(csr_for("O=x"), &none));
+    assert_false(scm_csr_cn("CSR", &none));
+    assert_false(scm_csr_cn("", &none));
+}
+
 static void test_names_are_never_sent(void **state UNUSED)
 {
     builds(&(struct order_text){.names = "a.b c.d", .send = CA_NAMES_NEVER}, HEAD TAIL);
@@ -87,13 +132,13 @@ static void test_no_names_are_no_list(void **state UNUSED)
 
 static void test_large_numbers_are_written_out(void **state UNUSED)
 {
-    builds(&(struct order_text){.names = "a.b", .org = INT64_C(5000000000)},
+    builds(&(struct order_text){.names = "", .org = INT64_C(5000000000)},
            "{\"orgId\":5000000000,\"certType\":1013,\"term\":365,\"csr\":\"CSR\\n\"" TAIL);
 }
 
 static void test_custom_fields_without_values_and_with_spare_semicolons(void **state UNUSED)
 {
-    builds(&(struct order_text){.names = "a.b", .fields = ";a=;;b=c=d;"},
+    builds(&(struct order_text){.names = "", .fields = ";a=;;b=c=d;"},
            HEAD ",\"comments\":\"p11e-1\",\"externalRequester\":\"\",\"customFields\":["
                 "{\"name\":\"a\",\"value\":\"\"},{\"name\":\"b\",\"value\":\"c=d\"}]}");
 }
@@ -164,6 +209,8 @@ int main(void)
         cmocka_unit_test(test_order_with_everything),
         cmocka_unit_test(test_single_name_is_sent_always),
         cmocka_unit_test(test_several_names_are_sent_automatically),
+        cmocka_unit_test(test_single_name_is_sent_unless_it_is_the_cn),
+        cmocka_unit_test(test_cn_of_a_request),
         cmocka_unit_test(test_names_are_never_sent),
         cmocka_unit_test(test_no_names_are_no_list),
         cmocka_unit_test(test_large_numbers_are_written_out),

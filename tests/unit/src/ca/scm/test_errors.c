@@ -273,6 +273,15 @@ static void test_status_goes_before_the_code(void **state UNUSED)
     assert_string_equal(class_of(SCM_ENROLL, 403, code_body(-140)), "forbidden");
 }
 
+/* "Unknown error" after an order does not say that nothing was ordered. */
+static void test_unknown_error_leaves_an_order_unsure(void **state UNUSED)
+{
+    assert_string_equal(class_of(SCM_ENROLL, 400, code_body(-1)), "unsure");
+    assert_string_equal(class_of(SCM_ENROLL, 400, code_body(-14)), "unsure");
+    assert_string_equal(class_of(SCM_DETAILS, 400, code_body(-1)), "final");
+    assert_string_equal(class_of(SCM_TYPES, 400, code_body(-14)), "final");
+}
+
 static void test_code_429_is_not_status_429(void **state UNUSED)
 {
     assert_string_equal(class_of(SCM_ENROLL, 400, code_body(-429)), "final");
@@ -326,6 +335,7 @@ int main(void)
         cmocka_unit_test(test_other_codes_of_collect_are_final),
         cmocka_unit_test(test_published_codes),
         cmocka_unit_test(test_status_goes_before_the_code),
+        cmocka_unit_test(test_unknown_error_leaves_an_order_unsure),
         cmocka_unit_test(test_code_429_is_not_status_429),
         cmocka_unit_test(test_endpoints),
     };

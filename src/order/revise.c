@@ -1,0 +1,93 @@
+#include "order/order.h"
+
+#include "base/str.h"
+
+/* Moves to a state that may follow, and writes that down. */
+static bool change(struct journal *journal, struct order *order, enum order_state to,
+                   const char *event, struct err *err)
+{
+    enum order_state from = order->state;
+
+    order->state = to;
+    if (!journal_save(journal, order, event, err)) {
+        order->state = from;
+        return false;
+    }
+    return true;
+}
+
+static bool take_text(char **field, const char *value, bool *changed, struct err *err)
+{
+    if (str_equal(*field, value)) {
+        return true;
+    }
+    *changed = true;
+    return order_set(field, value, err);
+}
+
+static void take_numbers(struct order *order, const struct order *wish, bool *changed)
+{
+    *changed = *changed || order->product_id != wish->product_id ||
+               order->term_days != wish->term_days || order->send_names != wish->send_names;
+    order->product_id = wish->product_id;
+    order->term_days = wish->term_days;
+    order->send_names = wish->send_names;
+}
+
+bool order_revise(struct journal *journal, struct order *order, const struct order *wish,
+                  struct err *err)
+{
+    bool changed = false;
+
+    if (order_state_is_sent(order->state) || order_state_is_final(order->state)) {
+        return true;
+    }
+    take_numbers(order, wish, &changed);
+    if (!take_text(&order->ca, wish->ca, &changed, err) ||
+        !take_text(&order->profile, wish->profile, &changed, err) ||
+        !take_text(&order->token, wish->token, &changed, err) ||
+        !take_text(&order->product, wish->product, &changed, err) ||
+        !take_text(&order->comments, wish->comments, &changed, err) ||
+        !take_text(&order->external_requester, wish->external_requester, &changed, err) ||
+        !take_text(&order->custom_fields, wish->custom_fields, &changed, err)) {
+        return false;
+    }
+    if (order->state != ORDER_SIGNED && !take_text(&order->subject, wish->subject, &changed, err)) {
+        return false;
+    }
+    /* A key that somebody else made is looked for anew; one of ours may be on the token already. */
+    bool may_rename = order->state == ORDER_PLANNED && !order->key_is_ours && wish->key_uri != NULL;
+    if (may_rename && !take_text(&order->key_uri, wish->key_uri, &changed, err)) {
+        return false;
+    }
+    return !changed ||
+           journal_save(journal, order, "settings taken as they are configured now", err);
+}
+
+bool order_abandon(struct journal *journal, struct order *order, struct err *err)
+{
+    long long id = (long long)order->id;
+
+    if (order->state == ORDER_ABANDONED) {
+        return true;
+    }
+    if (order_state_may_follow(order->state, ORDER_ABANDONED)) {
+        return change(journal, order, ORDER_ABANDONED, "abandoned", err);
+    }
+    if (order->state == ORDER_SUBMITTING || order->state == ORDER_AMBIGUOUS) {
+        return err_set(
+            err, E_ORDER_AMBIGUOUS,
+            "order %lld cannot be abandoned: the CA may have it, and what it has must be "
+            "ended there",
+            id);
+    }
+    return err_set(err, E_USAGE,
+                   "order %lld cannot be abandoned: it was sent to the CA and is in the state '%s'",
+                   id, order_state_name(order->state));
+}
+
+bool order_look_again(struct journal *journal, struct order *order, struct err *err)
+{
+    return order->state != ORDER_REJECTED || order->answer_pem == NULL ||
+           change(journal, order, ORDER_COLLECTED, "the certificate is checked again", err);
+}
