@@ -122,10 +122,19 @@ bool x509_bundle_parse(const uint8_t *data, size_t len, STACK_OF(X509) * *out,
 /* As x509_bundle_parse(), from a file. E_IO, E_PROTOCOL. */
 bool x509_bundle_read(const char *path, STACK_OF(X509) * *out, struct err *err) NODISCARD;
 
+/* Whether a lasts longer than b. */
+bool x509_ends_later(X509 *a, X509 *b);
+
+/* The issuers of a certificate among the candidates, in order (its own first), the self-signed root
+ * left out. *chain is owned by the caller. */
+bool x509_issuers(STACK_OF(X509) * candidates, X509 *cert, STACK_OF(X509) * *chain,
+                  struct err *err) NODISCARD;
+
 /*
- * Takes a CA's answer apart: the certificate whose key has that hash, and its issuers in order
- * (leaf's issuer first), the self-signed root left out. Position in the answer means nothing. *leaf
- * and *chain are owned by the caller. E_CERT_REJECTED if no certificate is for the key.
+ * Takes a CA's answer apart: the certificate whose key has that hash, and its issuers as of
+ * x509_issuers(). Position in the answer means nothing: of several certificates for the key it is
+ * the one that lasts longest. *leaf and *chain are owned by the caller. E_CERT_REJECTED if no
+ * certificate is for the key.
  */
 bool x509_sort_answer(STACK_OF(X509) * answer, const uint8_t spki_hash[static X509_SPKI_HASH_LEN],
                       X509 **leaf, STACK_OF(X509) * *chain, struct err *err) NODISCARD;
