@@ -65,6 +65,20 @@ static bool check_base_url(const char *url, struct err *err)
     return true;
 }
 
+/* libcurl takes 0 for "no limit". */
+static bool check_limits(const struct http_settings *settings, struct err *err)
+{
+    if (settings->connect_timeout_ms <= 0) {
+        return err_set(err, E_CONFIG,
+                       "the time limit for a connection ('connect_timeout') is 0; "
+                       "no request could end");
+    }
+    return settings->timeout_ms > 0 ||
+           err_set(err, E_CONFIG,
+                   "the time limit for a request ('timeout') is 0; no request "
+                   "could end");
+}
+
 void http_client_free(struct http_client *client)
 {
     if (client == NULL) {
@@ -86,7 +100,9 @@ void http_client_free(struct http_client *client)
 bool http_client_new(const struct http_settings *settings, struct http_client **out,
                      struct err *err)
 {
-    if (!check_base_url(settings->base_url, err)) {
+    if (!check_base_url(settings->base_url, err) ||
+        (settings->proxy != NULL && !http_proxy_check(settings->proxy, err)) ||
+        !check_limits(settings, err)) {
         return false;
     }
     ensure_curl();
@@ -250,8 +266,9 @@ static bool set_options(struct http_client *client, const struct http_request *r
     SET(CURLOPT_WRITEDATA, response);
     SET(CURLOPT_HEADERFUNCTION, take_header);
     SET(CURLOPT_HEADERDATA, response);
-    /* An empty proxy keeps curl from asking the environment. */
+    /* Empty texts keep curl from asking the environment (http_proxy, NO_PROXY). */
     SET(CURLOPT_PROXY, client->proxy != NULL ? client->proxy : "");
+    SET(CURLOPT_NOPROXY, "");
     if (client->proxy != NULL && client->proxy_user != NULL) {
         SET(CURLOPT_PROXYUSERNAME, client->proxy_user);
         SET(CURLOPT_PROXYPASSWORD,
