@@ -342,12 +342,19 @@ static bool is_handshake_alert(const char *text)
     return false;
 }
 
+/* Nothing of the request is read before the handshake is done. But an alert that comes after the
+ * body cannot be told from one that a server sends later, so it proves nothing. */
 static enum http_reach reach_of(struct http_client *client, const char *text)
 {
     curl_off_t pretransfer = 0;
+    curl_off_t uploaded = 0;
 
     (void)curl_easy_getinfo(client->easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer);
-    return pretransfer > 0 && !is_handshake_alert(text) ? HTTP_MAYBE_SENT : HTTP_NOT_SENT;
+    if (pretransfer == 0) {
+        return HTTP_NOT_SENT;
+    }
+    bool unknown = curl_easy_getinfo(client->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded) != CURLE_OK;
+    return unknown || uploaded > 0 || !is_handshake_alert(text) ? HTTP_MAYBE_SENT : HTTP_NOT_SENT;
 }
 
 static bool transfer_failed(struct http_client *client, CURLcode rc, const char *text,
