@@ -94,6 +94,9 @@ bool prov_sig_start(struct prov_sig *sig, void *vkey, struct err *err)
     if (sig->key == NULL) {
         return err_set(err, E_OBJECT_MISSING, "no key was given for the signature");
     }
+    if (prov_key_is_empty(sig->key)) {
+        return err_set(err, E_OBJECT_MISSING, "the key for the signature has no content");
+    }
     return true;
 }
 
