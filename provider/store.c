@@ -237,8 +237,11 @@ static bool prepare(struct store *store, struct asking *asking, struct err *err)
         return false;
     }
     choose_classes(store);
+    if (store->class_count == 0 && store->uri.type == HSM_URI_ANY) {
+        return true; /* a CRL, say: there are none in tokens, and that is no error */
+    }
     if (store->class_count == 0) {
-        return err_set(err, E_OBJECT_MISSING, "the URI names a %s, and something else is wanted",
+        return err_set(err, E_OBJECT_MISSING, "the URI has type=%s, and something else is wanted",
                        hsm_uri_type_name(store->uri.type));
     }
     return connect_token(store, err) && login_if_needed(store, asking, err) && search(store, err);

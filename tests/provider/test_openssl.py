@@ -332,6 +332,34 @@ def test_private_key_cannot_be_written_out(openssl: OpenSSL) -> None:
 
 
 @EACH
+@pytest.mark.parametrize("properties", ["provider=p11enroll", "?provider=p11enroll"])
+def test_property_query_of_a_signature_is_not_the_digests(openssl: OpenSSL, name: str, properties: str) -> None:
+    results, errors = openssl.probe("sign", name, properties)
+    assert errors == [] and set(results.values()) == {1}
+
+
+@EACH
+def test_too_little_room_for_a_signature_loses_nothing(openssl: OpenSSL, name: str) -> None:
+    results, errors = openssl.probe("finalise", name)
+    assert results.pop("short") == 0 and set(results.values()) == {1}
+    assert len(errors) == 1 and "there is room for 10" in errors[0]
+
+
+STORE_CRL, STORE_CERT = "6", "5"
+
+
+def test_what_tokens_do_not_have_is_not_found(openssl: OpenSSL) -> None:
+    results, errors = openssl.probe("expect", "pkcs11:token=t1;object=p256", STORE_CRL)
+    assert results == {"expect": 1, "found": 0} and errors == []
+
+
+def test_type_and_expectation_that_exclude_each_other_are_told(openssl: OpenSSL) -> None:
+    results, errors = openssl.probe("expect", openssl.uri("p256"), STORE_CERT)
+    assert results["found"] == 0
+    assert "the URI has type=private, and something else is wanted" in errors[0]
+
+
+@EACH
 def test_text_of_a_private_key_is_refused_with_a_reason(openssl: OpenSSL, name: str) -> None:
     done = openssl("pkey", "-in", openssl.uri(name), "-text", "-noout", status=1)
     assert f"the private key '{name}' does not leave token 't1'" in done.stderr
