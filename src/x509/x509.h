@@ -67,7 +67,8 @@ bool x509_names_has(const struct x509_names *names, const char *name);
 /* "a.example,b.example"; free() it. */
 char *x509_names_join(const struct x509_names *names, char separator) NODISCARD;
 
-/* The names of a certificate's subjectAltName. */
+/* The names of a certificate's subjectAltName, as far as x509_names_add() would take them.
+ * E_CERT_REJECTED if one contains a NUL byte. */
 bool x509_names_of_cert(X509 *cert, struct x509_names *out, struct err *err) NODISCARD;
 
 /* Those of `wanted` that are not among `have`: joined with ", " into missing. True if none is
@@ -76,8 +77,10 @@ bool x509_names_cover(const struct x509_names *have, const struct x509_names *wa
                       struct buf *missing);
 
 /*
- * Parses "CN=www.example.org,O=Example Ltd,C=DE" (RFC 4514 order is kept as written; a comma inside
- * a value is escaped with '\'). The caller frees *out with X509_NAME_free(). E_USAGE.
+ * Parses "CN=www.example.org,O=Example Ltd,C=DE": RFC 4514, but in the order written, with long
+ * names and OIDs as types, without several values in one part ('+') and without encoded ones ('#').
+ * Escapes are '\' and the character, or '\' and two hex digits of UTF-8. The caller frees *out with
+ * X509_NAME_free(). E_USAGE.
  */
 bool x509_subject_parse(const char *text, X509_NAME **out, struct err *err) NODISCARD;
 
