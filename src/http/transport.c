@@ -4,11 +4,18 @@
 #include "base/str.h"
 
 #include <malloc.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
+
+DEFINE_AUTO(bio, BIO *, BIO_free_all)
+DEFINE_AUTO(x509, X509 *, X509_free)
 
 enum { USER_AGENT_MAX = 64, POLL_MS = 100, URL_MAX = 4096 };
 
@@ -474,6 +481,21 @@ bool http_send(struct http_client *client, const struct http_request *request,
     return rc == CURLE_OK;
 }
 
+/* libcurl's own text for the date is as long and as local as it likes, so the certificate is asked.
+ */
+static void copy_end(const char *pem, char out[static CLOCK_TEXT_SIZE])
+{
+    AUTO(bio) BIO *mem = BIO_new_mem_buf(pem, -1);
+    struct tm tm;
+
+    (void)ERR_set_mark();
+    AUTO(x509) X509 *cert = mem != NULL ? PEM_read_bio_X509(mem, NULL, NULL, NULL) : NULL;
+    if (cert != NULL && ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1) {
+        clock_format((int64_t)timegm(&tm), out);
+    }
+    (void)ERR_pop_to_mark();
+}
+
 static void copy_certinfo(struct http_client *client, struct http_probe *probe)
 {
     struct curl_certinfo *info = NULL;
@@ -486,9 +508,8 @@ static void copy_certinfo(struct http_client *client, struct http_probe *probe)
         if (str_starts_with(line->data, "Subject:")) {
             (void)snprintf(probe->server_subject, sizeof(probe->server_subject), "%s",
                            line->data + strlen("Subject:"));
-        } else if (str_starts_with(line->data, "Expire date:")) {
-            (void)snprintf(probe->server_not_after, sizeof(probe->server_not_after), "%.23s",
-                           line->data + strlen("Expire date:"));
+        } else if (str_starts_with(line->data, "Cert:")) {
+            copy_end(line->data + strlen("Cert:"), probe->server_not_after);
         }
     }
 }

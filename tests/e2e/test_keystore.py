@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import subprocess
 import time
@@ -225,6 +226,12 @@ def test_check_reports_each_step(client: Client) -> None:
     assert steps == {name: "ok" for name in
                      ["configuration", "client certificate", "name lookup", "connection", "TLS", "HTTP",
                       "credentials", "organization", "products"]}
+
+
+def test_check_gives_the_end_of_the_servers_certificate(client: Client) -> None:
+    assert client.sandbox is not None
+    details = {c["step"]: c["detail"] for c in client.json("check")["checks"]}
+    assert re.search(r", valid until 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$", details["TLS"]), details["TLS"]
 
 
 @pytest.mark.parametrize(("change", "step", "status"), [
