@@ -83,6 +83,7 @@ bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struc
         return false;
     }
     ctx->handle = handle;
+    atomic_init(&ctx->gave_key, false);
     take_core_functions(ctx, in);
     ctx->libctx = OSSL_LIB_CTX_new_child(handle, in);
     if (ctx->libctx == NULL || !read_configuration(ctx)) {

@@ -10,6 +10,7 @@
 #include <openssl/core.h>
 #include <openssl/core_dispatch.h>
 #include <openssl/types.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 struct prov_ctx {
@@ -26,6 +27,9 @@ struct prov_ctx {
     char *init_args;
     char *pin_source;
     bool allow_env_secrets;
+
+    atomic_bool
+        gave_key; /* a key was handed out: before, key management is not offered (store.c) */
 };
 
 bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struct prov_ctx **out);

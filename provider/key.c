@@ -35,6 +35,13 @@ struct prov_key *prov_key_new(struct prov_ctx *ctx, struct hsm_key *hsm, const c
     return key;
 }
 
+struct prov_key *prov_key_new_empty(struct prov_ctx *ctx)
+{
+    struct hsm_key none = {.token = NULL};
+
+    return prov_key_new(ctx, &none, NULL);
+}
+
 struct prov_key *prov_key_ref(struct prov_key *key)
 {
     atomic_fetch_add(&key->refs, 1);
@@ -55,6 +62,9 @@ size_t prov_key_max_size(const struct prov_key *key)
 {
     const struct hsm_key_spec *spec = &key->hsm.spec;
 
+    if (prov_key_is_empty(key)) {
+        return 0;
+    }
     if (spec->type == HSM_KEY_RSA) {
         return ((size_t)spec->bits + 7) / 8;
     }
@@ -62,6 +72,18 @@ size_t prov_key_max_size(const struct prov_key *key)
     size_t integer = 2 + spec->curve->field_bytes + 1;
     size_t content = 2 * integer;
     return content + (content > 127 ? 3 : 2);
+}
+
+bool prov_key_check_public(const struct prov_key *key, struct err *err)
+{
+    if (prov_key_is_empty(key)) {
+        return err_set(err, E_OBJECT_MISSING, "the key has no content");
+    }
+    return key->hsm.public.known ||
+           err_set(err, E_TOKEN,
+                   "the public half of key '%s' on %s is not known: the token has neither a public "
+                   "key nor a certificate for it",
+                   key->hsm.label, hsm_token_name(&key->hsm.token->info));
 }
 
 static bool push_rsa(OSSL_PARAM_BLD *bld, const struct hsm_public *public, const BIGNUM *n,
@@ -121,8 +143,11 @@ bool prov_key_software_public(const struct prov_key *key, EVP_PKEY **out, struct
 {
     struct import import = {.key = key, .pkey = NULL};
 
+    if (!prov_key_check_public(key, err)) {
+        return false;
+    }
     if (!prov_key_export_public(key, import_public, &import)) {
-        return err_set(err, E_TOKEN, "the public half of key '%s' on %s is not available",
+        return err_set(err, E_TOKEN, "the public half of key '%s' on %s cannot be used",
                        key->hsm.label, hsm_token_name(&key->hsm.token->info));
     }
     *out = import.pkey;

@@ -22,6 +22,14 @@ struct prov_key {
 /* Takes over *hsm (which is empty afterwards). NULL when out of memory. */
 struct prov_key *prov_key_new(struct prov_ctx *ctx, struct hsm_key *hsm, const char *pin_source);
 
+/* A key without content; see prov_keymgmt_new(). NULL when out of memory. */
+struct prov_key *prov_key_new_empty(struct prov_ctx *ctx);
+
+static inline bool prov_key_is_empty(const struct prov_key *key)
+{
+    return key->hsm.token == NULL;
+}
+
 struct prov_key *prov_key_ref(struct prov_key *key);
 void prov_key_free(struct prov_key *key);
 
@@ -30,8 +38,11 @@ static inline bool prov_key_is_private(const struct prov_key *key)
     return key->hsm.class == CKO_PRIVATE_KEY;
 }
 
-/* Largest signature in bytes. */
+/* Largest signature in bytes; 0 for a key without content. */
 size_t prov_key_max_size(const struct prov_key *key);
+
+/* E_TOKEN, naming the key, if its public half is not known. */
+bool prov_key_check_public(const struct prov_key *key, struct err *err) NODISCARD;
 
 /* Calls cb with the public half as OSSL_PARAMs (keymgmt's export form). False if it is not known.
  */

@@ -2,6 +2,7 @@
 
 #include "provider/prov_err.h"
 
+#include <openssl/params.h>
 #include <string.h>
 
 /* The store hands over its reference: the pointer in the reference is taken and cleared. */
@@ -18,6 +19,40 @@ void *prov_keymgmt_load(const void *reference, size_t reference_sz)
     return key;
 }
 
+/*
+ * OpenSSL compares a software key with a token key by trying to import the one into the provider of
+ * the other, and only then the other way round. Without these functions the first attempt leaves an
+ * error behind that is none. Nothing is ever imported: key material from outside has no place here.
+ */
+void *prov_keymgmt_new(void *provctx)
+{
+    return prov_key_new_empty(provctx);
+}
+
+int prov_keymgmt_import(void *keydata UNUSED, int selection UNUSED,
+                        const OSSL_PARAM params[] UNUSED)
+{
+    return 0;
+}
+
+const OSSL_PARAM *prov_keymgmt_import_types(int selection UNUSED)
+{
+    static const OSSL_PARAM none[] = {OSSL_PARAM_END};
+
+    return none;
+}
+
+bool prov_keymgmt_public_wanted(const struct prov_key *key, const OSSL_PARAM *wanted)
+{
+    struct err err = ERR_INIT;
+
+    if (wanted == NULL || prov_key_check_public(key, &err)) {
+        return true;
+    }
+    prov_raise(key->ctx, &err);
+    return false;
+}
+
 void prov_keymgmt_free(void *keydata)
 {
     prov_key_free(keydata);
@@ -29,6 +64,9 @@ int prov_keymgmt_has(const void *keydata, int selection)
 
     if (key == NULL) {
         return 0;
+    }
+    if (prov_key_is_empty(key)) {
+        return (selection & OSSL_KEYMGMT_SELECT_ALL) == 0;
     }
     if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0 && !prov_key_is_private(key)) {
         return 0;
@@ -44,6 +82,9 @@ int prov_keymgmt_match(const void *keydata1, const void *keydata2, int selection
     const struct prov_key *a = keydata1;
     const struct prov_key *b = keydata2;
 
+    if (prov_key_is_empty(a) || prov_key_is_empty(b)) {
+        return 0;
+    }
     if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0) {
         return a->hsm.spec.type == b->hsm.spec.type && a->hsm.spec.curve == b->hsm.spec.curve;
     }
@@ -62,12 +103,21 @@ void *prov_keymgmt_dup(const void *keydata, int selection UNUSED)
 int prov_keymgmt_export(void *keydata, int selection, OSSL_CALLBACK *param_cb, void *cbarg)
 {
     struct prov_key *key = keydata;
+    struct err err = ERR_INIT;
 
     /*
      * Somebody who wants the private half must not get the public one instead: OpenSSL would take
-     * that for the whole key and sign with nothing.
+     * that for the whole key and sign with nothing. Where it tries and has another way, it drops
+     * the error.
      */
     if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0 && prov_key_is_private(key)) {
+        (void)err_set(&err, E_USAGE, "the private key '%s' does not leave %s", key->hsm.label,
+                      hsm_token_name(&key->hsm.token->info));
+        prov_raise(key->ctx, &err);
+        return 0;
+    }
+    if (!prov_key_check_public(key, &err)) {
+        prov_raise(key->ctx, &err);
         return 0;
     }
     return prov_key_export_public(key, param_cb, cbarg);

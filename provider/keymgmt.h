@@ -10,6 +10,9 @@ extern const OSSL_DISPATCH prov_keymgmt_rsa[];
 extern const OSSL_DISPATCH prov_keymgmt_ec[];
 
 /* Shared life-cycle functions, for the dispatch tables. */
+OSSL_FUNC_keymgmt_new_fn prov_keymgmt_new;
+OSSL_FUNC_keymgmt_import_fn prov_keymgmt_import;
+OSSL_FUNC_keymgmt_import_types_fn prov_keymgmt_import_types;
 OSSL_FUNC_keymgmt_load_fn prov_keymgmt_load;
 OSSL_FUNC_keymgmt_free_fn prov_keymgmt_free;
 OSSL_FUNC_keymgmt_has_fn prov_keymgmt_has;
@@ -17,8 +20,15 @@ OSSL_FUNC_keymgmt_match_fn prov_keymgmt_match;
 OSSL_FUNC_keymgmt_dup_fn prov_keymgmt_dup;
 OSSL_FUNC_keymgmt_export_fn prov_keymgmt_export;
 
+/* For get_params: false, with an error that names the key, if a parameter of the public half is
+ * wanted (not NULL) and the public half is not known. */
+bool prov_keymgmt_public_wanted(const struct prov_key *key, const OSSL_PARAM *wanted);
+
 #define PROV_KEYMGMT_COMMON                                                                        \
-    {OSSL_FUNC_KEYMGMT_LOAD, (void (*)(void))prov_keymgmt_load},                                   \
+    {OSSL_FUNC_KEYMGMT_NEW, (void (*)(void))prov_keymgmt_new},                                     \
+        {OSSL_FUNC_KEYMGMT_IMPORT, (void (*)(void))prov_keymgmt_import},                           \
+        {OSSL_FUNC_KEYMGMT_IMPORT_TYPES, (void (*)(void))prov_keymgmt_import_types},               \
+        {OSSL_FUNC_KEYMGMT_LOAD, (void (*)(void))prov_keymgmt_load},                               \
         {OSSL_FUNC_KEYMGMT_FREE, (void (*)(void))prov_keymgmt_free},                               \
         {OSSL_FUNC_KEYMGMT_HAS, (void (*)(void))prov_keymgmt_has},                                 \
         {OSSL_FUNC_KEYMGMT_MATCH, (void (*)(void))prov_keymgmt_match},                             \

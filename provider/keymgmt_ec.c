@@ -22,25 +22,27 @@ static bool set_string(OSSL_PARAM params[], const char *name, const char *value)
     return p == NULL || OSSL_PARAM_set_utf8_string(p, value) == 1;
 }
 
-static bool set_octets(OSSL_PARAM params[], const char *name, const struct hsm_public *public)
+static bool set_octets(OSSL_PARAM params[], const char *name, const struct prov_key *key)
 {
+    const struct hsm_public *public = &key->hsm.public;
     OSSL_PARAM *p = OSSL_PARAM_locate(params, name);
 
-    return p == NULL ||
-           (public->known && OSSL_PARAM_set_octet_string(p, public->point, public->point_len) == 1);
+    return prov_keymgmt_public_wanted(key, p) &&
+           (p == NULL || OSSL_PARAM_set_octet_string(p, public->point, public->point_len) == 1);
 }
 
 /* A coordinate of the point: 04 || X || Y. */
-static bool set_coordinate(OSSL_PARAM params[], const char *name, const struct hsm_public *public,
+static bool set_coordinate(OSSL_PARAM params[], const char *name, const struct prov_key *key,
                            int index)
 {
+    const struct hsm_public *public = &key->hsm.public;
     OSSL_PARAM *p = OSSL_PARAM_locate(params, name);
 
+    if (!prov_keymgmt_public_wanted(key, p)) {
+        return false;
+    }
     if (p == NULL) {
         return true;
-    }
-    if (!public->known) {
-        return false;
     }
     size_t size = (public->point_len - 1) / 2;
     AUTO(bn) BIGNUM *bn = BN_bin2bn(public->point + 1 + (size_t)index * size, (int)size, NULL);
@@ -51,8 +53,10 @@ static int get_params(void *keydata, OSSL_PARAM params[])
 {
     const struct prov_key *key = keydata;
     const struct hsm_curve *curve = key->hsm.spec.curve;
-    const struct hsm_public *public = &key->hsm.public;
 
+    if (prov_key_is_empty(key)) {
+        return 0;
+    }
     return set_int(params, OSSL_PKEY_PARAM_BITS, curve->bits) &&
            set_int(params, OSSL_PKEY_PARAM_SECURITY_BITS, curve->security_bits) &&
            set_int(params, OSSL_PKEY_PARAM_MAX_SIZE, (int)prov_key_max_size(key)) &&
@@ -61,10 +65,10 @@ static int get_params(void *keydata, OSSL_PARAM params[])
            set_string(params, OSSL_PKEY_PARAM_EC_ENCODING, OSSL_PKEY_EC_ENCODING_GROUP) &&
            set_string(params, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, "uncompressed") &&
            set_string(params, OSSL_PKEY_PARAM_DEFAULT_DIGEST, "SHA256") &&
-           set_octets(params, OSSL_PKEY_PARAM_PUB_KEY, public) &&
-           set_octets(params, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, public) &&
-           set_coordinate(params, OSSL_PKEY_PARAM_EC_PUB_X, public, 0) &&
-           set_coordinate(params, OSSL_PKEY_PARAM_EC_PUB_Y, public, 1);
+           set_octets(params, OSSL_PKEY_PARAM_PUB_KEY, key) &&
+           set_octets(params, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, key) &&
+           set_coordinate(params, OSSL_PKEY_PARAM_EC_PUB_X, key, 0) &&
+           set_coordinate(params, OSSL_PKEY_PARAM_EC_PUB_Y, key, 1);
 }
 
 static const OSSL_PARAM *gettable_params(void *provctx UNUSED)

@@ -48,6 +48,11 @@ static int get_params(void *keydata, OSSL_PARAM params[])
     const struct hsm_public *public = &key->hsm.public;
     OSSL_PARAM *p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_DEFAULT_DIGEST);
 
+    if (prov_key_is_empty(key) ||
+        !prov_keymgmt_public_wanted(key, OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_RSA_N)) ||
+        !prov_keymgmt_public_wanted(key, OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_RSA_E))) {
+        return 0;
+    }
     if (p != NULL && OSSL_PARAM_set_utf8_string(p, "SHA256") != 1) {
         return 0;
     }

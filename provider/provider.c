@@ -48,7 +48,22 @@ static const OSSL_ALGORITHM store_algorithms[] = {
     {NULL, NULL, NULL, NULL},
 };
 
-static const OSSL_ALGORITHM *query_operation(void *provctx UNUSED, int operation_id, int *no_cache)
+/*
+ * OpenSSL takes, for a name without further wishes, the implementation it has met first. Were ours
+ * listed before the default provider's, nobody in the process could make or import a software key:
+ * no TLS handshake would succeed. So key management is offered only from the moment on when a key
+ * is handed out, and by then the default provider's has been met (store.c).
+ */
+static const OSSL_ALGORITHM *query_keymgmt(const struct prov_ctx *ctx, int *no_cache)
+{
+    if (!atomic_load(&ctx->gave_key)) {
+        *no_cache = 1;
+        return NULL;
+    }
+    return keymgmt_algorithms;
+}
+
+static const OSSL_ALGORITHM *query_operation(void *provctx, int operation_id, int *no_cache)
 {
     *no_cache = 0;
     if (cryptoki_inside()) {
@@ -58,7 +73,7 @@ static const OSSL_ALGORITHM *query_operation(void *provctx UNUSED, int operation
     }
     switch (operation_id) {
     case OSSL_OP_KEYMGMT:
-        return keymgmt_algorithms;
+        return query_keymgmt(provctx, no_cache);
     case OSSL_OP_SIGNATURE:
         return signature_algorithms;
     case OSSL_OP_STORE:

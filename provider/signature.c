@@ -5,6 +5,7 @@
 #include "provider/prov_err.h"
 
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/objects.h>
 #include <openssl/params.h>
 #include <openssl/rsa.h>
@@ -94,15 +95,35 @@ bool prov_sig_start(struct prov_sig *sig, void *vkey, struct err *err)
     if (sig->key == NULL) {
         return err_set(err, E_OBJECT_MISSING, "no key was given for the signature");
     }
+    if (prov_key_is_empty(sig->key)) {
+        return err_set(err, E_OBJECT_MISSING, "the key for the signature has no content");
+    }
     return true;
+}
+
+EVP_MD *prov_sig_fetch_digest(struct prov_sig *sig, const char *name, const char *propq,
+                              struct err *err)
+{
+    const char *query = propq != NULL ? propq : sig->propq;
+
+    (void)ERR_set_mark();
+    EVP_MD *md = EVP_MD_fetch(sig->ctx->libctx, name, query);
+    if (md == NULL && propq == NULL && query != NULL) {
+        md = EVP_MD_fetch(sig->ctx->libctx, name, NULL);
+    }
+    (void)ERR_pop_to_mark();
+    if (md == NULL) {
+        (void)err_set(err, E_USAGE, "there is no digest '%.40s'", name);
+    }
+    return md;
 }
 
 bool prov_sig_set_digest(struct prov_sig *sig, const char *name, const char *propq, struct err *err)
 {
-    AUTO(md) EVP_MD *md = EVP_MD_fetch(sig->ctx->libctx, name, propq != NULL ? propq : sig->propq);
+    AUTO(md) EVP_MD *md = prov_sig_fetch_digest(sig, name, propq, err);
 
     if (md == NULL) {
-        return err_set(err, E_USAGE, "there is no digest '%.40s'", name);
+        return false;
     }
     if ((EVP_MD_get_flags(md) & EVP_MD_FLAG_XOF) != 0) {
         return err_set(err, E_USAGE, "'%.40s' is no digest for signatures", name);
@@ -137,20 +158,30 @@ int prov_sig_digest_update(void *vsig, const unsigned char *data, size_t len)
     return sig->md_ctx != NULL && EVP_DigestUpdate(sig->md_ctx, data, len) == 1;
 }
 
-int prov_sig_sign(struct prov_sig *sig, prov_sign_fn *sign, unsigned char *out, size_t *out_len,
-                  size_t room, const unsigned char *in, size_t in_len)
+static bool has_room(const struct prov_sig *sig, size_t room)
 {
     struct err err = ERR_INIT;
     size_t max = prov_key_max_size(sig->key);
 
+    if (room >= max) {
+        return true;
+    }
+    (void)err_set(&err, E_USAGE, "the signature needs %zu bytes and there is room for %zu", max,
+                  room);
+    prov_raise(sig->ctx, &err);
+    return false;
+}
+
+int prov_sig_sign(struct prov_sig *sig, prov_sign_fn *sign, unsigned char *out, size_t *out_len,
+                  size_t room, const unsigned char *in, size_t in_len)
+{
+    struct err err = ERR_INIT;
+
     if (out == NULL) {
-        *out_len = max;
+        *out_len = prov_key_max_size(sig->key);
         return 1;
     }
-    if (room < max) {
-        (void)err_set(&err, E_USAGE, "the signature needs %zu bytes and there is room for %zu", max,
-                      room);
-        prov_raise(sig->ctx, &err);
+    if (!has_room(sig, room)) {
         return 0;
     }
     if (!prov_key_is_private(sig->key)) {
@@ -167,12 +198,16 @@ int prov_sig_sign(struct prov_sig *sig, prov_sign_fn *sign, unsigned char *out, 
     return 1;
 }
 
-/* The digest of what was hashed so far. The context goes on, so that size queries do not disturb
- * it. */
+/* The digest of what was hashed so far; nothing can be added after that. */
 static bool finish(struct prov_sig *sig, uint8_t digest[static EVP_MAX_MD_SIZE], unsigned *len)
 {
+    struct err err = ERR_INIT;
     bool ok = sig->md_ctx != NULL && EVP_DigestFinal_ex(sig->md_ctx, digest, len) == 1;
 
+    if (!ok) {
+        (void)err_set(&err, E_USAGE, "no data is being hashed for this signature");
+        prov_raise(sig->ctx, &err);
+    }
     EVP_MD_CTX_free(sig->md_ctx);
     sig->md_ctx = NULL;
     return ok;
@@ -188,7 +223,9 @@ int prov_sig_digest_final(struct prov_sig *sig, prov_sign_fn *sign, unsigned cha
         *out_len = prov_key_max_size(sig->key);
         return 1;
     }
-    return finish(sig, digest, &len) && prov_sig_sign(sig, sign, out, out_len, room, digest, len);
+    /* Asked before the digest is used up: the application may come again with more room. */
+    return has_room(sig, room) && finish(sig, digest, &len) &&
+           prov_sig_sign(sig, sign, out, out_len, room, digest, len);
 }
 
 int prov_sig_verify(struct prov_sig *sig, prov_verify_setup_fn *setup, const unsigned char *value,

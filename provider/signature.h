@@ -45,6 +45,14 @@ void *prov_sig_dup(void *vsig);
 /* Starts an operation with a key (NULL: the one that is set already). E_OBJECT_MISSING if there is
  * none. */
 bool prov_sig_start(struct prov_sig *sig, void *vkey, struct err *err) NODISCARD;
+
+/*
+ * Fetches a digest under a property query of its own or, without one, the signature's. That is
+ * meant for the key ("provider=p11enroll") and we have no digests: if nothing fits, any will do.
+ * EVP_MD_free() it. NULL with E_USAGE if there is none.
+ */
+EVP_MD *prov_sig_fetch_digest(struct prov_sig *sig, const char *name, const char *propq,
+                              struct err *err) NODISCARD;
 bool prov_sig_set_digest(struct prov_sig *sig, const char *name, const char *propq,
                          struct err *err) NODISCARD;
 bool prov_sig_digest_start(struct prov_sig *sig, const char *md_name, struct err *err) NODISCARD;

@@ -237,9 +237,9 @@ static bool set_mgf1(struct prov_sig *sig, const OSSL_PARAM *p, struct err *err)
     if (OSSL_PARAM_get_utf8_string_ptr(p, &name) != 1 || name == NULL) {
         return err_set(err, E_USAGE, "the MGF1 digest is not a string");
     }
-    AUTO(md) EVP_MD *md = EVP_MD_fetch(sig->ctx->libctx, name, sig->propq);
+    AUTO(md) EVP_MD *md = prov_sig_fetch_digest(sig, name, NULL, err);
     if (md == NULL) {
-        return err_set(err, E_USAGE, "there is no digest '%.40s'", name);
+        return false;
     }
     EVP_MD_free(sig->mgf1_md);
     sig->mgf1_md = TAKE(md);

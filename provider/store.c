@@ -10,6 +10,7 @@
 
 #include <openssl/core_names.h>
 #include <openssl/core_object.h>
+#include <openssl/err.h>
 #include <openssl/params.h>
 #include <openssl/store.h>
 #include <openssl/x509.h>
@@ -236,8 +237,11 @@ static bool prepare(struct store *store, struct asking *asking, struct err *err)
         return false;
     }
     choose_classes(store);
+    if (store->class_count == 0 && store->uri.type == HSM_URI_ANY) {
+        return true; /* a CRL, say: there are none in tokens, and that is no error */
+    }
     if (store->class_count == 0) {
-        return err_set(err, E_OBJECT_MISSING, "the URI names a %s, and something else is wanted",
+        return err_set(err, E_OBJECT_MISSING, "the URI has type=%s, and something else is wanted",
                        hsm_uri_type_name(store->uri.type));
     }
     return connect_token(store, err) && login_if_needed(store, asking, err) && search(store, err);
@@ -258,22 +262,51 @@ static bool next_object(struct store *store, CK_OBJECT_CLASS *class, CK_OBJECT_H
     return false;
 }
 
-static bool give_key(struct store *store, struct hsm_key *hsm, OSSL_CALLBACK *cb, void *cb_arg)
+static bool hand_over(struct prov_key **key, const char *data_type, OSSL_CALLBACK *cb, void *cb_arg)
 {
     int type = OSSL_OBJECT_PKEY;
-    const char *data_type = hsm->spec.type == HSM_KEY_RSA ? "RSA" : "EC";
-    struct prov_key *key = prov_key_new(store->prov, hsm, pin_source_of(store));
-    if (key == NULL) {
-        return false;
-    }
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
         OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)(uintptr_t)data_type,
                                          0),
-        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &key, sizeof(key)),
+        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, key, sizeof(*key)),
         OSSL_PARAM_END,
     };
-    bool ok = cb(params, cb_arg) == 1;
+
+    return cb(params, cb_arg) == 1;
+}
+
+/*
+ * The first key. Until now our key management was hidden (provider.c), so that OpenSSL meets the
+ * default provider's first when it is asked for this kind of key; it cannot take a private one.
+ * Then ours is shown, and asking for a kind that nobody has makes OpenSSL read all there is. Had it
+ * met ours while it looked for ours alone, it would from then on take it for software keys as well:
+ * its cache of answers does not tell the two questions apart. True if the key was taken.
+ */
+static bool introduce(struct prov_ctx *ctx, struct prov_key **key, const char *data_type,
+                      OSSL_CALLBACK *cb, void *cb_arg)
+{
+    (void)ERR_set_mark();
+    bool taken = hand_over(key, data_type, cb, cb_arg); /* a public key may be */
+    atomic_store(&ctx->gave_key, true);
+    if (!taken) {
+        (void)hand_over(key, "p11enroll-none", cb, cb_arg);
+    }
+    (void)ERR_pop_to_mark();
+    return taken;
+}
+
+static bool give_key(struct store *store, struct hsm_key *hsm, OSSL_CALLBACK *cb, void *cb_arg)
+{
+    const char *data_type = hsm->spec.type == HSM_KEY_RSA ? "RSA" : "EC";
+    struct prov_key *key = prov_key_new(store->prov, hsm, pin_source_of(store));
+
+    if (key == NULL) {
+        return false;
+    }
+    bool ok = (!atomic_load(&store->prov->gave_key) &&
+               introduce(store->prov, &key, data_type, cb, cb_arg)) ||
+              hand_over(&key, data_type, cb, cb_arg);
     prov_key_free(key); /* NULL if keymgmt's load took it over */
     return ok;
 }

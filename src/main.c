@@ -87,6 +87,7 @@ static void harden(void)
      * token state in one process would shut the module for each other.
      */
     (void)OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
+    (void)unsetenv("SSLKEYLOGFILE"); /* libcurl would write the secrets of every connection there */
 }
 
 /* A module that hangs cannot be called back; the journal makes leaving safe. */

@@ -41,7 +41,8 @@ struct http_settings {
     int tls_max;               /* 0: as new as possible; 12: TLS 1.2 (tests, old middle boxes) */
 };
 
-/* E_CONFIG for a URL that is not https:// or carries a path or a user. */
+/* E_CONFIG for a URL that is not https:// or carries a path or a user, a proxy that is not
+ * http://host:port, and a time limit of 0, which would be none. */
 bool http_client_new(const struct http_settings *settings, struct http_client **out,
                      struct err *err) NODISCARD;
 void http_client_free(struct http_client *client);

@@ -4,11 +4,18 @@
 #include "base/str.h"
 
 #include <malloc.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
+
+DEFINE_AUTO(bio, BIO *, BIO_free_all)
+DEFINE_AUTO(x509, X509 *, X509_free)
 
 enum { USER_AGENT_MAX = 64, POLL_MS = 100, URL_MAX = 4096 };
 
@@ -65,6 +72,20 @@ static bool check_base_url(const char *url, struct err *err)
     return true;
 }
 
+/* libcurl takes 0 for "no limit". */
+static bool check_limits(const struct http_settings *settings, struct err *err)
+{
+    if (settings->connect_timeout_ms <= 0) {
+        return err_set(err, E_CONFIG,
+                       "the time limit for a connection ('connect_timeout') is 0; "
+                       "no request could end");
+    }
+    return settings->timeout_ms > 0 ||
+           err_set(err, E_CONFIG,
+                   "the time limit for a request ('timeout') is 0; no request "
+                   "could end");
+}
+
 void http_client_free(struct http_client *client)
 {
     if (client == NULL) {
@@ -86,7 +107,9 @@ void http_client_free(struct http_client *client)
 bool http_client_new(const struct http_settings *settings, struct http_client **out,
                      struct err *err)
 {
-    if (!check_base_url(settings->base_url, err)) {
+    if (!check_base_url(settings->base_url, err) ||
+        (settings->proxy != NULL && !http_proxy_check(settings->proxy, err)) ||
+        !check_limits(settings, err)) {
         return false;
     }
     ensure_curl();
@@ -250,8 +273,9 @@ static bool set_options(struct http_client *client, const struct http_request *r
     SET(CURLOPT_WRITEDATA, response);
     SET(CURLOPT_HEADERFUNCTION, take_header);
     SET(CURLOPT_HEADERDATA, response);
-    /* An empty proxy keeps curl from asking the environment. */
+    /* Empty texts keep curl from asking the environment (http_proxy, NO_PROXY). */
     SET(CURLOPT_PROXY, client->proxy != NULL ? client->proxy : "");
+    SET(CURLOPT_NOPROXY, "");
     if (client->proxy != NULL && client->proxy_user != NULL) {
         SET(CURLOPT_PROXYUSERNAME, client->proxy_user);
         SET(CURLOPT_PROXYPASSWORD,
@@ -325,12 +349,19 @@ static bool is_handshake_alert(const char *text)
     return false;
 }
 
+/* Nothing of the request is read before the handshake is done. But an alert that comes after the
+ * body cannot be told from one that a server sends later, so it proves nothing. */
 static enum http_reach reach_of(struct http_client *client, const char *text)
 {
     curl_off_t pretransfer = 0;
+    curl_off_t uploaded = 0;
 
     (void)curl_easy_getinfo(client->easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer);
-    return pretransfer > 0 && !is_handshake_alert(text) ? HTTP_MAYBE_SENT : HTTP_NOT_SENT;
+    if (pretransfer == 0) {
+        return HTTP_NOT_SENT;
+    }
+    bool unknown = curl_easy_getinfo(client->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded) != CURLE_OK;
+    return unknown || uploaded > 0 || !is_handshake_alert(text) ? HTTP_MAYBE_SENT : HTTP_NOT_SENT;
 }
 
 static bool transfer_failed(struct http_client *client, CURLcode rc, const char *text,
@@ -450,6 +481,21 @@ bool http_send(struct http_client *client, const struct http_request *request,
     return rc == CURLE_OK;
 }
 
+/* libcurl's own text for the date is as long and as local as it likes, so the certificate is asked.
+ */
+static void copy_end(const char *pem, char out[static CLOCK_TEXT_SIZE])
+{
+    AUTO(bio) BIO *mem = BIO_new_mem_buf(pem, -1);
+    struct tm tm;
+
+    (void)ERR_set_mark();
+    AUTO(x509) X509 *cert = mem != NULL ? PEM_read_bio_X509(mem, NULL, NULL, NULL) : NULL;
+    if (cert != NULL && ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1) {
+        clock_format((int64_t)timegm(&tm), out);
+    }
+    (void)ERR_pop_to_mark();
+}
+
 static void copy_certinfo(struct http_client *client, struct http_probe *probe)
 {
     struct curl_certinfo *info = NULL;
@@ -462,9 +508,8 @@ static void copy_certinfo(struct http_client *client, struct http_probe *probe)
         if (str_starts_with(line->data, "Subject:")) {
             (void)snprintf(probe->server_subject, sizeof(probe->server_subject), "%s",
                            line->data + strlen("Subject:"));
-        } else if (str_starts_with(line->data, "Expire date:")) {
-            (void)snprintf(probe->server_not_after, sizeof(probe->server_not_after), "%.23s",
-                           line->data + strlen("Expire date:"));
+        } else if (str_starts_with(line->data, "Cert:")) {
+            copy_end(line->data + strlen("Cert:"), probe->server_not_after);
         }
     }
 }

@@ -24,6 +24,9 @@ struct http_client {
     struct err tls_err; /* why the client certificate could not be set up */
 };
 
+/* proxy.c, pure: E_CONFIG for a proxy that is not http://host:port; the text is not repeated. */
+bool http_proxy_check(const char *proxy, struct err *err) NODISCARD;
+
 /* tls.c: sets everything about TLS on the handle. */
 bool http_tls_setup(struct http_client *client, struct err *err) NODISCARD;
 

@@ -6,6 +6,7 @@
 
 #include <openssl/err.h>
 #include <openssl/provider.h>
+#include <string.h>
 
 enum { FILE_MAX = 1 << 20 };
 
@@ -78,26 +79,95 @@ bool ks_password(struct keystore *keystore, const struct keystore_source *source
                               err);
 }
 
-bool ks_match(EVP_PKEY *key, STACK_OF(X509) * certs, const char *where,
+static bool has_bytes(const unsigned char *data, int len, const void *wanted, size_t wanted_len)
+{
+    return data != NULL && (size_t)len == wanted_len && memcmp(data, wanted, wanted_len) == 0;
+}
+
+static bool is_tied(X509 *cert, const ASN1_STRING *key_id)
+{
+    int len = 0;
+    const unsigned char *id = X509_keyid_get0(cert, &len);
+
+    return key_id != NULL &&
+           has_bytes(id, len, ASN1_STRING_get0_data(key_id), (size_t)ASN1_STRING_length(key_id));
+}
+
+static bool is_called(X509 *cert, const char *alias)
+{
+    int len = 0;
+    const unsigned char *name = X509_alias_get0(cert, &len);
+
+    return alias != NULL && has_bytes(name, len, alias, strlen(alias));
+}
+
+static bool is_valid_now(X509 *cert)
+{
+    return X509_cmp_current_time(X509_get0_notBefore(cert)) < 0 &&
+           X509_cmp_current_time(X509_get0_notAfter(cert)) > 0;
+}
+
+/* openssl pkcs12 -export ties the key to the first certificate in its input, the expired one as
+ * well: without a name from the user that decides only among certificates that are as good. */
+static int rank(X509 *cert, const struct ks_tie *tie)
+{
+    bool tied = tie != NULL && is_tied(cert, tie->key_id);
+    bool called = tie != NULL && is_called(cert, tie->alias);
+    bool key_named = tie != NULL && tie->alias != NULL && tie->key_named;
+
+    return (key_named && tied ? 8 : 0) + (called ? 4 : 0) + (is_valid_now(cert) ? 2 : 0) +
+           (tied ? 1 : 0);
+}
+
+static bool find_leaf(STACK_OF(X509) * certs, EVP_PKEY *key, const struct ks_tie *tie, X509 **leaf,
+                      struct err *err)
+{
+    uint8_t wanted[X509_SPKI_HASH_LEN];
+    uint8_t hash[X509_SPKI_HASH_LEN];
+    int best = -1;
+
+    *leaf = NULL;
+    if (!x509_spki_hash(key, wanted, err)) {
+        return false;
+    }
+    for (int i = 0; i < sk_X509_num(certs); i++) {
+        X509 *cert = sk_X509_value(certs, i);
+        struct err why = ERR_INIT;
+        if (!x509_cert_spki_hash(cert, hash, &why) || memcmp(hash, wanted, sizeof(hash)) != 0) {
+            continue;
+        }
+        int its = rank(cert, tie);
+        if (its > best || (its == best && x509_ends_later(cert, *leaf))) {
+            best = its;
+            *leaf = cert;
+        }
+    }
+    return *leaf != NULL ||
+           err_set(err, E_KEYSTORE, "none of the %d certificates belongs to the key",
+                   sk_X509_num(certs));
+}
+
+bool ks_match(EVP_PKEY *key, STACK_OF(X509) * certs, const struct ks_tie *tie, const char *where,
               struct keystore_identity *out, struct err *err)
 {
-    uint8_t hash[X509_SPKI_HASH_LEN];
-    AUTO(x509) X509 *leaf = NULL;
     AUTO(x509_stack) STACK_OF(X509) *chain = NULL;
-    struct err why = ERR_INIT;
+    X509 *leaf = NULL;
 
-    if (!x509_spki_hash(key, hash, err)) {
+    if (!find_leaf(certs, key, tie, &leaf, err)) {
         return err_wrap(err, "%s", where);
     }
-    if (!x509_sort_answer(certs, hash, &leaf, &chain, &why)) {
-        return err_set(err, E_KEYSTORE, "%s: none of the %d certificates belongs to the key", where,
-                       sk_X509_num(certs));
+    if (!x509_issuers(certs, leaf, &chain, err)) {
+        return false;
+    }
+    if (X509_up_ref(leaf) != 1) {
+        return err_nomem(err);
     }
     if (EVP_PKEY_up_ref(key) != 1) {
+        X509_free(leaf);
         return err_nomem(err);
     }
     out->key = key;
-    out->cert = TAKE(leaf);
+    out->cert = leaf;
     out->chain = TAKE(chain);
     return true;
 }

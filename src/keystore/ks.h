@@ -27,8 +27,19 @@ extern const struct keystore_format ks_pkcs11;
 bool ks_password(struct keystore *keystore, const struct keystore_source *source, const char *path,
                  struct secret *out, struct err *err) NODISCARD;
 
-/* Splits certificates into the one of the key and its issuers. E_KEYSTORE. */
-bool ks_match(EVP_PKEY *key, STACK_OF(X509) * certs, const char *where,
+/* How a certificate is tied to a key beyond its public key, in formats that say so; borrowed. */
+struct ks_tie {
+    const ASN1_STRING *key_id; /* localKeyID of the key; NULL: none */
+    const char *alias;         /* that the user named; NULL: none */
+    bool key_named;            /* the alias is the key's own */
+};
+
+/*
+ * Splits certificates into the one of the key and its issuers. Of several certificates for the key,
+ * what the user named by an alias goes first, then one that is valid now, then the one tied to the
+ * key, then the one that lasts longest. tie may be NULL. E_KEYSTORE.
+ */
+bool ks_match(EVP_PKEY *key, STACK_OF(X509) * certs, const struct ks_tie *tie, const char *where,
               struct keystore_identity *out, struct err *err) NODISCARD;
 
 #endif

@@ -79,7 +79,7 @@ static bool open_pem(struct keystore *keystore, const struct keystore_source *so
         err->code = err->code == E_PROTOCOL ? E_KEYSTORE : err->code;
         return false;
     }
-    return ks_match(key, certs, cert_path, out, err);
+    return ks_match(key, certs, NULL, cert_path, out, err);
 }
 
 const struct keystore_format ks_pem = {.name = "PEM", .matches = matches, .open = open_pem};

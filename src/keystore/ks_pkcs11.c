@@ -291,11 +291,6 @@ bool keystore_put(struct keystore *keystore, const struct keystore_token *token,
 
 /* A certificate for TLS from the token itself */
 
-static bool is_newer(X509 *a, X509 *b)
-{
-    return ASN1_TIME_compare(X509_get0_notAfter(a), X509_get0_notAfter(b)) > 0;
-}
-
 /* Of the certificates with the key's id: of this key, no attestation, the one that lasts longest.
  */
 static X509 *best_certificate(const struct hsm_certs *certs, const struct hsm_key *key)
@@ -311,7 +306,7 @@ static X509 *best_certificate(const struct hsm_certs *certs, const struct hsm_ke
             !hsm_public_equal(&spec, &public, &key->spec, &key->public)) {
             continue;
         }
-        if (best == NULL || is_newer(cert, best)) {
+        if (best == NULL || x509_ends_later(cert, best)) {
             best = cert;
         }
     }
@@ -426,7 +421,7 @@ static bool open_pkcs11(struct keystore *keystore, const struct keystore_source 
     }
     bool found = file ? x509_bundle_read(source->cert, &certs, err)
                       : certificates_beside(&target, &key, &certs, err);
-    return found && ks_match(described.pkey, certs, file ? source->cert : uri, out, err);
+    return found && ks_match(described.pkey, certs, NULL, file ? source->cert : uri, out, err);
 }
 
 const struct keystore_format ks_pkcs11 = {

@@ -20,10 +20,16 @@ struct pass {
     int len;
 };
 
-/* What was found in the file. */
+/* A key, and what its bag says of it; both may be NULL. */
+struct entry {
+    EVP_PKEY *key;
+    char *alias;
+    ASN1_STRING *key_id;
+};
+
+/* What was found in the file. Certificates carry their bag's alias and key id themselves. */
 struct content {
-    EVP_PKEY *keys[KEYS_MAX];
-    char *aliases[KEYS_MAX]; /* of the key's bag; NULL if it has none */
+    struct entry keys[KEYS_MAX];
     size_t key_count;
     STACK_OF(X509) * certs;
 };
@@ -31,8 +37,9 @@ struct content {
 static void content_done(struct content *content)
 {
     for (size_t i = 0; i < content->key_count; i++) {
-        EVP_PKEY_free(content->keys[i]);
-        OPENSSL_free(content->aliases[i]);
+        EVP_PKEY_free(content->keys[i].key);
+        OPENSSL_free(content->keys[i].alias);
+        ASN1_STRING_free(content->keys[i].key_id);
     }
     x509_stack_free(content->certs);
     *content = (struct content){.key_count = 0};
@@ -53,23 +60,35 @@ static bool matches(const struct keystore_source *source UNUSED, const uint8_t *
     return data != NULL && len > 2 && data[0] == 0x30;
 }
 
+/* The bag's localKeyID, borrowed; NULL if it has none. */
+static const ASN1_STRING *key_id_of(const PKCS12_SAFEBAG *bag)
+{
+    const ASN1_TYPE *value = PKCS12_SAFEBAG_get0_attr(bag, NID_localKeyID);
+
+    return value != NULL && value->type == V_ASN1_OCTET_STRING ? value->value.octet_string : NULL;
+}
+
 static bool add_key(struct content *content, PKCS12_SAFEBAG *bag, const PKCS8_PRIV_KEY_INFO *info)
 {
     EVP_PKEY *key = info != NULL ? EVP_PKCS82PKEY(info) : NULL;
+    const ASN1_STRING *key_id = key_id_of(bag);
 
     if (key == NULL || content->key_count == KEYS_MAX) {
         EVP_PKEY_free(key);
         return false;
     }
-    content->keys[content->key_count] = key;
-    content->aliases[content->key_count] = PKCS12_get_friendlyname(bag);
-    content->key_count++;
+    content->keys[content->key_count++] = (struct entry){
+        .key = key,
+        .alias = PKCS12_get_friendlyname(bag),
+        .key_id = key_id != NULL ? ASN1_STRING_dup(key_id) : NULL,
+    };
     return true;
 }
 
 static bool add_cert(struct content *content, PKCS12_SAFEBAG *bag)
 {
     X509 *cert = PKCS12_SAFEBAG_get1_cert(bag);
+    const ASN1_STRING *key_id = key_id_of(bag);
     int len = 0;
 
     if (cert == NULL) {
@@ -80,6 +99,9 @@ static bool add_cert(struct content *content, PKCS12_SAFEBAG *bag)
         len = (int)strlen((char *)alias);
         (void)X509_alias_set1(cert, alias, len);
         OPENSSL_free(alias);
+    }
+    if (key_id != NULL) {
+        (void)X509_keyid_set1(cert, ASN1_STRING_get0_data(key_id), ASN1_STRING_length(key_id));
     }
     if (sk_X509_num(content->certs) >= X509_BUNDLE_MAX || sk_X509_push(content->certs, cert) <= 0) {
         X509_free(cert);
@@ -152,18 +174,15 @@ static bool read_content(PKCS12 *p12, const struct pass *password, struct conten
     return ok && content->certs != NULL;
 }
 
-/* A key's alias may stand on its own bag or on its certificate's. */
-static bool has_alias(const struct content *content, size_t key, const char *alias)
+/* Whether the alias stands on a certificate of the key. */
+static bool has_cert_called(const struct content *content, EVP_PKEY *key, const char *alias)
 {
-    if (str_equal(content->aliases[key], alias)) {
-        return true;
-    }
     for (int i = 0; i < sk_X509_num(content->certs); i++) {
         X509 *cert = sk_X509_value(content->certs, i);
         int len = 0;
         const unsigned char *name = X509_alias_get0(cert, &len);
         if (name != NULL && (size_t)len == strlen(alias) && memcmp(name, alias, (size_t)len) == 0 &&
-            is_of_key(cert, content->keys[key])) {
+            is_of_key(cert, key)) {
             return true;
         }
     }
@@ -173,26 +192,50 @@ static bool has_alias(const struct content *content, size_t key, const char *ali
 static void list_aliases(const struct content *content, struct buf *out)
 {
     for (size_t i = 0; i < content->key_count; i++) {
-        const char *alias = content->aliases[i] != NULL ? content->aliases[i] : "(none)";
+        const char *alias = content->keys[i].alias != NULL ? content->keys[i].alias : "(none)";
         buf_add_str(out, i > 0 ? ", '" : "'");
         str_add_quotable(out, alias, strlen(alias), 64);
         buf_add_str(out, "'");
     }
 }
 
-static bool choose_key(const struct content *content, const char *alias, const char *path,
-                       EVP_PKEY **out, struct err *err)
+enum alias_on { ON_KEY, ON_CERT };
+
+/*
+ * Counts the keys that bear the alias (NULL: all) on their own bag or on a certificate. A key that
+ * is there several times, as an entry for each of its certificates, is one key.
+ */
+static size_t find_keys(const struct content *content, const char *alias, enum alias_on where,
+                        const struct entry **found)
 {
-    AUTO(buf) struct buf aliases = BUF_INIT(2048);
     size_t hits = 0;
 
     for (size_t i = 0; i < content->key_count; i++) {
-        if (alias == NULL || has_alias(content, i, alias)) {
-            *out = content->keys[i];
+        const struct entry *entry = &content->keys[i];
+        bool is = alias == NULL     ? true
+                  : where == ON_KEY ? str_equal(entry->alias, alias)
+                                    : has_cert_called(content, entry->key, alias);
+        if (is && (hits == 0 || EVP_PKEY_eq(entry->key, (*found)->key) != 1)) {
+            *found = entry;
             hits++;
         }
     }
+    return hits;
+}
+
+static bool choose_key(const struct content *content, const char *alias, const char *path,
+                       const struct entry **out, struct ks_tie *tie, struct err *err)
+{
+    AUTO(buf) struct buf aliases = BUF_INIT(2048);
+    size_t hits = find_keys(content, alias, ON_KEY, out);
+
+    *tie = (struct ks_tie){.alias = alias, .key_named = hits > 0};
+    if (hits == 0 && alias != NULL) {
+        hits = find_keys(content, alias, ON_CERT, out);
+    }
     if (hits == 1) {
+        /* The ids of several entries for one key point at different certificates. */
+        tie->key_id = alias != NULL || content->key_count == 1 ? (*out)->key_id : NULL;
         return true;
     }
     if (content->key_count == 0) {
@@ -270,7 +313,8 @@ static bool open_pkcs12(struct keystore *keystore, const struct keystore_source 
     AUTO(buf) struct buf data = BUF_INIT(FILE_MAX);
     AUTO(secret) struct secret password = SECRET_INIT;
     AUTO(content) struct content content = {.key_count = 0};
-    EVP_PKEY *key = NULL;
+    const struct entry *chosen = NULL;
+    struct ks_tie tie = {.alias = NULL};
 
     if (!file_read(path, &data, err) || !ks_password(keystore, source, path, &password, err)) {
         return false;
@@ -283,8 +327,8 @@ static bool open_pkcs12(struct keystore *keystore, const struct keystore_source 
     if (!open_content(p12, &password, path, &content, err)) {
         return false;
     }
-    return choose_key(&content, source->alias, path, &key, err) &&
-           ks_match(key, content.certs, path, out, err);
+    return choose_key(&content, source->alias, path, &chosen, &tie, err) &&
+           ks_match(chosen->key, content.certs, &tie, path, out, err);
 }
 
 const struct keystore_format ks_pkcs12 = {

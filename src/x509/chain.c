@@ -205,47 +205,65 @@ static X509 *find_issuer(STACK_OF(X509) * candidates, X509 *cert)
     return root;
 }
 
+bool x509_ends_later(X509 *a, X509 *b)
+{
+    return ASN1_TIME_compare(X509_get0_notAfter(a), X509_get0_notAfter(b)) > 0;
+}
+
+/* An answer may hold the certificate that was renewed as well. */
 static X509 *find_leaf(STACK_OF(X509) * answer, const uint8_t *spki_hash, struct err *err)
 {
     uint8_t hash[X509_SPKI_HASH_LEN];
+    X509 *found = NULL;
 
     for (int i = 0; i < sk_X509_num(answer); i++) {
         X509 *cert = sk_X509_value(answer, i);
-        if (x509_cert_spki_hash(cert, hash, err) && memcmp(hash, spki_hash, sizeof(hash)) == 0) {
-            return cert;
+        if (x509_cert_spki_hash(cert, hash, err) && memcmp(hash, spki_hash, sizeof(hash)) == 0 &&
+            (found == NULL || x509_ends_later(cert, found))) {
+            found = cert;
         }
     }
-    (void)err_set(err, E_CERT_REJECTED,
-                  "the CA's answer has %d certificates, and none is for the "
-                  "key of this order",
-                  sk_X509_num(answer));
-    return NULL;
+    if (found == NULL) {
+        (void)err_set(err, E_CERT_REJECTED,
+                      "the CA's answer has %d certificates, and none is for the "
+                      "key of this order",
+                      sk_X509_num(answer));
+    }
+    return found;
+}
+
+bool x509_issuers(STACK_OF(X509) * candidates, X509 *cert, STACK_OF(X509) * *chain, struct err *err)
+{
+    AUTO(x509_stack) STACK_OF(X509) *sorted = sk_X509_new_null();
+
+    if (sorted == NULL) {
+        return err_nomem(err);
+    }
+    (void)ERR_set_mark();
+    X509 *at = find_issuer(candidates, cert);
+    /* A certificate that is there already closes a loop of cross-certificates. */
+    while (at != NULL && !is_self_issued(at) && !holds(sorted, at) && push(sorted, at)) {
+        at = find_issuer(candidates, at);
+    }
+    (void)ERR_pop_to_mark();
+    *chain = TAKE(sorted);
+    return true;
 }
 
 bool x509_sort_answer(STACK_OF(X509) * answer, const uint8_t spki_hash[static X509_SPKI_HASH_LEN],
                       X509 **leaf, STACK_OF(X509) * *chain, struct err *err)
 {
-    AUTO(x509_stack) STACK_OF(X509) *sorted = sk_X509_new_null();
+    AUTO(x509_stack) STACK_OF(X509) *issuers = NULL;
     X509 *found = find_leaf(answer, spki_hash, err);
 
-    if (sorted == NULL) {
-        return err_nomem(err);
-    }
-    if (found == NULL) {
+    if (found == NULL || !x509_issuers(answer, found, &issuers, err)) {
         return false;
     }
-    (void)ERR_set_mark();
-    X509 *at = find_issuer(answer, found);
-    /* A certificate that is there already closes a loop of cross-certificates. */
-    while (at != NULL && !is_self_issued(at) && !holds(sorted, at) && push(sorted, at)) {
-        at = find_issuer(answer, at);
-    }
-    (void)ERR_pop_to_mark();
     if (X509_up_ref(found) != 1) {
         return err_nomem(err);
     }
     *leaf = found;
-    *chain = TAKE(sorted);
+    *chain = TAKE(issuers);
     return true;
 }
 

@@ -67,7 +67,8 @@ bool x509_names_has(const struct x509_names *names, const char *name);
 /* "a.example,b.example"; free() it. */
 char *x509_names_join(const struct x509_names *names, char separator) NODISCARD;
 
-/* The names of a certificate's subjectAltName. */
+/* The names of a certificate's subjectAltName, as far as x509_names_add() would take them.
+ * E_CERT_REJECTED if one contains a NUL byte. */
 bool x509_names_of_cert(X509 *cert, struct x509_names *out, struct err *err) NODISCARD;
 
 /* Those of `wanted` that are not among `have`: joined with ", " into missing. True if none is
@@ -76,8 +77,10 @@ bool x509_names_cover(const struct x509_names *have, const struct x509_names *wa
                       struct buf *missing);
 
 /*
- * Parses "CN=www.example.org,O=Example Ltd,C=DE" (RFC 4514 order is kept as written; a comma inside
- * a value is escaped with '\'). The caller frees *out with X509_NAME_free(). E_USAGE.
+ * Parses "CN=www.example.org,O=Example Ltd,C=DE": RFC 4514, but in the order written, with long
+ * names and OIDs as types, without several values in one part ('+') and without encoded ones ('#').
+ * Escapes are '\' and the character, or '\' and two hex digits of UTF-8. The caller frees *out with
+ * X509_NAME_free(). E_USAGE.
  */
 bool x509_subject_parse(const char *text, X509_NAME **out, struct err *err) NODISCARD;
 
@@ -122,10 +125,19 @@ bool x509_bundle_parse(const uint8_t *data, size_t len, STACK_OF(X509) * *out,
 /* As x509_bundle_parse(), from a file. E_IO, E_PROTOCOL. */
 bool x509_bundle_read(const char *path, STACK_OF(X509) * *out, struct err *err) NODISCARD;
 
+/* Whether a lasts longer than b. */
+bool x509_ends_later(X509 *a, X509 *b);
+
+/* The issuers of a certificate among the candidates, in order (its own first), the self-signed root
+ * left out. *chain is owned by the caller. */
+bool x509_issuers(STACK_OF(X509) * candidates, X509 *cert, STACK_OF(X509) * *chain,
+                  struct err *err) NODISCARD;
+
 /*
- * Takes a CA's answer apart: the certificate whose key has that hash, and its issuers in order
- * (leaf's issuer first), the self-signed root left out. Position in the answer means nothing. *leaf
- * and *chain are owned by the caller. E_CERT_REJECTED if no certificate is for the key.
+ * Takes a CA's answer apart: the certificate whose key has that hash, and its issuers as of
+ * x509_issuers(). Position in the answer means nothing: of several certificates for the key it is
+ * the one that lasts longest. *leaf and *chain are owned by the caller. E_CERT_REJECTED if no
+ * certificate is for the key.
  */
 bool x509_sort_answer(STACK_OF(X509) * answer, const uint8_t spki_hash[static X509_SPKI_HASH_LEN],
                       X509 **leaf, STACK_OF(X509) * *chain, struct err *err) NODISCARD;

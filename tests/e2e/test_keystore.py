@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import subprocess
 import time
@@ -186,11 +187,51 @@ def test_certificate_without_client_auth_is_warned_about(client: Client) -> None
     assert "lacks clientAuth" in done.stdout and "server authentication alone" in done.stdout
 
 
+@pytest.mark.parametrize("proxy", ["http://u:SECRET@127.0.0.1:9x", "http://u:SECRET@127.0.0.1:9",
+                                   "https://SECRET:3128"])
+def test_a_proxy_that_is_no_host_and_port_is_not_repeated(client: Client, proxy: str) -> None:
+    for more in ((), ("--json",), ("--log-level", "debug")):
+        done = client.run("check", "--proxy", proxy, *more, status=3)
+        assert "SECRET" not in done.stdout + done.stderr
+        assert "proxy_password_source" in done.stdout + done.stderr
+
+
+def test_the_environment_does_not_take_the_proxy_away(client: Client) -> None:
+    client.env.update({"NO_PROXY": "*", "no_proxy": "*"})
+    client.set("ca:sandbox", proxy="http://127.0.0.1:9")
+    checks = client.json("check", status=40)["checks"]
+    assert [c["step"] for c in checks if c["result"] == "failed"] == ["connection"]
+
+
+def test_the_environment_does_not_bring_a_proxy(client: Client) -> None:
+    client.env.update({name: "http://127.0.0.1:9" for name in ("https_proxy", "HTTPS_PROXY", "ALL_PROXY")})
+    client.json("check")
+
+
+def test_secrets_of_connections_are_not_written_down(client: Client) -> None:
+    log = client.dir / "keylog"
+    client.env["SSLKEYLOGFILE"] = str(log)
+    client.json("check")
+    assert not log.exists()
+
+
+@pytest.mark.parametrize("name", ["timeout", "connect-timeout"])
+def test_no_time_limit_is_no_setting(client: Client, name: str) -> None:
+    done = client.run("check", f"--{name}", "0s", status=3)
+    assert f"('{name.replace('-', '_')}') is 0" in done.stdout + done.stderr
+
+
 def test_check_reports_each_step(client: Client) -> None:
     steps = {c["step"]: c["result"] for c in client.json("check")["checks"]}
     assert steps == {name: "ok" for name in
                      ["configuration", "client certificate", "name lookup", "connection", "TLS", "HTTP",
                       "credentials", "organization", "products"]}
+
+
+def test_check_gives_the_end_of_the_servers_certificate(client: Client) -> None:
+    assert client.sandbox is not None
+    details = {c["step"]: c["detail"] for c in client.json("check")["checks"]}
+    assert re.search(r", valid until 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$", details["TLS"]), details["TLS"]
 
 
 @pytest.mark.parametrize(("change", "step", "status"), [

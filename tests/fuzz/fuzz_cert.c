@@ -34,10 +34,13 @@ static void check_names(X509 *cert)
         CHECK_ERR(err);
         return;
     }
+    if (names.count > X509_NAMES_MAX) {
+        return; /* more than can be asked for */
+    }
     AUTO(str) char *text = x509_names_join(&names, ',');
     CHECK(text != NULL);
     CHECK(x509_names_add_list(&again, text, &err));
-    CHECK(again.count == names.count);
+    CHECK(again.count <= names.count); /* a certificate may repeat itself */
     CHECK(x509_names_cover(&names, &again, &missing));
 }
 

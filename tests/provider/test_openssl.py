@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from p11e import PROVIDER, SHIM, SOFTHSM, Token, calls, clean_env, private_file, run, sanitizer_preload
+from p11e import BUILD, PROVIDER, SHIM, SOFTHSM, Token, calls, clean_env, private_file, run, sanitizer_preload
 
+PROBE = BUILD / "support" / "p11probe"
 KEYS = {"rsa2048": "RSA:2048", "rsa3072": "RSA:3072", "p256": "EC:prime256v1", "p384": "EC:secp384r1"}
 EACH = pytest.mark.parametrize("name", KEYS)
 
@@ -18,12 +19,14 @@ EACH = pytest.mark.parametrize("name", KEYS)
 class OpenSSL:
     """openssl(1) with our provider in its configuration."""
 
-    def __init__(self, path: Path, token: Token, pin: bool = True, module: Path = SOFTHSM, default: bool = True) -> None:
+    def __init__(self, path: Path, token: Token, pin: bool = True, module: Path = SOFTHSM, default: bool = True,
+                 first: bool = False) -> None:
         self.dir, self.token = path, token
         self.conf = path / "openssl.cnf"
         lines = ["openssl_conf = init", "[init]", "providers = providers", "[providers]"]
-        lines += ["default = default_sect"] if default else []
-        lines += ["p11enroll = p11enroll", "[default_sect]", "activate = 1", "[p11enroll]", f"module = {PROVIDER}",
+        providers = (["default = default_sect"] if default else []) + ["p11enroll = p11enroll"]
+        lines += providers[::-1] if first else providers
+        lines += ["[default_sect]", "activate = 1", "[p11enroll]", f"module = {PROVIDER}",
                   f"module-path = {module}", "activate = 1"]
         lines += [f"pin-source = file:{token.pin_file}"] if pin else []
         # what `openssl req` and `openssl ca` want from their configuration
@@ -35,6 +38,15 @@ class OpenSSL:
         done = run(["openssl", *args], check=False, env=self.env, cwd=self.dir)
         assert done.returncode == status, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
+
+    def probe(self, what: str, name: str, *args: str) -> tuple[dict[str, int], list[str]]:
+        """What probe.c says of a key: results by name, and everything that was in the error queue."""
+        uri = name if ":" in name else self.uri(name)
+        done = run([str(PROBE), what, uri, *args], check=False, env=self.env, cwd=self.dir)
+        assert done.returncode == 0, done.stdout + done.stderr
+        lines = done.stdout.splitlines()
+        results = [line.split("=") for line in lines if "=" in line and not line.startswith(" ")]
+        return {k: int(v) for k, v in results}, [line for line in lines if line.startswith(" ")]
 
     def uri(self, name: str, **query: str) -> str:
         text = f"pkcs11:token={self.token.label};object={name};type=private"
@@ -180,7 +192,10 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
 
 @EACH
 @pytest.mark.parametrize("tls", ["tls1_2", "tls1_3"])
-def test_s_server_with_a_token_key(openssl: OpenSSL, name: str, tls: str) -> None:
+@pytest.mark.parametrize("first", [False, True], ids=["default first", "p11enroll first"])
+def test_s_server_with_a_token_key(keys: Token, tmp_path: Path, name: str, tls: str, first: bool) -> None:
+    """The client offers NIST curves alone, so that the server makes an EC key of its own in the handshake."""
+    openssl = OpenSSL(tmp_path, keys, first=first)
     openssl("req", "-x509", "-key", openssl.uri(name), "-subj", "/CN=localhost", "-out", "c.pem", "-days", "2",
             "-addext", "subjectAltName=DNS:localhost")
     port = free_port()
@@ -192,12 +207,49 @@ def test_s_server_with_a_token_key(openssl: OpenSSL, name: str, tls: str) -> Non
     try:
         wait_for_port(port, server)
         done = run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", "c.pem", "-verify_return_error",
-                    "-servername", "localhost", f"-{tls}"], env=clean_env(), cwd=openssl.dir, input="Q\n",
+                    "-servername", "localhost", f"-{tls}", "-groups", "P-256:P-384"], env=clean_env(), cwd=openssl.dir, input="Q\n",
                    stdin=None)
         assert "Verify return code: 0 (ok)" in done.stdout
     finally:
         server.terminate()
         server.wait(timeout=10)
+
+
+ORDERS = pytest.mark.parametrize("first", [False, True], ids=["default first", "p11enroll first"])
+
+
+@EACH
+@ORDERS
+def test_comparing_key_and_certificate_leaves_no_errors(keys: Token, tmp_path: Path, name: str, first: bool) -> None:
+    mine = OpenSSL(tmp_path, keys, first=first)
+    mine("req", "-x509", "-key", mine.uri(name), "-subj", "/CN=x", "-out", "c.pem", "-days", "2")
+    results, errors = mine.probe("pair", name, "c.pem")
+    assert errors == []
+    assert results == {"load": 1, "certificate": 1, "key": 1, "check": 1, "x509": 1, "software-token": 1,
+                       "token-software": 1, "token-token": 1, "generate": 1, "token-other": 0, "other-token": 0}
+
+
+@EACH
+@ORDERS
+def test_order_of_the_providers_means_nothing(keys: Token, tmp_path: Path, name: str, first: bool) -> None:
+    results, errors = OpenSSL(tmp_path, keys, first=first).probe("generate", name)
+    assert errors == []
+    assert set(results.values()) == {1}, results
+    assert {"ec-before", "ec-after", "rsa-after", "token", "token-qualified"} <= set(results)
+
+
+@ORDERS
+def test_openssl_makes_software_keys(keys: Token, tmp_path: Path, first: bool) -> None:
+    mine = OpenSSL(tmp_path, keys, first=first)
+    mine("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "k.pem")
+    mine("genpkey", "-algorithm", "RSA", "-out", "r.pem")
+    mine("req", "-x509", "-key", "k.pem", "-subj", "/CN=ca", "-out", "ca.pem", "-days", "2")
+    mine("req", "-new", "-key", mine.uri("p256"), "-subj", "/CN=x", "-out", "r.csr")
+    mine("x509", "-req", "-in", "r.csr", "-CA", "ca.pem", "-CAkey", "k.pem", "-out", "c.pem", "-days", "2")
+    mine("x509", "-req", "-in", "r.csr", "-CA", "ca.pem", "-CAkey", "k.pem", "-out", "c.pem", "-days", "2")
+    mine("verify", "-CAfile", "ca.pem", "c.pem")
+    mine("pkey", "-in", mine.uri("p256"), "-pubout", "-out", "pub.pem")
+    mine("pkey", "-pubin", "-in", "pub.pem", "-noout", "-text")
 
 
 def test_nothing_is_printed_by_the_provider(openssl: OpenSSL) -> None:
@@ -277,6 +329,56 @@ def test_pin_from_the_application(keys: Token, tmp_path: Path) -> None:
 def test_private_key_cannot_be_written_out(openssl: OpenSSL) -> None:
     done = run(["openssl", "pkey", "-in", openssl.uri("p256")], check=False, env=openssl.env)
     assert "PRIVATE KEY" not in done.stdout
+
+
+@EACH
+@pytest.mark.parametrize("properties", ["provider=p11enroll", "?provider=p11enroll"])
+def test_property_query_of_a_signature_is_not_the_digests(openssl: OpenSSL, name: str, properties: str) -> None:
+    results, errors = openssl.probe("sign", name, properties)
+    assert errors == [] and set(results.values()) == {1}
+
+
+@EACH
+def test_too_little_room_for_a_signature_loses_nothing(openssl: OpenSSL, name: str) -> None:
+    results, errors = openssl.probe("finalise", name)
+    assert results.pop("short") == 0 and set(results.values()) == {1}
+    assert len(errors) == 1 and "there is room for 10" in errors[0]
+
+
+STORE_CRL, STORE_CERT = "6", "5"
+
+
+def test_what_tokens_do_not_have_is_not_found(openssl: OpenSSL) -> None:
+    results, errors = openssl.probe("expect", "pkcs11:token=t1;object=p256", STORE_CRL)
+    assert results == {"expect": 1, "found": 0} and errors == []
+
+
+def test_type_and_expectation_that_exclude_each_other_are_told(openssl: OpenSSL) -> None:
+    results, errors = openssl.probe("expect", openssl.uri("p256"), STORE_CERT)
+    assert results["found"] == 0
+    assert "the URI has type=private, and something else is wanted" in errors[0]
+
+
+@EACH
+def test_text_of_a_private_key_is_refused_with_a_reason(openssl: OpenSSL, name: str) -> None:
+    done = openssl("pkey", "-in", openssl.uri(name), "-text", "-noout", status=1)
+    assert f"the private key '{name}' does not leave token 't1'" in done.stderr
+
+
+def test_key_without_a_public_half_is_named(tmp_path: Path) -> None:
+    token = Token(tmp_path / "half").init()
+    token.make_key("EC:prime256v1", "01", "half")
+    token.tool("--delete-object", "--type", "pubkey", "--id", "01")
+    mine = OpenSSL(tmp_path, token)
+    sentence = "the public half of key 'half' on token 't1'"
+    for command in (["pkey", "-in", mine.uri("half"), "-pubout"],
+                    ["req", "-new", "-key", mine.uri("half"), "-subj", "/CN=x"]):
+        done = mine(*command, status=1)
+        assert sentence in done.stderr and "malloc" not in done.stderr, done.stderr
+    results, errors = mine.probe("param", "half", "pub")
+    assert results["pub"] == 0 and sentence in errors[0]
+    (tmp_path / "message").write_bytes(b"x")
+    mine("dgst", "-sha256", "-sign", mine.uri("half"), "-out", "sig", "message")
 
 
 def test_module_is_finalised_once_at_exit(keys: Token, tmp_path: Path) -> None:

@@ -201,7 +201,8 @@ static void test_state_without_a_number(void **state UNUSED)
 
 static bool open_ca(struct ca_settings *settings, struct err *err)
 {
-    struct http_settings http = {.base_url = "https://127.0.0.1:1"};
+    struct http_settings http = {
+        .base_url = "https://127.0.0.1:1", .connect_timeout_ms = 5000, .timeout_ms = 5000};
     AUTO(http_client) struct http_client *client = NULL;
     AUTO(ca) struct ca *ca = NULL;
 

@@ -79,9 +79,14 @@ static void test_secret_and_unknown_headers_are_not_shown(void **state UNUSED)
 
 /* The client, as far as it goes without a network */
 
+static struct http_settings settings_of(const char *url)
+{
+    return (struct http_settings){.base_url = url, .connect_timeout_ms = 5000, .timeout_ms = 5000};
+}
+
 static void refuses_url(const char *url, const char *words)
 {
-    struct http_settings settings = {.base_url = url};
+    struct http_settings settings = settings_of(url);
     struct http_client *client = NULL;
     struct err err = ERR_INIT;
 
@@ -115,16 +120,76 @@ static void test_urls_of_servers(void **state UNUSED)
                                        "https://[::1]:8443"};
 
     for (size_t i = 0; i < ARRAY_LEN(good); i++) {
-        struct http_settings settings = {.base_url = good[i]};
+        struct http_settings settings = settings_of(good[i]);
         AUTO(http_client) struct http_client *client = NULL;
         struct err err = ERR_INIT;
         assert_ok(http_client_new(&settings, &client, &err), &err);
     }
 }
 
+static void test_proxies(void **state UNUSED)
+{
+    static const char *const good[] = {"http://proxy:3128", "HTTP://127.0.0.1:1",
+                                       "http://[::1]:65535"};
+
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        struct http_settings settings = settings_of("https://host");
+        AUTO(http_client) struct http_client *client = NULL;
+        struct err err = ERR_INIT;
+        settings.proxy = good[i];
+        assert_ok(http_client_new(&settings, &client, &err), &err);
+    }
+}
+
+static void test_other_texts_for_a_proxy_are_refused_and_not_repeated(void **state UNUSED)
+{
+    static const char *const bad[] = {
+        "http://u:SECRET@127.0.0.1:9x",
+        "http://u:SECRET@127.0.0.1:9",
+        "https://SECRET:3128",
+        "socks5://SECRET:1080",
+        "SECRET:3128",
+        "http://SECRET",
+        "http://SECRET:",
+        "http://SECRET:0",
+        "http://SECRET:65536",
+        "http://SECRET:80/",
+        "http://SECRET:80?x",
+        "http://:80",
+        "http://[::1",
+        "http://[::1]",
+        "",
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct http_settings settings = settings_of("https://host");
+        struct http_client *client = NULL;
+        struct err err = ERR_INIT;
+        settings.proxy = bad[i];
+        assert_fails(http_client_new(&settings, &client, &err), &err, E_CONFIG,
+                     "the proxy is http://host:port");
+        assert_contains(err.msg, "'proxy_user', 'proxy_password_source'");
+        assert_lacks(err.msg, "SECRET");
+    }
+}
+
+static void test_time_limits_of_nothing_are_refused(void **state UNUSED)
+{
+    struct http_settings settings = settings_of("https://host");
+    struct http_client *client = NULL;
+    struct err err = ERR_INIT;
+
+    settings.timeout_ms = 0;
+    assert_fails(http_client_new(&settings, &client, &err), &err, E_CONFIG, "('timeout') is 0");
+    settings = settings_of("https://host");
+    settings.connect_timeout_ms = 0;
+    assert_fails(http_client_new(&settings, &client, &err), &err, E_CONFIG,
+                 "('connect_timeout') is 0");
+}
+
 static void test_header_with_a_line_end_is_not_sent(void **state UNUSED)
 {
-    struct http_settings settings = {.base_url = "https://127.0.0.1:1"};
+    struct http_settings settings = settings_of("https://127.0.0.1:1");
     AUTO(http_client) struct http_client *client = NULL;
     struct http_request request = {.method = "GET", .path = "/", .operation = "test"};
     AUTO(http_response) struct http_response response;
@@ -141,7 +206,7 @@ static void test_header_with_a_line_end_is_not_sent(void **state UNUSED)
 
 static void test_secret_header_with_a_line_end_is_not_shown(void **state UNUSED)
 {
-    struct http_settings settings = {.base_url = "https://127.0.0.1:1"};
+    struct http_settings settings = settings_of("https://127.0.0.1:1");
     AUTO(http_client) struct http_client *client = NULL;
     AUTO(secret) struct secret secret = SECRET_INIT;
     struct http_request request = {.method = "GET", .path = "/", .operation = "test"};
@@ -173,6 +238,9 @@ int main(void)
         cmocka_unit_test(test_urls_without_tls_are_refused),
         cmocka_unit_test(test_urls_with_more_than_a_host_are_refused),
         cmocka_unit_test(test_urls_of_servers),
+        cmocka_unit_test(test_proxies),
+        cmocka_unit_test(test_other_texts_for_a_proxy_are_refused_and_not_repeated),
+        cmocka_unit_test(test_time_limits_of_nothing_are_refused),
         cmocka_unit_test(test_header_with_a_line_end_is_not_sent),
         cmocka_unit_test(test_secret_header_with_a_line_end_is_not_shown),
     };

@@ -7,6 +7,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Formats without a token use nothing of a keystore but its way to passwords. */
@@ -91,6 +92,22 @@ static void test_chain_is_taken_along_in_order(void **state UNUSED)
     opens(file_of(tmp_printf("%s%s%s%s", pki_pem(c.root), pki_pem(c.middle), pki_pem(c.leaf),
                              pki_key_pem(c.leaf_key, NULL))),
           NULL, NULL, &c, 1);
+}
+
+static void test_the_renewed_certificate_is_taken(void **state UNUSED)
+{
+    AUTO(pki_chain) struct pki_chain c;
+    int64_t now = (int64_t)time(NULL);
+
+    pki_chain(&c);
+    AUTO(pki_cert)
+    X509 *expired = pki_cert(&(struct pki_spec){.cn = "www.example.org",
+                                                .key = c.leaf_key,
+                                                .not_before = now - 2 * PKI_DAY,
+                                                .not_after = now - PKI_DAY});
+    opens(file_of(tmp_printf("%s%s%s", pki_key_pem(c.leaf_key, NULL), pki_pem(expired),
+                             pki_pem(c.leaf))),
+          NULL, NULL, &c, 0);
 }
 
 static void test_traditional_rsa_key(void **state UNUSED)
@@ -237,6 +254,7 @@ int main(void)
         cmocka_unit_test(test_key_file_holds_the_certificate_as_well),
         cmocka_unit_test(test_two_files),
         cmocka_unit_test(test_chain_is_taken_along_in_order),
+        cmocka_unit_test(test_the_renewed_certificate_is_taken),
         cmocka_unit_test(test_traditional_rsa_key),
         cmocka_unit_test(test_encrypted_key),
         cmocka_unit_test(test_encrypted_key_with_a_wrong_password),

@@ -8,6 +8,7 @@
 #include <openssl/err.h>
 #include <openssl/pkcs12.h>
 #include <stdlib.h>
+#include <time.h>
 
 static struct keystore store = {.secrets = {.allow_env = true}};
 
@@ -16,6 +17,7 @@ struct entry {
     const char *key_name; /* NULL: none */
     X509 *cert;
     const char *cert_name;
+    int id; /* localKeyID of both; 0: none */
 };
 
 struct file {
@@ -28,7 +30,14 @@ struct file {
     int mac_iterations;
 };
 
-static void add_cert(STACK_OF(PKCS12_SAFEBAG) * *bags, X509 *cert, const char *name)
+static void add_id(PKCS12_SAFEBAG *bag, int id)
+{
+    unsigned char value[] = {0xaa, (unsigned char)id};
+
+    assert_true(id == 0 || PKCS12_add_localkeyid(bag, value, sizeof(value)) == 1);
+}
+
+static void add_cert(STACK_OF(PKCS12_SAFEBAG) * *bags, X509 *cert, const char *name, int id)
 {
     PKCS12_SAFEBAG *bag = PKCS12_SAFEBAG_create_cert(cert);
 
@@ -37,6 +46,7 @@ static void add_cert(STACK_OF(PKCS12_SAFEBAG) * *bags, X509 *cert, const char *n
     }
     assert_non_null(bag);
     assert_true(name == NULL || PKCS12_add_friendlyname_utf8(bag, name, -1) == 1);
+    add_id(bag, id);
     assert_true(sk_PKCS12_SAFEBAG_push(*bags, bag) > 0);
 }
 
@@ -48,6 +58,7 @@ static void add_key(STACK_OF(PKCS12_SAFEBAG) * *bags, const struct entry *e, con
 
     assert_non_null(bag);
     assert_true(e->key_name == NULL || PKCS12_add_friendlyname_utf8(bag, e->key_name, -1) == 1);
+    add_id(bag, e->id);
 }
 
 /* Writes the file and returns its path. */
@@ -61,14 +72,14 @@ static const char *write_p12(const struct file *f)
 
     for (size_t i = 0; i < ARRAY_LEN(f->entries); i++) {
         if (f->entries[i].cert != NULL) {
-            add_cert(&certs, f->entries[i].cert, f->entries[i].cert_name);
+            add_cert(&certs, f->entries[i].cert, f->entries[i].cert_name, f->entries[i].id);
         }
         if (f->entries[i].key != NULL) {
             add_key(&keys, &f->entries[i], f, pbe);
         }
     }
     if (f->issuer != NULL) {
-        add_cert(&certs, f->issuer, NULL);
+        add_cert(&certs, f->issuer, NULL, 0);
     }
     assert_true(certs == NULL || PKCS12_add_safe(&safes, certs, pbe, 2048, f->password) == 1);
     assert_true(keys == NULL || PKCS12_add_safe(&safes, keys, -1, 0, NULL) == 1);
@@ -362,6 +373,151 @@ static void test_keys_without_names_are_listed_as_such(void **state UNUSED)
     fails(&f, NULL, "1234", E_KEYSTORE, "('(none)', '(none)')");
 }
 
+/* A key whose certificate was renewed */
+
+struct renewed {
+    EVP_PKEY *key;
+    X509 *expired, *valid, *longer, *future;
+};
+
+static X509 *cert_for(EVP_PKEY *key, const char *cn, int from_days, int to_days)
+{
+    int64_t now = (int64_t)time(NULL);
+
+    return pki_cert(&(struct pki_spec){.cn = cn,
+                                       .key = key,
+                                       .not_before = now + from_days * (int64_t)PKI_DAY,
+                                       .not_after = now + to_days * (int64_t)PKI_DAY});
+}
+
+static void renewed(struct renewed *r)
+{
+    r->key = pki_ec("prime256v1");
+    r->expired = cert_for(r->key, "expired", -40, -5);
+    r->valid = cert_for(r->key, "valid", -10, 10);
+    r->longer = cert_for(r->key, "longer", -5, 20);
+    r->future = cert_for(r->key, "future", 5, 30);
+}
+
+static void renewed_done(struct renewed *r)
+{
+    EVP_PKEY_free(r->key);
+    X509_free(r->expired);
+    X509_free(r->valid);
+    X509_free(r->longer);
+    X509_free(r->future);
+}
+
+DEFINE_AUTO_DONE(renewed, struct renewed, renewed_done)
+
+static void gives(const struct file *f, const char *alias, X509 *cert)
+{
+    AUTO(keystore_identity) struct keystore_identity identity = {.key = NULL};
+    struct err err = ERR_INIT;
+
+    assert_ok(open_p12(write_p12(f), alias, "1234", &identity, &err), &err);
+    assert_int_equal(X509_cmp(identity.cert, cert), 0);
+}
+
+static void test_the_certificate_that_is_valid_now_is_taken(void **state UNUSED)
+{
+    AUTO(renewed) struct renewed r;
+
+    renewed(&r);
+    struct file f = {.entries = {{.key = r.key, .cert = r.expired}, {.cert = r.valid}},
+                     .password = "1234"};
+    gives(&f, NULL, r.valid);
+    f.entries[1].cert = r.future;
+    f.entries[2].cert = r.valid;
+    gives(&f, NULL, r.valid);
+}
+
+/* openssl pkcs12 -export ties the key to the first certificate of its input. */
+static void test_a_tie_to_an_expired_certificate_does_not_count(void **state UNUSED)
+{
+    AUTO(renewed) struct renewed r;
+
+    renewed(&r);
+    struct file f = {.entries = {{.key = r.key, .cert = r.expired, .id = 1}, {.cert = r.valid}},
+                     .password = "1234"};
+    gives(&f, NULL, r.valid);
+}
+
+static void test_among_valid_certificates_the_tie_decides(void **state UNUSED)
+{
+    AUTO(renewed) struct renewed r;
+
+    renewed(&r);
+    struct file f = {.entries = {{.cert = r.longer}, {.key = r.key, .cert = r.valid, .id = 1}},
+                     .password = "1234"};
+    gives(&f, NULL, r.valid);
+}
+
+static void test_among_valid_certificates_the_longest_is_taken(void **state UNUSED)
+{
+    AUTO(renewed) struct renewed r;
+
+    renewed(&r);
+    struct file f = {.entries = {{.key = r.key, .cert = r.valid}, {.cert = r.longer}},
+                     .password = "1234"};
+    gives(&f, NULL, r.longer);
+}
+
+static void test_two_entries_with_one_key(void **state UNUSED)
+{
+    AUTO(renewed) struct renewed r;
+
+    renewed(&r);
+    struct file f = {
+        .entries = {{r.key, "old", r.expired, "old", 1}, {r.key, "new", r.valid, "new", 2}},
+        .password = "1234"};
+    gives(&f, "old", r.expired);
+    gives(&f, "new", r.valid);
+    gives(&f, NULL, r.valid);
+    f.entries[0].cert = r.longer; /* no entry is named, so neither tie counts */
+    f.entries[1].cert = r.valid;
+    gives(&f, NULL, r.longer);
+    gives(&f, "new", r.valid);
+}
+
+static void test_two_entries_whose_certificates_have_no_names(void **state UNUSED)
+{
+    AUTO(renewed) struct renewed r;
+
+    renewed(&r);
+    struct file f = {
+        .entries = {{r.key, "old", r.expired, NULL, 1}, {r.key, "new", r.valid, NULL, 2}},
+        .password = "1234"};
+    gives(&f, "old", r.expired);
+    gives(&f, "new", r.valid);
+}
+
+static void test_alias_chooses_among_the_certificates_of_one_key(void **state UNUSED)
+{
+    AUTO(renewed) struct renewed r;
+
+    renewed(&r);
+    struct file f = {.entries = {{r.key, NULL, r.expired, "old", 1},
+                                 {NULL, NULL, r.valid, "middle", 0},
+                                 {NULL, NULL, r.longer, "new", 0}},
+                     .password = "1234"};
+    gives(&f, "old", r.expired);
+    gives(&f, "middle", r.valid);
+    gives(&f, "new", r.longer);
+}
+
+/* A key's own name goes before the same name on another key's certificate. */
+static void test_alias_of_a_key_goes_before_that_of_a_certificate(void **state UNUSED)
+{
+    AUTO(two) struct two t;
+
+    two(&t);
+    struct file f = {.entries = {{t.a, "x", t.a_cert, NULL, 0}, {t.b, "y", t.b_cert, "x", 0}},
+                     .password = "1234"};
+    gives(&f, "x", t.a_cert);
+    gives(&f, "y", t.b_cert);
+}
+
 static void test_certificate_of_the_other_key_is_not_taken(void **state UNUSED)
 {
     AUTO(two) struct two t;
@@ -454,6 +610,14 @@ int main(void)
         cmocka_unit_test(test_alias_on_the_certificate),
         cmocka_unit_test(test_same_alias_twice_is_an_error),
         cmocka_unit_test(test_keys_without_names_are_listed_as_such),
+        cmocka_unit_test(test_the_certificate_that_is_valid_now_is_taken),
+        cmocka_unit_test(test_a_tie_to_an_expired_certificate_does_not_count),
+        cmocka_unit_test(test_among_valid_certificates_the_tie_decides),
+        cmocka_unit_test(test_among_valid_certificates_the_longest_is_taken),
+        cmocka_unit_test(test_two_entries_with_one_key),
+        cmocka_unit_test(test_two_entries_whose_certificates_have_no_names),
+        cmocka_unit_test(test_alias_chooses_among_the_certificates_of_one_key),
+        cmocka_unit_test(test_alias_of_a_key_goes_before_that_of_a_certificate),
         cmocka_unit_test(test_certificate_of_the_other_key_is_not_taken),
         cmocka_unit_test(test_file_without_a_key),
         cmocka_unit_test(test_file_without_a_certificate),

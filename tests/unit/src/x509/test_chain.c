@@ -53,6 +53,18 @@ static void test_every_order_of_the_answer_gives_the_same(void **state UNUSED)
     }
 }
 
+static void test_of_several_certificates_for_the_key_the_last_to_end_is_taken(void **state UNUSED)
+{
+    AUTO(pki_chain) struct pki_chain c;
+
+    pki_chain(&c);
+    AUTO(pki_cert)
+    X509 *before = pki_cert(
+        &(struct pki_spec){.cn = "before", .key = c.leaf_key, .not_after = PKI_NOW + PKI_DAY});
+    AUTO(pki_stack) STACK_OF(X509) *answer = pki_stack(before, c.leaf, c.middle, (X509 *)NULL);
+    assert_string_equal(sorted(&c, answer), "www.example.org Middle");
+}
+
 static void test_root_may_be_missing(void **state UNUSED)
 {
     AUTO(pki_chain) struct pki_chain c;
@@ -418,6 +430,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_order_of_the_answer_gives_the_same),
+        cmocka_unit_test(test_of_several_certificates_for_the_key_the_last_to_end_is_taken),
         cmocka_unit_test(test_root_may_be_missing),
         cmocka_unit_test(test_leaf_alone),
         cmocka_unit_test(test_unrelated_certificates_are_left_out),

@@ -239,6 +239,37 @@ static void test_other_kinds_of_names_are_passed_over(void **state UNUSED)
     assert_string_equal(names_of("URI:https://a.example,DNS:a.example,RID:1.2.3"), "a.example");
 }
 
+static void test_names_that_nobody_can_ask_for_are_passed_over(void **state UNUSED)
+{
+    assert_string_equal(names_of("email:\"a b\"@example.org,DNS:a.example"), "a.example");
+    assert_string_equal(names_of("DNS:b.example.,DNS:a.example"), "a.example");
+    assert_string_equal(names_of("DNS:a b,DNS:a.example"), "a.example");
+}
+
+static void test_name_counts_as_what_the_certificate_says_it_is(void **state UNUSED)
+{
+    assert_string_equal(names_of("DNS:10.0.0.1,DNS:a.example"), "a.example");
+    assert_string_equal(names_of("DNS:a@b.example,DNS:a.example"), "a.example");
+    assert_string_equal(names_of("email:b.example,DNS:a.example"), "a.example");
+}
+
+static void test_certificate_with_very_many_names(void **state UNUSED)
+{
+    AUTO(buf) struct buf san = BUF_INIT(100000);
+    AUTO(pki_key) EVP_PKEY *key = pki_ec("prime256v1");
+    AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
+    struct err err = ERR_INIT;
+
+    for (int i = 0; i < X509_NAMES_MAX + 100; i++) {
+        buf_addf(&san, "%sDNS:n%d.example", i > 0 ? "," : "", i);
+    }
+    AUTO(pki_cert)
+    X509 *cert = pki_cert(&(struct pki_spec){.cn = "x", .san = buf_str(&san), .key = key});
+    assert_ok(x509_names_of_cert(cert, &names, &err), &err);
+    assert_int_equal(names.count, X509_NAMES_MAX + 100);
+    assert_true(x509_names_has(&names, "n599.example"));
+}
+
 static void add_san_der(X509 *cert, const unsigned char *der, int len)
 {
     ASN1_OCTET_STRING *value = ASN1_OCTET_STRING_new();
@@ -355,6 +386,36 @@ static void test_subject_with_escaped_commas(void **state UNUSED)
     assert_string_equal(subject("O=back\\\\slash"), "/O=back\\slash");
 }
 
+static void test_subject_with_escaped_bytes(void **state UNUSED)
+{
+    assert_string_equal(subject("CN=W\\C3\\a4hler"), "/CN=W\\xC3\\xA4hler");
+    assert_string_equal(subject("O=a\\2Cb,C=DE"), "/O=a,b/C=DE");
+}
+
+static void test_subject_with_escaped_special_characters(void **state UNUSED)
+{
+    assert_string_equal(subject("O=\\\"a\\\" \\+ b\\; \\<c\\> \\= d"), "/O=\"a\" \\+ b; <c> = d");
+    assert_string_equal(subject("O=\\#1 in c#"), "/O=#1 in c#");
+    assert_string_equal(subject("O=\\ a\\  ,CN=b"), "/O= a /CN=b");
+}
+
+static void test_subject_with_what_is_not_supported(void **state UNUSED)
+{
+    refuses_subject("CN=a+OU=b", "several values in one part ('+' in CN) are not supported");
+    refuses_subject("CN=\"a, b\"", "a quotation mark in CN is written '\\\"'");
+    refuses_subject("CN=#0402", "encoded values ('#' at the beginning of CN)");
+    refuses_subject("CN= #0402", "encoded values");
+}
+
+static void test_subject_with_wrong_escapes(void **state UNUSED)
+{
+    refuses_subject("CN=a\\", "a backslash stands before");
+    refuses_subject("CN=\\xC3", "a backslash stands before");
+    refuses_subject("CN=\\C", "a backslash stands before");
+    refuses_subject("CN=a\\00b", "cannot contain a NUL byte");
+    refuses_subject("CN=\\ff\\fe", "subject: 'CN=\\xff\\xfe'");
+}
+
 static void test_subject_with_utf8(void **state UNUSED)
 {
     assert_string_equal(subject("CN=W\xc3\xa4hler"), "/CN=W\\xC3\\xA4hler");
@@ -425,6 +486,9 @@ int main(void)
         cmocka_unit_test(test_names_of_a_certificate),
         cmocka_unit_test(test_certificate_without_names),
         cmocka_unit_test(test_other_kinds_of_names_are_passed_over),
+        cmocka_unit_test(test_names_that_nobody_can_ask_for_are_passed_over),
+        cmocka_unit_test(test_name_counts_as_what_the_certificate_says_it_is),
+        cmocka_unit_test(test_certificate_with_very_many_names),
         cmocka_unit_test(test_name_with_a_nul_byte_rejects_the_certificate),
         cmocka_unit_test(test_address_of_a_strange_length_is_passed_over),
         cmocka_unit_test(test_more_names_than_wanted_cover),
@@ -434,6 +498,10 @@ int main(void)
         cmocka_unit_test(test_subject_with_one_part),
         cmocka_unit_test(test_subject_takes_white_space_around),
         cmocka_unit_test(test_subject_with_escaped_commas),
+        cmocka_unit_test(test_subject_with_escaped_bytes),
+        cmocka_unit_test(test_subject_with_escaped_special_characters),
+        cmocka_unit_test(test_subject_with_what_is_not_supported),
+        cmocka_unit_test(test_subject_with_wrong_escapes),
         cmocka_unit_test(test_subject_with_utf8),
         cmocka_unit_test(test_subject_takes_long_names_and_oids),
         cmocka_unit_test(test_subject_that_is_empty),
