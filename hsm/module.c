@@ -23,6 +23,7 @@ static struct {
     struct deadline *deadline;
     int64_t call_limit_ms;
     const volatile bool *stop;
+    bool exclusive;
 } process = {.lock = PTHREAD_MUTEX_INITIALIZER, .lock_wait_ms = DEFAULT_LOCK_WAIT_MS};
 
 bool hsm_process_configure(const struct hsm_process *settings, struct err *err)
@@ -40,6 +41,7 @@ bool hsm_process_configure(const struct hsm_process *settings, struct err *err)
     process.deadline = settings->deadline;
     process.call_limit_ms = settings->call_limit_ms;
     process.stop = settings->stop;
+    process.exclusive = settings->exclusive;
     pthread_mutex_unlock(&process.lock);
     return true;
 }
@@ -250,13 +252,19 @@ bool hsm_module_has_sessions(const struct hsm_module *module)
     return false;
 }
 
-/* Somebody else in this process may use the module too: its sessions show in the token's count. */
+/*
+ * Somebody else in this process may use the module too: its sessions show in the token's count. A
+ * token that keeps none (SoftHSM2) leaves us to guess: nobody does until our first search is over.
+ */
 static bool has_foreign_sessions(const struct hsm_module *module)
 {
     for (const struct hsm_token *t = module->tokens; t != NULL; t = t->next) {
         CK_TOKEN_INFO info;
-        if (t->present && ck_get_token_info(&module->ck, t->info.slot_id, &info) == CKR_OK &&
-            info.ulSessionCount != 0 && info.ulSessionCount != CK_UNAVAILABLE_INFORMATION) {
+        if (!t->present || ck_get_token_info(&module->ck, t->info.slot_id, &info) != CKR_OK) {
+            continue;
+        }
+        bool unknown = info.ulSessionCount == CK_UNAVAILABLE_INFORMATION;
+        if (unknown ? module->searched : info.ulSessionCount != 0) {
             return true;
         }
     }
@@ -265,7 +273,8 @@ static bool has_foreign_sessions(const struct hsm_module *module)
 
 bool hsm_module_is_idle(const struct hsm_module *module)
 {
-    return module->ours && !hsm_module_has_sessions(module) && !has_foreign_sessions(module);
+    return module->ours && !hsm_module_has_sessions(module) &&
+           (process.exclusive || !has_foreign_sessions(module));
 }
 
 bool hsm_module_restart(struct hsm_module *module, struct err *err)

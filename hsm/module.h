@@ -32,6 +32,7 @@ struct hsm_process {
     struct deadline *deadline; /* NULL: no watchdog */
     int64_t call_limit_ms;     /* > 0: one limit for every kind of call but a person's (tests) */
     const volatile bool *stop; /* becomes true when the process is to end; NULL: never */
+    bool exclusive;            /* nobody else in this process uses modules: they may be restarted */
 };
 
 bool hsm_process_configure(const struct hsm_process *settings, struct err *err) NODISCARD;

@@ -25,6 +25,7 @@ struct hsm_module {
     struct cryptoki ck;
     atomic_int in_flight; /* calls that a thread is inside of */
     bool ours;
+    bool searched; /* a search for a token has ended: others may have come to use the module */
     pid_t owner;
     char description[112];
 

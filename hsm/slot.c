@@ -319,6 +319,9 @@ static bool find_token(struct hsm_module *module, const struct hsm_uri *uri, str
             return false;
         }
     }
+    pthread_mutex_lock(&module->lock);
+    module->searched = true;
+    pthread_mutex_unlock(&module->lock);
     if (count == 1) {
         *out = token;
         return true;

@@ -116,7 +116,8 @@ static bool setup_tokens(const struct config_general *general, struct err *err)
 {
     struct hsm_process process = {.lock_dir = general->lock_dir,
                                   .call_limit_ms = general->token_timeout_s * 1000,
-                                  .stop = &stop};
+                                  .stop = &stop,
+                                  .exclusive = true};
 
     if (!deadline_new(on_deadline, NULL, &watchdog, err)) {
         return false;

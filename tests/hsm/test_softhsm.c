@@ -121,7 +121,8 @@ static void test_module_that_we_initialised_is_finalised_once(void **state UNUSE
     assert_int_equal(count_calls("C_Finalize"), 1);
 }
 
-static void somebody_else_first(void)
+/* Another user of the module in this process. */
+static CK_FUNCTION_LIST *somebody_else(CK_RV expected)
 {
     CK_C_GetFunctionList get = NULL;
     CK_FUNCTION_LIST *list = NULL;
@@ -129,9 +130,15 @@ static void somebody_else_first(void)
     CK_C_INITIALIZE_ARGS args = {.flags = CKF_OS_LOCKING_OK};
 
     *(void **)(&get) = dlsym(handle, "C_GetFunctionList");
-    if (get(&list) != CKR_OK || list->C_Initialize(&args) != CKR_OK) {
+    if (get(&list) != CKR_OK || list->C_Initialize(&args) != expected) {
         exit(1);
     }
+    return list;
+}
+
+static void somebody_else_first(void)
+{
+    (void)somebody_else(CKR_OK);
     struct hsm_token *token = open_token("one", true);
     if (hsm_module_is_ours(token->module)) {
         exit(2);
@@ -142,6 +149,47 @@ static void test_module_of_somebody_else_is_never_finalised(void **state UNUSED)
 {
     assert_int_equal(in_child(somebody_else_first), 0);
     assert_int_equal(count_calls("C_Finalize"), 0);
+}
+
+/* The search for a token that is not there lists the slots anew and may restart the module. */
+static void look_in_vain_beside(CK_FUNCTION_LIST *other)
+{
+    struct hsm_token *one = open_token("one", false);
+    AUTO(hsm_uri) struct hsm_uri uri = {0};
+    struct hsm_target target = {.module_path = fixture.shim, .uri = &uri};
+    struct hsm_token *nobody = NULL;
+    struct err err = ERR_INIT;
+    CK_SESSION_HANDLE session = 0;
+    CK_SESSION_INFO info;
+
+    if (other->C_OpenSession(one->info.slot_id, CKF_SERIAL_SESSION, NULL, NULL, &session) !=
+            CKR_OK ||
+        !hsm_uri_parse("pkcs11:token=nobody", &uri, &err)) {
+        exit(2);
+    }
+    if (hsm_token_open(&target, &nobody, &err) || err.code != E_TOKEN_MISSING) {
+        exit(3);
+    }
+    if (other->C_GetSessionInfo(session, &info) != CKR_OK) {
+        exit(4);
+    }
+}
+
+static void look_in_vain_after_somebody(void)
+{
+    look_in_vain_beside(somebody_else(CKR_OK));
+}
+
+static void look_in_vain_before_somebody(void)
+{
+    (void)open_token("one", false);
+    look_in_vain_beside(somebody_else(CKR_CRYPTOKI_ALREADY_INITIALIZED));
+}
+
+static void test_missing_token_costs_nobody_his_session(void **state UNUSED)
+{
+    assert_int_equal(in_child(look_in_vain_after_somebody), 0);
+    assert_int_equal(in_child(look_in_vain_before_somebody), 0);
 }
 
 static void fork_and_exit(void)
@@ -461,6 +509,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_module_that_we_initialised_is_finalised_once),
         cmocka_unit_test(test_module_of_somebody_else_is_never_finalised),
+        cmocka_unit_test(test_missing_token_costs_nobody_his_session),
         cmocka_unit_test(test_forked_child_leaves_the_module_alone),
         cmocka_unit_test(test_leaving_without_handlers_finalises_nothing),
         cmocka_unit_test(test_one_login_per_token_and_process),
