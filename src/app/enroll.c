@@ -203,7 +203,7 @@ static void kind_of(const struct order *order, char out[static 32])
     }
 }
 
-/* A continued order is what it was; what is asked for now and is something else is said. */
+/* A continued order stays as it is; where today's request differs, a warning says so. */
 static void tell_differences(const struct order *order, const struct wish *wish)
 {
     long long id = (long long)order->id;

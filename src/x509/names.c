@@ -302,7 +302,8 @@ static bool take_escape(const char **text, char *out, struct err *err)
     return true;
 }
 
-/* What RFC 4514 section 2.4 gives a meaning that is not implemented here must not pass as text. */
+/* Multi-valued RDNs, #hex and quotes (RFC 4514 section 2.4) are refused; they must not pass as
+ * text. */
 static bool check_special(const char *type, const char *p, bool first, struct err *err)
 {
     if (*p == '+') {
