@@ -208,3 +208,41 @@ CK_RV ck_sign(const struct cryptoki *ck, CK_SESSION_HANDLE session, const uint8_
     }
     return rv;
 }
+
+CK_RV ck_decrypt_init(const struct cryptoki *ck, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+                      CK_OBJECT_HANDLE key)
+{
+    CALL(ck, CALL_SIGN, C_DecryptInit, session, mechanism, key);
+}
+
+static CK_RV decrypt(const struct cryptoki *ck, CK_SESSION_HANDLE session, const uint8_t *in,
+                     size_t in_len, uint8_t *out, CK_ULONG *out_len)
+{
+    CALL(ck, CALL_SIGN, C_Decrypt, session, (CK_BYTE_PTR)(uintptr_t)in, (CK_ULONG)in_len, out,
+         out_len);
+}
+
+CK_RV ck_decrypt(const struct cryptoki *ck, CK_SESSION_HANDLE session, const uint8_t *in,
+                 size_t in_len, uint8_t *out, size_t *out_len)
+{
+    CK_ULONG len = (CK_ULONG)*out_len;
+    CK_RV rv = decrypt(ck, session, in, in_len, out, &len);
+
+    if (rv == CKR_OK) {
+        *out_len = (size_t)len;
+    }
+    return rv;
+}
+
+CK_RV ck_derive_key(const struct cryptoki *ck, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+                    CK_OBJECT_HANDLE base, CK_ATTRIBUTE *template, CK_ULONG count,
+                    CK_OBJECT_HANDLE *derived)
+{
+    CALL(ck, CALL_SIGN, C_DeriveKey, session, mechanism, base, template, count, derived);
+}
+
+CK_RV ck_copy_object(const struct cryptoki *ck, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                     CK_ATTRIBUTE *template, CK_ULONG count, CK_OBJECT_HANDLE *copy)
+{
+    CALL(ck, CALL_WRITE, C_CopyObject, session, object, template, count, copy);
+}

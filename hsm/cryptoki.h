@@ -90,5 +90,14 @@ CK_RV ck_sign_init(const struct cryptoki *ck, CK_SESSION_HANDLE session, CK_MECH
                    CK_OBJECT_HANDLE key);
 CK_RV ck_sign(const struct cryptoki *ck, CK_SESSION_HANDLE session, const uint8_t *in,
               size_t in_len, uint8_t *out, size_t *out_len);
+CK_RV ck_decrypt_init(const struct cryptoki *ck, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+                      CK_OBJECT_HANDLE key);
+CK_RV ck_decrypt(const struct cryptoki *ck, CK_SESSION_HANDLE session, const uint8_t *in,
+                 size_t in_len, uint8_t *out, size_t *out_len);
+CK_RV ck_derive_key(const struct cryptoki *ck, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+                    CK_OBJECT_HANDLE base, CK_ATTRIBUTE *template, CK_ULONG count,
+                    CK_OBJECT_HANDLE *derived);
+CK_RV ck_copy_object(const struct cryptoki *ck, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                     CK_ATTRIBUTE *template, CK_ULONG count, CK_OBJECT_HANDLE *copy);
 
 #endif

@@ -1,23 +1,9 @@
 #include "hsm/op.h"
 
+#include "hsm/attr.h"
 #include "hsm/ckr.h"
 
 #include <stdlib.h>
-
-static CK_MECHANISM_TYPE mechanism_of(enum hsm_sign_scheme scheme)
-{
-    switch (scheme) {
-    case HSM_SIGN_RSA_PKCS1:
-        return CKM_RSA_PKCS;
-    case HSM_SIGN_RSA_PSS:
-        return CKM_RSA_PKCS_PSS;
-    case HSM_SIGN_RSA_RAW:
-        return CKM_RSA_X_509;
-    case HSM_SIGN_ECDSA:
-        return CKM_ECDSA;
-    }
-    return CKM_VENDOR_DEFINED;
-}
 
 bool hsm_token_can(struct hsm_token *token, CK_MECHANISM_TYPE mechanism)
 {
@@ -78,37 +64,136 @@ static void end_session(struct hsm_session *session, CK_RV rv)
     }
 }
 
-bool hsm_sign(const struct hsm_key *key, const struct hsm_sign *how, const struct hsm_pin *pin,
-              const uint8_t *in, size_t in_len, uint8_t *out, size_t *out_len, struct err *err)
+/* What one operation consists of, between taking a session and giving it back. */
+struct operation {
+    CK_MECHANISM mechanism;
+    const char *init_name;
+    const char *name;
+    CK_RV (*init)
+    (const struct cryptoki *ck, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+     CK_OBJECT_HANDLE key);
+    CK_RV (*finish)
+    (const struct cryptoki *ck, CK_SESSION_HANDLE session, const uint8_t *in, size_t in_len,
+     uint8_t *out, size_t *out_len);
+};
+
+static bool run(struct hsm_key *key, struct operation *op, const struct hsm_pin *pin,
+                const uint8_t *in, size_t in_len, uint8_t *out, size_t *out_len, struct err *err)
 {
     AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
     AUTO(secret) struct secret bytes = SECRET_INIT;
-    CK_RSA_PKCS_PSS_PARAMS pss = {
-        .hashAlg = how->pss_hash, .mgf = how->pss_mgf, .sLen = (CK_ULONG)how->pss_salt_len};
-    CK_MECHANISM mechanism = {.mechanism = mechanism_of(how->scheme)};
 
-    if (how->scheme == HSM_SIGN_RSA_PSS) {
-        mechanism.pParameter = &pss;
-        mechanism.ulParameterLen = sizeof(pss);
-    }
     if (!get_operation_pin(key, pin, &bytes, err) ||
         !hsm_session_take(key->token, false, &session, err)) {
         return false;
     }
     const struct cryptoki *ck = hsm_session_cryptoki(&session);
-    CK_RV rv = ck_sign_init(ck, session.handle, &mechanism, key->handle);
+    CK_RV rv = op->init(ck, session.handle, &op->mechanism, key->handle);
     if (rv != CKR_OK) {
         end_session(&session, rv);
-        return failed(key, rv, "C_SignInit", err);
+        return failed(key, rv, op->init_name, err);
     }
     if (key->always_authenticate && !authenticate(key, &session, &bytes, err)) {
         hsm_session_replace(&session); /* the operation is still active in it */
         return false;
     }
-    rv = ck_sign(ck, session.handle, in, in_len, out, out_len);
+    rv = op->finish(ck, session.handle, in, in_len, out, out_len);
     if (rv != CKR_OK) {
         end_session(&session, rv);
-        return failed(key, rv, "C_Sign", err);
+        return failed(key, rv, op->name, err);
     }
     return true;
+}
+
+bool hsm_sign(struct hsm_key *key, const struct hsm_sign *how, const struct hsm_pin *pin,
+              const uint8_t *in, size_t in_len, uint8_t *out, size_t *out_len, struct err *err)
+{
+    static const CK_MECHANISM_TYPE mechanisms[] = {
+        [HSM_SIGN_RSA_PKCS1] = CKM_RSA_PKCS, [HSM_SIGN_RSA_PSS] = CKM_RSA_PKCS_PSS,
+        [HSM_SIGN_RSA_RAW] = CKM_RSA_X_509,  [HSM_SIGN_ECDSA] = CKM_ECDSA,
+        [HSM_SIGN_EDDSA] = CKM_EDDSA,
+    };
+    CK_RSA_PKCS_PSS_PARAMS pss = {
+        .hashAlg = how->pss_hash, .mgf = how->pss_mgf, .sLen = (CK_ULONG)how->pss_salt_len};
+    struct operation op = {.mechanism = {.mechanism = mechanisms[how->scheme]},
+                           .init_name = "C_SignInit",
+                           .name = "C_Sign",
+                           .init = ck_sign_init,
+                           .finish = ck_sign};
+
+    if (how->scheme == HSM_SIGN_RSA_PSS) {
+        op.mechanism.pParameter = &pss;
+        op.mechanism.ulParameterLen = sizeof(pss);
+    }
+    return run(key, &op, pin, in, in_len, out, out_len, err);
+}
+
+bool hsm_decrypt(struct hsm_key *key, const struct hsm_decrypt *how, const struct hsm_pin *pin,
+                 const uint8_t *in, size_t in_len, uint8_t *out, size_t *out_len, struct err *err)
+{
+    static const CK_MECHANISM_TYPE mechanisms[] = {
+        [HSM_DECRYPT_RSA_PKCS1] = CKM_RSA_PKCS,
+        [HSM_DECRYPT_RSA_OAEP] = CKM_RSA_PKCS_OAEP,
+        [HSM_DECRYPT_RSA_RAW] = CKM_RSA_X_509,
+    };
+    CK_RSA_PKCS_OAEP_PARAMS oaep = {.hashAlg = how->oaep_hash,
+                                    .mgf = how->oaep_mgf,
+                                    .source = CKZ_DATA_SPECIFIED,
+                                    .pSourceData = (void *)(uintptr_t)how->oaep_label,
+                                    .ulSourceDataLen = (CK_ULONG)how->oaep_label_len};
+    struct operation op = {.mechanism = {.mechanism = mechanisms[how->scheme]},
+                           .init_name = "C_DecryptInit",
+                           .name = "C_Decrypt",
+                           .init = ck_decrypt_init,
+                           .finish = ck_decrypt};
+
+    if (how->scheme == HSM_DECRYPT_RSA_OAEP) {
+        op.mechanism.pParameter = &oaep;
+        op.mechanism.ulParameterLen = sizeof(oaep);
+    }
+    return run(key, &op, pin, in, in_len, out, out_len, err);
+}
+
+/* Reads the value of a session object that was just derived, and destroys it. */
+static CK_RV take_value(const struct cryptoki *ck, CK_SESSION_HANDLE session,
+                        CK_OBJECT_HANDLE object, uint8_t *out, size_t out_len)
+{
+    CK_ATTRIBUTE value = {.type = CKA_VALUE, .pValue = out, .ulValueLen = (CK_ULONG)out_len};
+    CK_RV rv = ck_get_attribute_value(ck, session, object, &value, 1);
+
+    (void)ck_destroy_object(ck, session, object);
+    return rv == CKR_OK && value.ulValueLen != out_len ? CKR_DATA_LEN_RANGE : rv;
+}
+
+bool hsm_derive(struct hsm_key *key, const struct hsm_pin *pin, const uint8_t *peer,
+                size_t peer_len, uint8_t *out, size_t out_len, struct err *err)
+{
+    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
+    CK_ECDH1_DERIVE_PARAMS params = {.kdf = CKD_NULL,
+                                     .ulPublicDataLen = (CK_ULONG)peer_len,
+                                     .pPublicData = (CK_BYTE_PTR)(uintptr_t)peer};
+    CK_MECHANISM mechanism = {
+        .mechanism = CKM_ECDH1_DERIVE, .pParameter = &params, .ulParameterLen = sizeof(params)};
+    struct attrs template = ATTRS_INIT;
+    CK_OBJECT_HANDLE derived = 0;
+
+    (void)pin;
+    attrs_add_ulong(&template, CKA_CLASS, CKO_SECRET_KEY);
+    attrs_add_ulong(&template, CKA_KEY_TYPE, CKK_GENERIC_SECRET);
+    attrs_add_bool(&template, CKA_TOKEN, false);
+    attrs_add_bool(&template, CKA_SENSITIVE, false);
+    attrs_add_bool(&template, CKA_EXTRACTABLE, true);
+    attrs_add_ulong(&template, CKA_VALUE_LEN, (CK_ULONG)out_len);
+    if (!hsm_session_take(key->token, false, &session, err)) {
+        return false;
+    }
+    const struct cryptoki *ck = hsm_session_cryptoki(&session);
+    CK_RV rv = ck_derive_key(ck, session.handle, &mechanism, key->handle, template.list,
+                             template.count, &derived);
+    if (rv != CKR_OK) {
+        end_session(&session, rv);
+        return failed(key, rv, "C_DeriveKey", err);
+    }
+    rv = take_value(ck, session.handle, derived, out, out_len);
+    return rv == CKR_OK || failed(key, rv, "reading the derived secret", err);
 }

@@ -250,7 +250,7 @@ static void test_one_login_per_token_and_process(void **state UNUSED)
 enum { THREADS = 8, SIGNATURES = 40 };
 
 struct signer {
-    const struct hsm_key *key;
+    struct hsm_key *key;
     EVP_PKEY *public;
     bool ok;
 };

@@ -26,7 +26,7 @@ static struct hsm_key key_of(bool always_authenticate)
                             .always_authenticate = always_authenticate};
 }
 
-static bool sign(const struct hsm_key *key, const struct hsm_pin *pin, struct err *err)
+static bool sign(struct hsm_key *key, const struct hsm_pin *pin, struct err *err)
 {
     uint8_t out[64];
     size_t len = sizeof(out);
