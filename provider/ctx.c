@@ -23,6 +23,55 @@ void prov_ctx_free(struct prov_ctx *ctx)
     free(ctx);
 }
 
+/* A provider that was active before us, as the core tells it. */
+struct seen {
+    OSSL_FUNC_provider_name_fn *name;
+    bool has_default;
+};
+
+static int see_provider(const OSSL_CORE_HANDLE *provider, void *arg)
+{
+    struct seen *seen = arg;
+
+    seen->has_default = seen->has_default || str_equal(seen->name(provider), "default");
+    return 1;
+}
+
+static int forget_provider(const OSSL_CORE_HANDLE *provider UNUSED, void *arg UNUSED)
+{
+    return 1;
+}
+
+static int ignore_properties(const char *properties UNUSED, void *arg UNUSED)
+{
+    return 1;
+}
+
+/* True if the default provider is active already. Asking our own child library context would not
+ * tell: where it has no provider at all it takes "default" by itself. */
+static bool default_came_first(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in)
+{
+    OSSL_FUNC_provider_register_child_cb_fn *look = NULL;
+    OSSL_FUNC_provider_deregister_child_cb_fn *end = NULL;
+    struct seen seen = {.name = NULL};
+
+    for (; in->function_id != 0; in++) {
+        if (in->function_id == OSSL_FUNC_PROVIDER_REGISTER_CHILD_CB) {
+            look = OSSL_FUNC_provider_register_child_cb(in);
+        } else if (in->function_id == OSSL_FUNC_PROVIDER_DEREGISTER_CHILD_CB) {
+            end = OSSL_FUNC_provider_deregister_child_cb(in);
+        } else if (in->function_id == OSSL_FUNC_PROVIDER_NAME) {
+            seen.name = OSSL_FUNC_provider_name(in);
+        }
+    }
+    if (look == NULL || end == NULL || seen.name == NULL ||
+        look(handle, see_provider, forget_provider, ignore_properties, &seen) != 1) {
+        return false;
+    }
+    end(handle);
+    return seen.has_default;
+}
+
 static void take_core_functions(struct prov_ctx *ctx, const OSSL_DISPATCH *in)
 {
     for (; in->function_id != 0; in++) {
@@ -83,8 +132,8 @@ bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struc
         return false;
     }
     ctx->handle = handle;
-    atomic_init(&ctx->gave_key, false);
     take_core_functions(ctx, in);
+    atomic_init(&ctx->shows_keymgmt, default_came_first(handle, in));
     ctx->libctx = OSSL_LIB_CTX_new_child(handle, in);
     if (ctx->libctx == NULL || !read_configuration(ctx)) {
         prov_ctx_free(ctx);

@@ -28,8 +28,7 @@ struct prov_ctx {
     char *pin_source;
     bool allow_env_secrets;
 
-    atomic_bool
-        gave_key; /* a key was handed out: before, key management is not offered (store.c) */
+    atomic_bool shows_keymgmt; /* key management is offered; see query_keymgmt() in provider.c */
 };
 
 bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struct prov_ctx **out);

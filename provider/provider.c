@@ -50,13 +50,14 @@ static const OSSL_ALGORITHM store_algorithms[] = {
 
 /*
  * OpenSSL takes, for a name without further wishes, the implementation it has met first. Were ours
- * listed before the default provider's, nobody in the process could make or import a software key:
- * no TLS handshake would succeed. So key management is offered only from the moment on when a key
- * is handed out, and by then the default provider's has been met (store.c).
+ * met before the default provider's, nobody in the process could make or import a software key: no
+ * TLS handshake would succeed. So where "default" was active before us, key management is offered
+ * from the beginning; where it comes after us in openssl.cnf, only from the moment on when a key is
+ * handed out, and by then the default provider's has been met (store.c).
  */
 static const OSSL_ALGORITHM *query_keymgmt(const struct prov_ctx *ctx, int *no_cache)
 {
-    if (!atomic_load(&ctx->gave_key)) {
+    if (!atomic_load(&ctx->shows_keymgmt)) {
         *no_cache = 1;
         return NULL;
     }

@@ -277,7 +277,8 @@ static bool hand_over(struct prov_key **key, const char *data_type, OSSL_CALLBAC
 }
 
 /*
- * The first key. Until now our key management was hidden (provider.c), so that OpenSSL meets the
+ * The first key. Until now our key management was hidden (provider.c: we come before "default"), so
+ * that OpenSSL meets the
  * default provider's first when it is asked for this kind of key; it cannot take a private one.
  * Then ours is shown, and asking for a kind that nobody has makes OpenSSL read all there is. Had it
  * met ours while it looked for ours alone, it would from then on take it for software keys as well:
@@ -288,7 +289,7 @@ static bool introduce(struct prov_ctx *ctx, struct prov_key **key, const char *d
 {
     (void)ERR_set_mark();
     bool taken = hand_over(key, data_type, cb, cb_arg); /* a public key may be */
-    atomic_store(&ctx->gave_key, true);
+    atomic_store(&ctx->shows_keymgmt, true);
     if (!taken) {
         (void)hand_over(key, "p11enroll-none", cb, cb_arg);
     }
@@ -304,7 +305,7 @@ static bool give_key(struct store *store, struct hsm_key *hsm, OSSL_CALLBACK *cb
     if (key == NULL) {
         return false;
     }
-    bool ok = (!atomic_load(&store->prov->gave_key) &&
+    bool ok = (!atomic_load(&store->prov->shows_keymgmt) &&
                introduce(store->prov, &key, data_type, cb, cb_arg)) ||
               hand_over(&key, data_type, cb, cb_arg);
     prov_key_free(key); /* NULL if keymgmt's load took it over */
