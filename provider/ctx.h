@@ -27,6 +27,10 @@ struct prov_ctx {
     char *init_args;
     char *pin_source;
     bool allow_env_secrets;
+    struct err bad_setting; /* the last one that could not be read */
+    bool keeps_pin;         /* for logins after a restart or in a forked child */
+    bool copies_keys;       /* into session objects, for speed */
+    unsigned max_sessions;  /* at a time and token; 0: as many as the token gives */
 
     atomic_bool shows_keymgmt; /* key management is offered; see query_keymgmt() in provider.c */
 };
@@ -35,10 +39,10 @@ bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struc
 void prov_ctx_free(struct prov_ctx *ctx);
 
 /*
- * True if the default provider (or another one with ordinary digests) is active where the module
- * will look for it. Without it SoftHSM answers "wrong PIN" to a right one, so this is asked before
- * a PIN is sent. E_CONFIG.
+ * True if the configuration could be read, and the default provider (or another one with ordinary
+ * digests) is active where the module will look for it. Without it SoftHSM answers "wrong PIN" to a
+ * right one, so this is asked before a PIN is sent. E_CONFIG.
  */
-bool prov_ctx_check_default(struct prov_ctx *ctx, struct err *err) NODISCARD;
+bool prov_ctx_check(struct prov_ctx *ctx, struct err *err) NODISCARD;
 
 #endif
