@@ -17,6 +17,9 @@ void prov_ctx_free(struct prov_ctx *ctx)
     if (ctx == NULL) {
         return;
     }
+    for (size_t i = 0; i < PROV_DIGESTS; i++) {
+        EVP_MD_free(atomic_load(&ctx->digests[i]));
+    }
     OSSL_LIB_CTX_free(ctx->libctx);
     free(ctx->module_path);
     free(ctx->init_args);
@@ -164,6 +167,29 @@ bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struc
     }
     *out = ctx;
     return true;
+}
+
+EVP_MD *prov_ctx_digest(struct prov_ctx *ctx, const char *name)
+{
+    static const char *const names[PROV_DIGESTS] = {"SHA256", "SHA384", "SHA512"};
+    size_t i = 0;
+
+    while (i < PROV_DIGESTS && !str_equal_nocase(name, names[i])) {
+        i++;
+    }
+    if (i == PROV_DIGESTS) {
+        return EVP_MD_fetch(ctx->libctx, name, NULL);
+    }
+    EVP_MD *md = atomic_load(&ctx->digests[i]);
+    if (md == NULL) {
+        EVP_MD *none = NULL;
+        md = EVP_MD_fetch(ctx->libctx, names[i], NULL);
+        if (md != NULL && !atomic_compare_exchange_strong(&ctx->digests[i], &none, md)) {
+            EVP_MD_free(md);
+            md = none; /* another thread was faster */
+        }
+    }
+    return md != NULL && EVP_MD_up_ref(md) == 1 ? md : NULL;
 }
 
 static bool has_digests(OSSL_LIB_CTX *libctx)

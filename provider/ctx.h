@@ -13,6 +13,9 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+/* Digests that are fetched once: nearly every signature wants one of them. */
+enum { PROV_DIGESTS = 3 };
+
 struct prov_ctx {
     const OSSL_CORE_HANDLE *handle;
     OSSL_LIB_CTX *libctx; /* a child of the application's: hashing and verification happen there */
@@ -32,11 +35,18 @@ struct prov_ctx {
     bool copies_keys;       /* into session objects, for speed */
     unsigned max_sessions;  /* at a time and token; 0: as many as the token gives */
 
+    _Atomic(EVP_MD *) digests[PROV_DIGESTS]; /* see prov_ctx_digest(); owned */
     atomic_bool shows_keymgmt; /* key management is offered; see query_keymgmt() in provider.c */
 };
 
 bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struct prov_ctx **out);
 void prov_ctx_free(struct prov_ctx *ctx);
+
+/*
+ * A digest of the library context, whatever its provider. SHA-256, -384 and -512 are fetched once
+ * and kept. EVP_MD_free() it. NULL if there is none; the error queue tells why.
+ */
+EVP_MD *prov_ctx_digest(struct prov_ctx *ctx, const char *name);
 
 /*
  * True if the configuration could be read, and the default provider (or another one with ordinary
