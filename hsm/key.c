@@ -337,7 +337,7 @@ bool hsm_key_find_public(struct hsm_session *session, struct hsm_key *key, struc
         AUTO(hsm_handles) struct hsm_handles found = HSM_HANDLES_INIT;
         attrs_add_ulong(&template, CKA_CLASS, classes[c]);
         attrs_add_bytes(&template, CKA_ID, key->id.data, key->id.len);
-        if (!hsm_find(session, &template, &found, err)) {
+        if (!hsm_find_some(session, &template, &found, err)) {
             return false;
         }
         for (size_t i = 0; i < found.count && !key->public.known; i++) {

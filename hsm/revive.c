@@ -39,8 +39,12 @@ static CK_RV ask(const struct hsm_token *token)
  */
 static bool revive_child(struct hsm_module *module, struct err *err)
 {
+    AUTO(hsm_lock) struct hsm_lock lock = HSM_LOCK_INIT;
+    struct err ignored = ERR_INIT;
     bool was_ours = module->ours;
 
+    /* A worker that gave up its rights may not reach the lock: then it goes without. */
+    bool locked = hsm_module_lock(module, &lock, &ignored);
     if (!hsm_module_start_again(module, false, err)) {
         return false;
     }

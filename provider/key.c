@@ -197,7 +197,7 @@ static int import_public(const OSSL_PARAM params[], void *arg)
     const char *type = import->key->hsm.spec.type == HSM_KEY_RSA ? "RSA" : "EC";
     AUTO(pkey_ctx)
     EVP_PKEY_CTX *ctx =
-        EVP_PKEY_CTX_new_from_name(import->key->ctx->libctx, type, "provider!=p11enroll");
+        EVP_PKEY_CTX_new_from_name(prov_ctx_libctx(import->key->ctx), type, "provider!=p11enroll");
 
     return ctx != NULL && EVP_PKEY_fromdata_init(ctx) == 1 &&
            EVP_PKEY_fromdata(ctx, &import->pkey, EVP_PKEY_PUBLIC_KEY,

@@ -108,7 +108,7 @@ EVP_MD *prov_sig_fetch_digest(struct prov_sig *sig, const char *name, const char
 
     (void)ERR_set_mark();
     EVP_MD *md = query == NULL ? prov_ctx_digest(sig->ctx, name)
-                               : EVP_MD_fetch(sig->ctx->libctx, name, query);
+                               : EVP_MD_fetch(prov_ctx_libctx(sig->ctx), name, query);
     if (md == NULL && propq == NULL && query != NULL) {
         md = prov_ctx_digest(sig->ctx, name);
     }
@@ -242,7 +242,7 @@ int prov_sig_verify(struct prov_sig *sig, prov_verify_setup_fn *setup, const uns
     }
     AUTO(pkey_ctx)
     EVP_PKEY_CTX *verify =
-        EVP_PKEY_CTX_new_from_pkey(sig->ctx->libctx, sig->software, "provider!=p11enroll");
+        EVP_PKEY_CTX_new_from_pkey(prov_ctx_libctx(sig->ctx), sig->software, "provider!=p11enroll");
     if (verify == NULL || EVP_PKEY_verify_init(verify) != 1 ||
         (sig->md != NULL && EVP_PKEY_CTX_set_signature_md(verify, sig->md) != 1) ||
         (setup != NULL && !setup(sig, verify))) {
