@@ -104,7 +104,7 @@ static bool from_attributes(const struct attr_values *values, struct hsm_key_spe
         set_rsa(n->data, n->len, e->data, e->len, spec, out)) {
         return true;
     }
-    if (spec->type == HSM_KEY_EC && spec->curve != NULL && point != NULL &&
+    if (spec->curve != NULL && point != NULL &&
         set_point(spec->curve, point->data, point->len, out)) {
         return true;
     }
@@ -146,45 +146,57 @@ static bool rsa_from_der(const uint8_t *der, size_t len, struct hsm_key_spec *sp
     return set_rsa(number[0], (size_t)numbers[0], number[1], (size_t)numbers[1], spec, out);
 }
 
+static bool curve_from_oid(const ASN1_OBJECT *oid, const struct hsm_curve **curve)
+{
+    unsigned char der[32];
+    unsigned char *p = der;
+    int len = i2d_ASN1_OBJECT(oid, NULL);
+
+    if (len <= 0 || (size_t)len > sizeof(der) || i2d_ASN1_OBJECT(oid, &p) != len) {
+        return false;
+    }
+    *curve = hsm_curve_by_params(der, (size_t)len);
+    return *curve != NULL;
+}
+
+/* The curve is the parameter of id-ecPublicKey (RFC 5480), and for Ed and X keys the algorithm
+ * itself (RFC 8410). */
+static bool curve_from_algorithm(const X509_ALGOR *algor, const struct hsm_curve **curve)
+{
+    const ASN1_OBJECT *algorithm = NULL;
+    const void *parameter = NULL;
+    int parameter_type = 0;
+
+    X509_ALGOR_get0(&algorithm, &parameter_type, &parameter, algor);
+    if (OBJ_obj2nid(algorithm) != NID_X9_62_id_ecPublicKey) {
+        return parameter_type == V_ASN1_UNDEF && curve_from_oid(algorithm, curve) &&
+               (*curve)->type != HSM_KEY_EC;
+    }
+    return parameter_type == V_ASN1_OBJECT && curve_from_oid(parameter, curve) &&
+           (*curve)->type == HSM_KEY_EC;
+}
+
 static bool from_pubkey(X509_PUBKEY *pubkey, struct hsm_key_spec *spec, struct hsm_public *out)
 {
     ASN1_OBJECT *algorithm = NULL;
     const unsigned char *bits = NULL;
     int bits_len = 0;
     X509_ALGOR *algor = NULL;
-    const void *parameter = NULL;
-    int parameter_type = 0;
+    const struct hsm_curve *curve = NULL;
 
     if (pubkey == NULL ||
         X509_PUBKEY_get0_param(&algorithm, &bits, &bits_len, &algor, pubkey) != 1 ||
         bits_len <= 0) {
         return false;
     }
-    switch (OBJ_obj2nid(algorithm)) {
-    case NID_rsaEncryption:
-    case NID_rsassaPss:
+    int nid = OBJ_obj2nid(algorithm);
+    if (nid == NID_rsaEncryption || nid == NID_rsassaPss) {
         return rsa_from_der(bits, (size_t)bits_len, spec, out);
-    case NID_X9_62_id_ecPublicKey:
-        break;
-    default:
+    }
+    if (!curve_from_algorithm(algor, &curve) || !set_point(curve, bits, (size_t)bits_len, out)) {
         return false;
     }
-    X509_ALGOR_get0(NULL, &parameter_type, &parameter, algor);
-    if (parameter_type != V_ASN1_OBJECT) {
-        return false;
-    }
-    unsigned char oid[32];
-    unsigned char *p = oid;
-    int oid_len = i2d_ASN1_OBJECT(parameter, NULL);
-    if (oid_len <= 0 || (size_t)oid_len > sizeof(oid) ||
-        i2d_ASN1_OBJECT(parameter, &p) != oid_len) {
-        return false;
-    }
-    const struct hsm_curve *curve = hsm_curve_by_params(oid, (size_t)oid_len);
-    if (curve == NULL || !set_point(curve, bits, (size_t)bits_len, out)) {
-        return false;
-    }
-    *spec = (struct hsm_key_spec){.type = HSM_KEY_EC, .bits = curve->bits, .curve = curve};
+    *spec = (struct hsm_key_spec){.type = curve->type, .bits = curve->bits, .curve = curve};
     return true;
 }
 
@@ -219,6 +231,16 @@ bool hsm_public_equal(const struct hsm_key_spec *a_spec, const struct hsm_public
     return a->point_len == b->point_len && memcmp(a->point, b->point, a->point_len) == 0;
 }
 
+/*
+ * CKK_EC goes with every curve: that is what tokens had before PKCS#11 3.0. The two newer types are
+ * not told apart, because SoftHSM calls X25519 keys Edwards keys.
+ */
+static bool curve_fits(CK_ULONG type, const struct hsm_curve *curve)
+{
+    return type == CKK_EC ||
+           ((type == CKK_EC_EDWARDS || type == CKK_EC_MONTGOMERY) && curve->type != HSM_KEY_EC);
+}
+
 static void spec_from_attributes(const struct attr_values *values, struct hsm_key_spec *spec)
 {
     CK_ULONG type = CK_UNAVAILABLE_INFORMATION;
@@ -230,10 +252,12 @@ static void spec_from_attributes(const struct attr_values *values, struct hsm_ke
     if (type == CKK_RSA) {
         spec->type = HSM_KEY_RSA;
         spec->bits = n != NULL && n->len > 0 ? bit_length(n->data, n->len) : 0;
-    } else if (type == CKK_EC && params != NULL) {
-        spec->curve = hsm_curve_by_params(params->data, params->len);
-        spec->type = spec->curve != NULL ? HSM_KEY_EC : HSM_KEY_OTHER;
-        spec->bits = spec->curve != NULL ? spec->curve->bits : 0;
+        return;
+    }
+    const struct hsm_curve *curve =
+        params != NULL ? hsm_curve_by_params(params->data, params->len) : NULL;
+    if (curve != NULL && curve_fits(type, curve)) {
+        *spec = (struct hsm_key_spec){.type = curve->type, .bits = curve->bits, .curve = curve};
     }
 }
 
@@ -416,8 +440,9 @@ static OSSL_PARAM *public_params(const struct hsm_key *key)
         }
         return OSSL_PARAM_BLD_to_param(bld);
     }
-    if (!OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, key->spec.curve->group,
-                                         0) ||
+    if ((key->spec.type == HSM_KEY_EC &&
+         !OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, key->spec.curve->group,
+                                          0)) ||
         !OSSL_PARAM_BLD_push_octet_string(bld, OSSL_PKEY_PARAM_PUB_KEY, pub->point,
                                           pub->point_len)) {
         return NULL;
@@ -434,8 +459,7 @@ bool hsm_key_public_evp(const struct hsm_key *key, EVP_PKEY **out, struct err *e
     EVP_PKEY *made = NULL; /* fromdata would reuse what it finds */
     AUTO(params) OSSL_PARAM *params = public_params(key);
     AUTO(pkey_ctx)
-    EVP_PKEY_CTX *ctx =
-        EVP_PKEY_CTX_new_from_name(NULL, key->spec.type == HSM_KEY_RSA ? "RSA" : "EC", NULL);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, hsm_key_spec_evp(&key->spec), NULL);
     if (params == NULL || ctx == NULL || EVP_PKEY_fromdata_init(ctx) != 1 ||
         EVP_PKEY_fromdata(ctx, &made, EVP_PKEY_PUBLIC_KEY, params) != 1) {
         return err_set_ssl(err, E_TOKEN, "%s: the public half of key '%s' is not a valid key",

@@ -32,7 +32,7 @@ struct hsm_public {
     size_t modulus_len;
     uint8_t *exponent;
     size_t exponent_len;
-    /* EC: uncompressed point */
+    /* EC: uncompressed point; Ed and X keys: the public key as it is */
     uint8_t point[HSM_POINT_MAX];
     size_t point_len;
 };

@@ -356,7 +356,7 @@ static enum given give_one(struct store *store, CK_OBJECT_CLASS class, CK_OBJECT
     if (!hsm_key_load(&session, handle, class, true, &key, err)) {
         return BROKEN;
     }
-    if (key.spec.type == HSM_KEY_OTHER) {
+    if (key.spec.type != HSM_KEY_RSA && key.spec.type != HSM_KEY_EC) {
         return SKIPPED;
     }
     hsm_session_give(&session);

@@ -116,7 +116,7 @@ def test_info_shows_state_and_limits(offline: Client) -> None:
     assert any(m["mechanism"] == "ECDSA" for m in info["mechanisms"])
 
 
-@pytest.mark.parametrize("kind", ["rsa:2048", "ec:P-256", "ec:P-384", "ec:P-521"])
+@pytest.mark.parametrize("kind", ["rsa:2048", "ec:P-256", "ec:P-384", "ec:P-521", "ed25519", "ed448"])
 def test_generated_key_keeps_the_policy(offline: Client, token: Token, kind: str) -> None:
     made = offline.json("key", "generate", "--label", "k", "--type", kind)
     assert made["policy"] == "kept" and made["policy_violations"] is None
