@@ -205,6 +205,22 @@ def test_csr_verifies_and_carries_the_named_curve(offline: Client, token: Token)
         assert part in text.stdout, text.stdout
 
 
+@pytest.mark.parametrize("kind", ["Ed25519", "Ed448"])
+def test_csr_with_an_edwards_key_verifies(offline: Client, kind: str) -> None:
+    uri = offline.json("key", "generate", "--label", "k", "--type", kind.lower())["uri"]
+    out = offline.dir / "r.csr"
+    offline.run("csr", "create", uri, "--name", "a.example.org", "--out", str(out))
+    text = run(["openssl", "req", "-in", str(out), "-verify", "-noout", "-text"], env=clean_env())
+    assert "verify OK" in text.stderr and f"Signature Algorithm: {kind.upper()}" in text.stdout
+    assert offline.json("key", "show", uri)["type"] == kind
+
+
+def test_key_that_does_not_sign_is_refused(offline: Client, token: Token) -> None:
+    token.make_special_key("x25519", "01", "k")
+    done = offline.run("csr", "create", f"{token.uri};object=k", "--name", "a.example.org", status=None)
+    assert done.returncode != 0 and "'k' on token 't1'" in done.stderr and "is no key that signs" in done.stderr
+
+
 @pytest.mark.parametrize("call", ["C_Login", "C_FindObjectsInit", "C_GenerateKeyPair", "C_Initialize",
                                   "C_GetSlotList"])
 def test_any_call_that_hangs_ends_by_the_deadline(offline: Client, call: str) -> None:
