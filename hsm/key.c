@@ -261,13 +261,54 @@ static void spec_from_attributes(const struct attr_values *values, struct hsm_ke
     }
 }
 
+static bool is_pss(CK_MECHANISM_TYPE mechanism)
+{
+    static const CK_MECHANISM_TYPE table[] = {
+        CKM_RSA_PKCS_PSS,        CKM_SHA1_RSA_PKCS_PSS,   CKM_SHA224_RSA_PKCS_PSS,
+        CKM_SHA256_RSA_PKCS_PSS, CKM_SHA384_RSA_PKCS_PSS, CKM_SHA512_RSA_PKCS_PSS,
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        if (table[i] == mechanism) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An absent or empty list allows everything (PKCS#11 3.0, section 4.8, says so of the absent one;
+ * SoftHSM gives an empty one). */
+static bool allows_pss_alone(const struct attr_values *values)
+{
+    const struct attr_value *v = attr_values_find(values, CKA_ALLOWED_MECHANISMS);
+
+    if (v == NULL || v->len == 0 || v->len % sizeof(CK_MECHANISM_TYPE) != 0) {
+        return false;
+    }
+    for (size_t at = 0; at < v->len; at += sizeof(CK_MECHANISM_TYPE)) {
+        CK_MECHANISM_TYPE mechanism = 0;
+        memcpy(&mechanism, v->data + at, sizeof(mechanism));
+        if (!is_pss(mechanism)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool hsm_key_load(struct hsm_session *session, CK_OBJECT_HANDLE handle, CK_OBJECT_CLASS class,
                   bool want_public, struct hsm_key *key, struct err *err)
 {
     static const CK_ATTRIBUTE_TYPE types[] = {
-        CKA_ID,       CKA_LABEL,           CKA_KEY_TYPE,
-        CKA_MODULUS,  CKA_PUBLIC_EXPONENT, CKA_EC_PARAMS,
-        CKA_EC_POINT, CKA_PUBLIC_KEY_INFO, CKA_ALWAYS_AUTHENTICATE,
+        CKA_ID,
+        CKA_LABEL,
+        CKA_KEY_TYPE,
+        CKA_MODULUS,
+        CKA_PUBLIC_EXPONENT,
+        CKA_EC_PARAMS,
+        CKA_EC_POINT,
+        CKA_PUBLIC_KEY_INFO,
+        CKA_ALWAYS_AUTHENTICATE,
+        CKA_ALLOWED_MECHANISMS,
     };
     AUTO(attr_values) struct attr_values values = {.count = 0};
 
@@ -281,6 +322,7 @@ bool hsm_key_load(struct hsm_session *session, CK_OBJECT_HANDLE handle, CK_OBJEC
     }
     spec_from_attributes(&values, &key->spec);
     (void)attr_values_bool(&values, CKA_ALWAYS_AUTHENTICATE, &key->always_authenticate);
+    key->pss_only = key->spec.type == HSM_KEY_RSA && allows_pss_alone(&values);
     if (from_attributes(&values, &key->spec, &key->public) || !want_public) {
         return true;
     }
@@ -450,6 +492,11 @@ static OSSL_PARAM *public_params(const struct hsm_key *key)
     return OSSL_PARAM_BLD_to_param(bld);
 }
 
+const char *hsm_key_evp_type(const struct hsm_key *key)
+{
+    return key->pss_only ? "RSA-PSS" : hsm_key_spec_evp(&key->spec);
+}
+
 bool hsm_key_public_evp(const struct hsm_key *key, EVP_PKEY **out, struct err *err)
 {
     if (!key->public.known || key->spec.type == HSM_KEY_OTHER) {
@@ -459,7 +506,7 @@ bool hsm_key_public_evp(const struct hsm_key *key, EVP_PKEY **out, struct err *e
     EVP_PKEY *made = NULL; /* fromdata would reuse what it finds */
     AUTO(params) OSSL_PARAM *params = public_params(key);
     AUTO(pkey_ctx)
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, hsm_key_spec_evp(&key->spec), NULL);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, hsm_key_evp_type(key), NULL);
     if (params == NULL || ctx == NULL || EVP_PKEY_fromdata_init(ctx) != 1 ||
         EVP_PKEY_fromdata(ctx, &made, EVP_PKEY_PUBLIC_KEY, params) != 1) {
         return err_set_ssl(err, E_TOKEN, "%s: the public half of key '%s' is not a valid key",

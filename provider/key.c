@@ -58,11 +58,6 @@ void prov_key_free(struct prov_key *key)
     free(key);
 }
 
-const char *prov_key_type_name(const struct hsm_key *key)
-{
-    return hsm_key_spec_evp(&key->spec);
-}
-
 size_t prov_key_max_size(const struct prov_key *key)
 {
     const struct hsm_key_spec *spec = &key->hsm.spec;
@@ -142,7 +137,7 @@ static int import_public(const OSSL_PARAM params[], void *arg)
     struct import *import = arg;
     AUTO(pkey_ctx)
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(
-        import->key->ctx->libctx, prov_key_type_name(&import->key->hsm), "provider!=p11enroll");
+        import->key->ctx->libctx, hsm_key_evp_type(&import->key->hsm), "provider!=p11enroll");
 
     return ctx != NULL && EVP_PKEY_fromdata_init(ctx) == 1 &&
            EVP_PKEY_fromdata(ctx, &import->pkey, EVP_PKEY_PUBLIC_KEY,

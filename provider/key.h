@@ -38,10 +38,6 @@ static inline bool prov_key_is_private(const struct prov_key *key)
     return key->hsm.class == CKO_PRIVATE_KEY;
 }
 
-/* OpenSSL's name for the kind of key, which is also that of its key management; NULL if it is none
- * of ours. */
-const char *prov_key_type_name(const struct hsm_key *key);
-
 /* Largest signature in bytes; 0 for a key without content. */
 size_t prov_key_max_size(const struct prov_key *key);
 

@@ -6,7 +6,7 @@
 
 #include <openssl/core_dispatch.h>
 
-extern const OSSL_DISPATCH prov_keymgmt_rsa[];
+extern const OSSL_DISPATCH prov_keymgmt_rsa[]; /* RSA-PSS, too */
 extern const OSSL_DISPATCH prov_keymgmt_ec[];
 extern const OSSL_DISPATCH prov_keymgmt_ed[]; /* Ed25519, Ed448 */
 extern const OSSL_DISPATCH prov_keymgmt_x[];  /* X25519, X448 */

@@ -33,6 +33,7 @@
 
 static const OSSL_ALGORITHM keymgmt_algorithms[] = {
     {PROV_RSA, PROPERTIES, prov_keymgmt_rsa, PROV_RSA_TEXT},
+    {PROV_RSA_PSS, PROPERTIES, prov_keymgmt_rsa, PROV_RSA_PSS_TEXT},
     {PROV_EC, PROPERTIES, prov_keymgmt_ec, PROV_EC_TEXT},
     {PROV_ED25519, PROPERTIES, prov_keymgmt_ed, PROV_ED25519_TEXT},
     {PROV_ED448, PROPERTIES, prov_keymgmt_ed, PROV_ED448_TEXT},

@@ -299,7 +299,7 @@ static bool introduce(struct prov_ctx *ctx, struct prov_key **key, const char *d
 
 static bool give_key(struct store *store, struct hsm_key *hsm, OSSL_CALLBACK *cb, void *cb_arg)
 {
-    const char *data_type = prov_key_type_name(hsm);
+    const char *data_type = hsm_key_evp_type(hsm);
     struct prov_key *key = prov_key_new(store->prov, hsm, pin_source_of(store));
 
     if (key == NULL) {
@@ -356,7 +356,7 @@ static enum given give_one(struct store *store, CK_OBJECT_CLASS class, CK_OBJECT
     if (!hsm_key_load(&session, handle, class, true, &key, err)) {
         return BROKEN;
     }
-    if (prov_key_type_name(&key) == NULL) {
+    if (hsm_key_evp_type(&key) == NULL) {
         return SKIPPED;
     }
     hsm_session_give(&session);

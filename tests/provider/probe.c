@@ -66,11 +66,24 @@ static EVP_PKEY *must_load(const char *uri)
     return key;
 }
 
+static EVP_PKEY *generate_pss(void)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA-PSS", NULL);
+    EVP_PKEY *key = NULL;
+
+    if (EVP_PKEY_keygen_init(ctx) == 1) {
+        (void)EVP_PKEY_generate(ctx, &key);
+    }
+    EVP_PKEY_CTX_free(ctx);
+    return key;
+}
+
 static EVP_PKEY *generate_like(const EVP_PKEY *key)
 {
     return EVP_PKEY_is_a(key, "EC")        ? EVP_EC_gen("P-256")
            : EVP_PKEY_is_a(key, "ED25519") ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519")
            : EVP_PKEY_is_a(key, "ED448")   ? EVP_PKEY_Q_keygen(NULL, NULL, "ED448")
+           : EVP_PKEY_is_a(key, "RSA-PSS") ? generate_pss()
                                            : EVP_RSA_gen(2048);
 }
 

@@ -115,6 +115,32 @@ static void test_public_half_from_a_public_key_object(void **state UNUSED)
     assert_memory_equal(key.public.point, point_b, 65);
 }
 
+static void allows(const CK_MECHANISM_TYPE *list, size_t count, const char *type)
+{
+    AUTO(hsm_key) struct hsm_key key = {0};
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    (void)fake_object(CKO_PRIVATE_KEY, "1", "rsa");
+    fake_number(CKA_KEY_TYPE, CKK_RSA);
+    fake_bytes(CKA_MODULUS, "\xc0\x01", 2);
+    fake_bytes(CKA_PUBLIC_EXPONENT, "\x03", 1);
+    fake_bytes(CKA_ALLOWED_MECHANISMS, list, count * sizeof(*list));
+    assert_ok(find("pkcs11:id=1", &key, &err), &err);
+    assert_string_equal(hsm_key_evp_type(&key), type);
+}
+
+static void test_rsa_key_that_may_only_do_pss_is_an_rsa_pss_key(void **state UNUSED)
+{
+    static const CK_MECHANISM_TYPE list[] = {CKM_RSA_PKCS_PSS, CKM_SHA512_RSA_PKCS_PSS,
+                                             CKM_RSA_PKCS};
+
+    allows(list, 0, "RSA");
+    allows(list, 1, "RSA-PSS");
+    allows(list, 2, "RSA-PSS");
+    allows(list, 3, "RSA");
+}
+
 static void loads_edwards(CK_ULONG type, const char *params, const char *name)
 {
     AUTO(hsm_key) struct hsm_key key = {0};
@@ -328,6 +354,7 @@ int main(void)
         cmocka_unit_test(test_several_keys_are_an_error_with_the_candidates),
         cmocka_unit_test(test_long_list_of_candidates_is_cut),
         cmocka_unit_test(test_public_half_from_a_public_key_object),
+        cmocka_unit_test(test_rsa_key_that_may_only_do_pss_is_an_rsa_pss_key),
         cmocka_unit_test(test_edwards_keys_as_tokens_declare_them),
         cmocka_unit_test(test_edwards_type_with_a_nist_curve_is_no_key_of_ours),
         cmocka_unit_test(test_public_half_of_another_kind_is_not_taken),
