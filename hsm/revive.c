@@ -49,10 +49,11 @@ static bool revive_child(struct hsm_module *module, struct err *err)
         return false;
     }
     module->inherited = !module->ours;
-    log_line(LOG_DEBUG, "hsm", "module %s in a forked child: %s", module->path,
+    log_line(LOG_DEBUG, "hsm", "module %s in a forked child: %s%s", module->path,
              module->ours ? "initialised anew"
              : was_ours   ? "inherited"
-                          : "not ours");
+                          : "not ours",
+             locked ? "" : ", without the lock");
     for (struct hsm_token *t = module->tokens; t != NULL; t = t->next) {
         bool logged_in = t->logged_in && module->inherited;
         hsm_token_forget(t, !module->inherited);
