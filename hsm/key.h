@@ -100,6 +100,9 @@ bool hsm_key_uri(const struct hsm_key *key, struct hsm_uri *uri, struct err *err
  */
 const char *hsm_key_evp_type(const struct hsm_key *key);
 
+/* A URI for a file that outlives updates of the token: its label and serial, id, label, type. */
+bool hsm_key_file_uri(const struct hsm_key *key, struct hsm_uri *uri, struct err *err) NODISCARD;
+
 /* A software EVP_PKEY with the public half, in the default library context; EVP_PKEY_free() it.
  * E_TOKEN. */
 bool hsm_key_public_evp(const struct hsm_key *key, EVP_PKEY **out, struct err *err) NODISCARD;
