@@ -85,7 +85,7 @@ static const OSSL_PARAM *export_types(int selection)
 
 static const char *operation_name(int operation_id)
 {
-    return operation_id == OSSL_OP_SIGNATURE ? "RSA" : NULL;
+    return operation_id == OSSL_OP_SIGNATURE ? PROV_OWN_RSA_NAME : NULL;
 }
 
 const OSSL_DISPATCH prov_keymgmt_rsa[] = {

@@ -52,6 +52,9 @@ static const OSSL_ALGORITHM signature_algorithms[] = {
     {PROV_ECDSA, PROPERTIES, prov_signature_ecdsa, PROV_ECDSA_TEXT},
     {PROV_ED25519, PROPERTIES, prov_signature_ed, PROV_ED25519_TEXT},
     {PROV_ED448, PROPERTIES, prov_signature_ed, PROV_ED448_TEXT},
+    {PROV_OWN_RSA, PROPERTIES, prov_signature_rsa, PROV_OWN_RSA_TEXT},
+    {PROV_OWN_ECDSA, PROPERTIES, prov_signature_ecdsa, PROV_OWN_ECDSA_TEXT},
+    {PROV_OWN_EDDSA, PROPERTIES, prov_signature_ed, PROV_OWN_EDDSA_TEXT},
     {NULL, NULL, NULL, NULL},
 };
 
