@@ -7,6 +7,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
+#include <openssl/rand.h>
 #include <string.h>
 
 DEFINE_AUTO(md, EVP_MD *, EVP_MD_free)
@@ -17,6 +18,8 @@ void prov_ctx_free(struct prov_ctx *ctx)
         return;
     }
     OSSL_LIB_CTX_free(ctx->libctx);
+    OPENSSL_cleanse(ctx->rejection, sizeof(ctx->rejection));
+    pthread_mutex_destroy(&ctx->lock);
     free(ctx->module_path);
     free(ctx->init_args);
     free(ctx->pin_source);
@@ -132,6 +135,7 @@ bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struc
         return false;
     }
     ctx->handle = handle;
+    pthread_mutex_init(&ctx->lock, NULL);
     take_core_functions(ctx, in);
     atomic_init(&ctx->shows_keymgmt, default_came_first(handle, in));
     ctx->libctx = OSSL_LIB_CTX_new_child(handle, in);
@@ -160,4 +164,35 @@ bool prov_ctx_check_default(struct prov_ctx *ctx, struct err *err)
                        "providers section of openssl.cnf ([default_sect] activate = 1)");
     }
     return true;
+}
+
+EVP_MD *prov_ctx_fetch_digest(const struct prov_ctx *ctx, const char *name, const char *propq,
+                              const char *operation_propq, struct err *err)
+{
+    const char *query = propq != NULL ? propq : operation_propq;
+
+    (void)ERR_set_mark();
+    EVP_MD *md = EVP_MD_fetch(ctx->libctx, name, query);
+    if (md == NULL && propq == NULL && query != NULL) {
+        md = EVP_MD_fetch(ctx->libctx, name, NULL);
+    }
+    (void)ERR_pop_to_mark();
+    if (md == NULL) {
+        (void)err_set(err, E_USAGE, "there is no digest '%.40s'", name);
+    }
+    return md;
+}
+
+bool prov_ctx_rejection_secret(struct prov_ctx *ctx, uint8_t out[static PROV_REJECTION_BYTES],
+                               struct err *err)
+{
+    pthread_mutex_lock(&ctx->lock);
+    if (!ctx->has_rejection) {
+        ctx->has_rejection =
+            RAND_priv_bytes_ex(ctx->libctx, ctx->rejection, sizeof(ctx->rejection), 0) == 1;
+    }
+    bool ok = ctx->has_rejection;
+    memcpy(out, ctx->rejection, sizeof(ctx->rejection));
+    pthread_mutex_unlock(&ctx->lock);
+    return ok || err_set(err, E_INTERNAL, "no random bytes for decryption");
 }

@@ -91,7 +91,7 @@ static const OSSL_PARAM *export_types(int selection)
 
 static const char *operation_name(int operation_id)
 {
-    return operation_id == OSSL_OP_SIGNATURE ? "RSA" : NULL;
+    return operation_id == OSSL_OP_SIGNATURE || operation_id == OSSL_OP_ASYM_CIPHER ? "RSA" : NULL;
 }
 
 const OSSL_DISPATCH prov_keymgmt_rsa[] = {

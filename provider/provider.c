@@ -5,6 +5,7 @@
  *   store.c         "pkcs11:" URIs -> keys and certificates
  *   keymgmt*.c      what OpenSSL asks about a key
  *   signature*.c    signing with it
+ *   asym_cipher.c   decrypting with it
  *
  * Nothing touches the token before a URI is loaded.
  */
@@ -12,6 +13,7 @@
 
 #include "base/compiler.h"
 #include "hsm/cryptoki.h"
+#include "provider/asym_cipher.h"
 #include "provider/ctx.h"
 #include "provider/keymgmt.h"
 #include "provider/prov_err.h"
@@ -40,6 +42,11 @@ static const OSSL_ALGORITHM keymgmt_algorithms[] = {
 static const OSSL_ALGORITHM signature_algorithms[] = {
     {PROV_RSA, PROPERTIES, prov_signature_rsa, PROV_RSA_TEXT},
     {PROV_ECDSA, PROPERTIES, prov_signature_ecdsa, PROV_ECDSA_TEXT},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const OSSL_ALGORITHM asym_cipher_algorithms[] = {
+    {PROV_RSA, PROPERTIES, prov_asym_cipher_rsa, PROV_RSA_TEXT},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -77,6 +84,8 @@ static const OSSL_ALGORITHM *query_operation(void *provctx, int operation_id, in
         return query_keymgmt(provctx, no_cache);
     case OSSL_OP_SIGNATURE:
         return signature_algorithms;
+    case OSSL_OP_ASYM_CIPHER:
+        return asym_cipher_algorithms;
     case OSSL_OP_STORE:
         return store_algorithms;
     default:

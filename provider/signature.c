@@ -5,7 +5,6 @@
 #include "provider/prov_err.h"
 
 #include <openssl/core_names.h>
-#include <openssl/err.h>
 #include <openssl/objects.h>
 #include <openssl/params.h>
 #include <openssl/rsa.h>
@@ -104,18 +103,7 @@ bool prov_sig_start(struct prov_sig *sig, void *vkey, struct err *err)
 EVP_MD *prov_sig_fetch_digest(struct prov_sig *sig, const char *name, const char *propq,
                               struct err *err)
 {
-    const char *query = propq != NULL ? propq : sig->propq;
-
-    (void)ERR_set_mark();
-    EVP_MD *md = EVP_MD_fetch(sig->ctx->libctx, name, query);
-    if (md == NULL && propq == NULL && query != NULL) {
-        md = EVP_MD_fetch(sig->ctx->libctx, name, NULL);
-    }
-    (void)ERR_pop_to_mark();
-    if (md == NULL) {
-        (void)err_set(err, E_USAGE, "there is no digest '%.40s'", name);
-    }
-    return md;
+    return prov_ctx_fetch_digest(sig->ctx, name, propq, sig->propq, err);
 }
 
 bool prov_sig_set_digest(struct prov_sig *sig, const char *name, const char *propq, struct err *err)

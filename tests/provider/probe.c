@@ -8,10 +8,12 @@
  *   p11probe finalise URI          a last call with too little room, and again
  *   p11probe param URI NAME        one parameter of the key
  *   p11probe expect URI TYPE       loads with OSSL_STORE_expect()
+ *   p11probe padding URI           decrypts what has right and what has wrong PKCS#1 v1.5 padding
  */
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/ssl.h>
 #include <openssl/store.h>
 #include <stdbool.h>
@@ -205,6 +207,69 @@ static int expect(const char *uri, int type)
     return 0;
 }
 
+enum { BLOCK = 256 };
+
+struct plaintext {
+    unsigned char bytes[BLOCK];
+    size_t len;
+};
+
+/* A block that begins with 00 and `second`, encrypted as it is. */
+static void encrypt_block(EVP_PKEY *key, int second, int fill, unsigned char out[BLOCK])
+{
+    unsigned char block[BLOCK];
+    size_t len = BLOCK;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+
+    memset(block, fill, sizeof(block));
+    block[0] = 0;
+    block[1] = (unsigned char)second;
+    block[BLOCK - 2] = 0; /* the message is one byte */
+    if (EVP_PKEY_encrypt_init(ctx) != 1 || EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_NO_PADDING) != 1 ||
+        EVP_PKEY_encrypt(ctx, out, &len, block, sizeof(block)) != 1) {
+        exit(1);
+    }
+    EVP_PKEY_CTX_free(ctx);
+}
+
+static int decrypt_block(EVP_PKEY *key, const unsigned char in[BLOCK], struct plaintext *out)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+
+    out->len = sizeof(out->bytes);
+    int ok = EVP_PKEY_decrypt_init(ctx) == 1 &&
+             EVP_PKEY_decrypt(ctx, out->bytes, &out->len, in, BLOCK) == 1;
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}
+
+static int is_same(const struct plaintext *a, const struct plaintext *b)
+{
+    return a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
+}
+
+static int padding(const char *uri)
+{
+    EVP_PKEY *key = must_load(uri);
+    unsigned char right[BLOCK];
+    unsigned char wrong[BLOCK];
+    unsigned char other[BLOCK];
+    struct plaintext a;
+    struct plaintext b;
+
+    encrypt_block(key, 2, 0x55, right);
+    encrypt_block(key, 3, 0x55, wrong);
+    encrypt_block(key, 3, 0x66, other);
+    say("right", decrypt_block(key, right, &a) && a.len == 1 && a.bytes[0] == 0x55);
+    say("wrong", decrypt_block(key, wrong, &a));
+    say("again", decrypt_block(key, wrong, &b));
+    say("same", is_same(&a, &b));
+    say("other", decrypt_block(key, other, &b));
+    say("other-same", is_same(&a, &b));
+    EVP_PKEY_free(key);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 2 ? argv[1] : "";
@@ -215,6 +280,7 @@ int main(int argc, char **argv)
            : strcmp(what, "sign") == 0     ? sign(argv[2], more)
            : strcmp(what, "finalise") == 0 ? finalise(argv[2])
            : strcmp(what, "param") == 0    ? param(argv[2], more)
+           : strcmp(what, "padding") == 0  ? padding(argv[2])
            : strcmp(what, "expect") == 0   ? expect(argv[2], atoi(more))
                                            : 2;
 }
