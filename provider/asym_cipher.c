@@ -291,8 +291,8 @@ static int decrypt_start(void *vcipher, void *key, const OSSL_PARAM params[])
         return 0;
     }
     if (!prov_key_is_private(cipher->key)) {
-        (void)err_set(&err, E_USAGE, "'%s' is a public key and cannot decrypt",
-                      cipher->key->hsm.label);
+        (void)err_set(&err, E_USAGE, "%s is a public key and cannot decrypt",
+                      prov_key_name(cipher->key));
         prov_raise(cipher->ctx, &err);
         return 0;
     }

@@ -137,7 +137,8 @@ bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struc
     ctx->handle = handle;
     pthread_mutex_init(&ctx->lock, NULL);
     take_core_functions(ctx, in);
-    atomic_init(&ctx->shows_keymgmt, default_came_first(handle, in));
+    ctx->default_came_first = default_came_first(handle, in);
+    atomic_init(&ctx->shows_keymgmt, ctx->default_came_first);
     ctx->libctx = OSSL_LIB_CTX_new_child(handle, in);
     if (ctx->libctx == NULL || !read_configuration(ctx)) {
         prov_ctx_free(ctx);

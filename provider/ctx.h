@@ -31,7 +31,10 @@ struct prov_ctx {
     char *pin_source;
     bool allow_env_secrets;
 
+    bool default_came_first;   /* "default" was active before us */
     atomic_bool shows_keymgmt; /* key management is offered; see query_keymgmt() in provider.c */
+
+    atomic_int agreements; /* key agreements that go on: peers are imported while there are some */
 
     /* what wrong RSA padding is answered with depends on it; see prov_ctx_rejection_secret() */
     pthread_mutex_t lock;

@@ -6,6 +6,7 @@
  *   keymgmt*.c      what OpenSSL asks about a key
  *   signature*.c    signing with it
  *   asym_cipher.c   decrypting with it
+ *   exchange.c      agreeing on a secret with it
  *
  * Nothing touches the token before a URI is loaded.
  */
@@ -15,6 +16,7 @@
 #include "hsm/cryptoki.h"
 #include "provider/asym_cipher.h"
 #include "provider/ctx.h"
+#include "provider/exchange.h"
 #include "provider/keymgmt.h"
 #include "provider/prov_err.h"
 #include "provider/signature.h"
@@ -47,6 +49,11 @@ static const OSSL_ALGORITHM signature_algorithms[] = {
 
 static const OSSL_ALGORITHM asym_cipher_algorithms[] = {
     {PROV_RSA, PROPERTIES, prov_asym_cipher_rsa, PROV_RSA_TEXT},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const OSSL_ALGORITHM exchange_algorithms[] = {
+    {PROV_ECDH, PROPERTIES, prov_exchange_ecdh, PROV_ECDH_TEXT},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -86,6 +93,8 @@ static const OSSL_ALGORITHM *query_operation(void *provctx, int operation_id, in
         return signature_algorithms;
     case OSSL_OP_ASYM_CIPHER:
         return asym_cipher_algorithms;
+    case OSSL_OP_KEYEXCH:
+        return exchange_algorithms;
     case OSSL_OP_STORE:
         return store_algorithms;
     default:

@@ -173,7 +173,7 @@ int prov_sig_sign(struct prov_sig *sig, prov_sign_fn *sign, unsigned char *out, 
         return 0;
     }
     if (!prov_key_is_private(sig->key)) {
-        (void)err_set(&err, E_USAGE, "'%s' is a public key and cannot sign", sig->key->hsm.label);
+        (void)err_set(&err, E_USAGE, "%s is a public key and cannot sign", prov_key_name(sig->key));
         prov_raise(sig->ctx, &err);
         return 0;
     }

@@ -59,14 +59,13 @@ static size_t choose(size_t mask, size_t a, size_t b)
 static bool expand(OSSL_LIB_CTX *libctx, const uint8_t key[static MAC_BYTES], const char *label,
                    uint8_t *out, size_t size)
 {
-    size_t label_len = strlen(label);
     size_t bits = size * 8;
 
     for (size_t at = 0, i = 0; at < size; at += MAC_BYTES, i++) {
         uint8_t input[2 + LABEL_MAX + 2] = {(uint8_t)(i >> 8), (uint8_t)i};
         uint8_t block[MAC_BYTES];
         size_t len = 0;
-        memcpy(input + 2, label, label_len);
+        size_t label_len = OPENSSL_strlcpy((char *)input + 2, label, LABEL_MAX + 1);
         input[2 + label_len] = (uint8_t)(bits >> 8);
         input[2 + label_len + 1] = (uint8_t)bits;
         if (EVP_Q_mac(libctx, "HMAC", NULL, "SHA256", NULL, key, MAC_BYTES, input,

@@ -8,6 +8,7 @@
  *   p11probe finalise URI          a last call with too little room, and again
  *   p11probe param URI NAME        one parameter of the key
  *   p11probe expect URI TYPE       loads with OSSL_STORE_expect()
+ *   p11probe agree URI             agrees on a secret, and uses software keys meanwhile
  *   p11probe padding URI           decrypts what has right and what has wrong PKCS#1 v1.5 padding
  */
 #include <openssl/err.h>
@@ -207,6 +208,76 @@ static int expect(const char *uri, int type)
     return 0;
 }
 
+enum { SECRET = 66 };
+
+/* Tries to make a token key of a software one. */
+static int import(EVP_PKEY *key, int selection)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", "provider=p11enroll");
+    OSSL_PARAM *params = NULL;
+    EVP_PKEY *made = NULL;
+    int ok = ctx != NULL && EVP_PKEY_todata(key, selection, &params) == 1 &&
+             EVP_PKEY_fromdata_init(ctx) == 1 &&
+             EVP_PKEY_fromdata(ctx, &made, selection, params) == 1;
+
+    OSSL_PARAM_free(params);
+    EVP_PKEY_free(made);
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}
+
+static EVP_PKEY *public_half(EVP_PKEY *key)
+{
+    unsigned char *der = NULL;
+    int len = i2d_PUBKEY(key, &der);
+    const unsigned char *p = der;
+    EVP_PKEY *public = d2i_PUBKEY(NULL, &p, len);
+
+    OPENSSL_free(der);
+    return public;
+}
+
+static int agree(const char *uri)
+{
+    EVP_PKEY *key = must_load(uri);
+    EVP_PKEY *peer = EVP_EC_gen("P-256");
+    EVP_PKEY *public = public_half(peer);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+    unsigned char secrets[2][SECRET];
+    size_t len[2] = {SECRET, SECRET};
+
+    say("peer", EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer(ctx, public) == 1);
+    say("derive", EVP_PKEY_derive(ctx, secrets[0], &len[0]));
+    say("again", EVP_PKEY_derive(ctx, secrets[1], &len[1]));
+    say("same", len[0] == len[1] && memcmp(secrets[0], secrets[1], len[0]) == 0);
+    EVP_PKEY_CTX *copy = EVP_PKEY_CTX_dup(ctx);
+    say("copy", copy != NULL && EVP_PKEY_derive(copy, secrets[1], &len[1]) == 1 &&
+                    memcmp(secrets[0], secrets[1], len[0]) == 0);
+    EVP_PKEY_CTX_free(copy);
+    EVP_PKEY *other = EVP_EC_gen("P-256"); /* a TLS handshake would do that now */
+    EVP_PKEY_CTX *software = EVP_PKEY_CTX_new(other, NULL);
+    say("software", EVP_PKEY_derive_init(software) == 1 &&
+                        EVP_PKEY_derive_set_peer(software, public) == 1 &&
+                        EVP_PKEY_derive(software, secrets[1], &len[1]) == 1);
+    EVP_PKEY_CTX_free(software);
+    generate_and_sign("software-signs", other);
+    generate_and_sign("peer-signs", peer);
+    say("equal", EVP_PKEY_eq(public, key));
+    say("other-equal", EVP_PKEY_eq(public, peer));
+    int pair = EVP_PKEY_derive_set_peer(ctx, other);
+    ERR_clear_error();
+    say("pair", pair == 1);
+    EVP_PKEY_CTX_free(ctx);
+    int imported = import(peer, EVP_PKEY_PUBLIC_KEY);
+    ERR_clear_error();
+    say("import", imported);
+    EVP_PKEY_free(other);
+    EVP_PKEY_free(public);
+    EVP_PKEY_free(peer);
+    EVP_PKEY_free(key);
+    return 0;
+}
+
 enum { BLOCK = 256 };
 
 struct plaintext {
@@ -280,6 +351,7 @@ int main(int argc, char **argv)
            : strcmp(what, "sign") == 0     ? sign(argv[2], more)
            : strcmp(what, "finalise") == 0 ? finalise(argv[2])
            : strcmp(what, "param") == 0    ? param(argv[2], more)
+           : strcmp(what, "agree") == 0    ? agree(argv[2])
            : strcmp(what, "padding") == 0  ? padding(argv[2])
            : strcmp(what, "expect") == 0   ? expect(argv[2], atoi(more))
                                            : 2;
