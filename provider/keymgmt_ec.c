@@ -138,6 +138,7 @@ static const char *operation_name(int operation_id)
 
 const OSSL_DISPATCH prov_keymgmt_ec[] = {
     PROV_KEYMGMT_COMMON,
+    PROV_KEYMGMT_GEN(prov_keymgmt_gen_init_ec),
     {OSSL_FUNC_KEYMGMT_GET_PARAMS, (void (*)(void))get_params},
     {OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, (void (*)(void))gettable_params},
     {OSSL_FUNC_KEYMGMT_SET_PARAMS, (void (*)(void))set_params},

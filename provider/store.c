@@ -1,11 +1,10 @@
 #include "provider/store.h"
 
 #include "base/cleanup.h"
-#include "base/secret_source.h"
-#include "base/str.h"
 #include "hsm/cert.h"
 #include "hsm/object.h"
 #include "provider/key.h"
+#include "provider/login.h"
 #include "provider/prov_err.h"
 
 #include <openssl/core_names.h>
@@ -14,7 +13,6 @@
 #include <openssl/params.h>
 #include <openssl/store.h>
 #include <openssl/x509.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { CLASSES_MAX = 3 };
@@ -35,13 +33,6 @@ struct store {
     size_t class_count;
     size_t class_at;
     size_t object_at;
-};
-
-/* While a load runs: how this application asks for a passphrase. */
-struct asking {
-    struct store *store;
-    OSSL_PASSPHRASE_CALLBACK *callback;
-    void *callback_arg;
 };
 
 static void store_free(struct store *store)
@@ -112,66 +103,6 @@ static void choose_classes(struct store *store)
     }
 }
 
-static bool ask_application(struct asking *asking, const char *what, struct secret *pin,
-                            struct err *err)
-{
-    char buffer[SECRET_MAX];
-    size_t len = 0;
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_PASSPHRASE_PARAM_INFO, (char *)(uintptr_t)what, 0),
-        OSSL_PARAM_END,
-    };
-
-    if (asking->callback == NULL ||
-        asking->callback(buffer, sizeof(buffer), &len, params, asking->callback_arg) != 1) {
-        return err_set(err, E_PIN_NEEDED, "the application gave no %s", what);
-    }
-    bool ok = secret_set(pin, buffer, len, err);
-    explicit_bzero(buffer, sizeof(buffer));
-    return ok;
-}
-
-static bool prompt_application(void *ctx, const char *what, struct secret *out, struct err *err)
-{
-    return ask_application(ctx, what, out, err);
-}
-
-static const char *pin_source_of(const struct store *store)
-{
-    return store->uri.pin_source != NULL ? store->uri.pin_source : store->prov->pin_source;
-}
-
-/* hsm_pin_fn: the URI's own value, its source, the configured source, and the application, in that
- * order. */
-static bool get_pin(void *ctx, const struct hsm_token_info *token, struct secret *pin,
-                    struct err *err)
-{
-    struct asking *asking = ctx;
-    struct store *store = asking->store;
-    const char *source = pin_source_of(store);
-    struct secret_policy policy = {.allow_env = store->prov->allow_env_secrets,
-                                   .prompt = prompt_application,
-                                   .prompt_ctx = asking};
-    char what[128];
-
-    (void)snprintf(what, sizeof(what), "PIN of %s", hsm_token_name(token));
-    if (secret_is_set(&store->uri.pin_value)) {
-        return secret_copy(pin, &store->uri.pin_value, err);
-    }
-    if (source != NULL) {
-        return secret_source_read(source, what, &policy, pin, err);
-    }
-    return ask_application(asking, what, pin, err);
-}
-
-static bool asks_a_person(const struct store *store)
-{
-    const char *source = pin_source_of(store);
-
-    return !secret_is_set(&store->uri.pin_value) &&
-           (source == NULL || secret_source_is_prompt(source));
-}
-
 static const char *class_word(CK_OBJECT_CLASS class)
 {
     return class == CKO_PRIVATE_KEY  ? "private key"
@@ -179,24 +110,10 @@ static const char *class_word(CK_OBJECT_CLASS class)
                                      : "certificate";
 }
 
-static bool connect_token(struct store *store, struct err *err)
-{
-    struct hsm_target target = {
-        .module_path =
-            store->uri.module_path != NULL ? store->uri.module_path : store->prov->module_path,
-        .init_args = store->prov->init_args,
-        .uri = &store->uri,
-    };
-
-    return prov_ctx_check_default(store->prov, err) && hsm_token_open(&target, &store->token, err);
-}
-
 /* Only private keys need a login; a listing of everything wants them, too. */
-static bool login_if_needed(struct store *store, struct asking *asking, struct err *err)
+static bool login_if_needed(struct store *store, struct prov_login *login, struct err *err)
 {
-    struct hsm_pin pin = {.get = get_pin, .ctx = asking, .interactive = asks_a_person(store)};
-
-    return store->classes[0] != CKO_PRIVATE_KEY || hsm_login(store->token, &pin, err);
+    return store->classes[0] != CKO_PRIVATE_KEY || prov_login(login, store->token, err);
 }
 
 static bool search(struct store *store, struct err *err)
@@ -229,7 +146,7 @@ static bool search(struct store *store, struct err *err)
     return true;
 }
 
-static bool prepare(struct store *store, struct asking *asking, struct err *err)
+static bool prepare(struct store *store, struct prov_login *login, struct err *err)
 {
     store->searched = true;
     if (store->bad_uri.code != E_NONE) {
@@ -244,7 +161,8 @@ static bool prepare(struct store *store, struct asking *asking, struct err *err)
         return err_set(err, E_OBJECT_MISSING, "the URI has type=%s, and something else is wanted",
                        hsm_uri_type_name(store->uri.type));
     }
-    return connect_token(store, err) && login_if_needed(store, asking, err) && search(store, err);
+    return prov_login_open(login, &store->token, err) && login_if_needed(store, login, err) &&
+           search(store, err);
 }
 
 /* Moves to the next object that was found. False at the end. */
@@ -300,7 +218,8 @@ static bool introduce(struct prov_ctx *ctx, struct prov_key **key, const char *d
 static bool give_key(struct store *store, struct hsm_key *hsm, OSSL_CALLBACK *cb, void *cb_arg)
 {
     const char *data_type = hsm->spec.type == HSM_KEY_RSA ? "RSA" : "EC";
-    struct prov_key *key = prov_key_new(store->prov, hsm, pin_source_of(store));
+    struct prov_key *key =
+        prov_key_new(store->prov, hsm, prov_login_pin_source(store->prov, &store->uri));
 
     if (key == NULL) {
         return false;
@@ -367,12 +286,13 @@ static int store_load(void *loaderctx, OSSL_CALLBACK *object_cb, void *object_cb
                       OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
 {
     struct store *store = loaderctx;
-    struct asking asking = {.store = store, .callback = pw_cb, .callback_arg = pw_cbarg};
+    struct prov_login login = {
+        .ctx = store->prov, .uri = &store->uri, .callback = pw_cb, .callback_arg = pw_cbarg};
     struct err err = ERR_INIT;
     CK_OBJECT_CLASS class = 0;
     CK_OBJECT_HANDLE handle = 0;
 
-    if (!store->searched && !prepare(store, &asking, &err)) {
+    if (!store->searched && !prepare(store, &login, &err)) {
         store->failed = true;
         prov_raise(store->prov, &err);
         return 0;

@@ -8,12 +8,14 @@
  *   p11probe finalise URI          a last call with too little room, and again
  *   p11probe param URI NAME        one parameter of the key
  *   p11probe expect URI TYPE       loads with OSSL_STORE_expect()
+ *   p11probe make URI EC:P-256 [USAGE]   generates a key in the token, and software keys around it
  *   p11probe agree URI             agrees on a secret, and uses software keys meanwhile
  *   p11probe padding URI           decrypts what has right and what has wrong PKCS#1 v1.5 padding
  */
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/provider.h>
 #include <openssl/rsa.h>
 #include <openssl/ssl.h>
 #include <openssl/store.h>
@@ -208,6 +210,53 @@ static int expect(const char *uri, int type)
     return 0;
 }
 
+/* Whether it is the default provider's key. */
+static int is_software(EVP_PKEY *key)
+{
+    int is =
+        key != NULL && strcmp(OSSL_PROVIDER_get0_name(EVP_PKEY_get0_provider(key)), "default") == 0;
+
+    EVP_PKEY_free(key);
+    return is;
+}
+
+static EVP_PKEY *generate_in_token(const char *uri, const char *algorithm, const char *option,
+                                   const char *value, const char *usage)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, algorithm, "provider=p11enroll");
+    EVP_PKEY *key = NULL;
+
+    say("init", ctx != NULL && EVP_PKEY_keygen_init(ctx) == 1);
+    say("option", EVP_PKEY_CTX_ctrl_str(ctx, option, value));
+    if (uri[0] != '\0') {
+        say("uri", EVP_PKEY_CTX_ctrl_str(ctx, "pkcs11_uri", uri));
+    }
+    if (usage != NULL) {
+        say("usage", EVP_PKEY_CTX_ctrl_str(ctx, "pkcs11_key_usage", usage));
+    }
+    say("made", EVP_PKEY_generate(ctx, &key) == 1);
+    EVP_PKEY_CTX_free(ctx);
+    return key;
+}
+
+static int make(const char *uri, const char *kind, const char *usage)
+{
+    bool ec = strncmp(kind, "EC:", 3) == 0;
+    EVP_PKEY *key =
+        generate_in_token(uri, ec ? "EC" : "RSA", ec ? "ec_paramgen_curve" : "rsa_keygen_bits",
+                          strchr(kind, ':') + 1, usage);
+
+    if (key != NULL) {
+        generate_and_sign("sign", key);
+        say("size", EVP_PKEY_get_bits(key));
+    }
+    say("software-ec", is_software(EVP_EC_gen("P-256")));
+    say("software-q", is_software(EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-384")));
+    say("software-rsa", is_software(EVP_RSA_gen(2048)));
+    EVP_PKEY_free(key);
+    return 0;
+}
+
 enum { SECRET = 66 };
 
 /* Tries to make a token key of a software one. */
@@ -351,6 +400,7 @@ int main(int argc, char **argv)
            : strcmp(what, "sign") == 0     ? sign(argv[2], more)
            : strcmp(what, "finalise") == 0 ? finalise(argv[2])
            : strcmp(what, "param") == 0    ? param(argv[2], more)
+           : strcmp(what, "make") == 0     ? make(argv[2], more, argc > 4 ? argv[4] : NULL)
            : strcmp(what, "agree") == 0    ? agree(argv[2])
            : strcmp(what, "padding") == 0  ? padding(argv[2])
            : strcmp(what, "expect") == 0   ? expect(argv[2], atoi(more))
