@@ -56,6 +56,20 @@ static void test_private_template_with_a_pin_for_each_use(void **state UNUSED)
     assert_contains(text_of(&attrs), "CKA_ALWAYS_AUTHENTICATE=true\n");
 }
 
+static void test_templates_for_another_usage(void **state UNUSED)
+{
+    struct hsm_policy policy = hsm_policy_signing(spec_of("rsa:3072"));
+    struct attrs private = ATTRS_INIT;
+    struct attrs public = ATTRS_INIT;
+
+    policy.usage = HSM_USE_DECRYPT;
+    hsm_policy_private_template(&policy, &id, "www", &private);
+    hsm_policy_public_template(&policy, &id, "www", &public);
+    assert_contains(text_of(&private), "CKA_SIGN=false\nCKA_DECRYPT=true\n");
+    assert_contains(text_of(&private), "CKA_DERIVE=false\n");
+    assert_contains(text_of(&public), "CKA_VERIFY=false\nCKA_ENCRYPT=true\n");
+}
+
 static void test_public_template_of_rsa(void **state UNUSED)
 {
     struct hsm_policy policy = hsm_policy_signing(spec_of("rsa:3072"));
@@ -248,6 +262,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_private_template),
         cmocka_unit_test(test_private_template_with_a_pin_for_each_use),
+        cmocka_unit_test(test_templates_for_another_usage),
         cmocka_unit_test(test_public_template_of_rsa),
         cmocka_unit_test(test_public_template_of_ec),
         cmocka_unit_test(test_attributes_to_read_cover_the_template),
