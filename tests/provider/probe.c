@@ -117,6 +117,34 @@ static int generate_and_sign(const char *what, EVP_PKEY *key)
     return ok;
 }
 
+static int encrypt_and_decrypt(EVP_PKEY *key)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+    unsigned char secret[512];
+    unsigned char plain[512];
+    size_t len = sizeof(secret);
+    size_t plain_len = sizeof(plain);
+    int ok = EVP_PKEY_encrypt_init(ctx) == 1 &&
+             EVP_PKEY_encrypt(ctx, secret, &len, (const unsigned char *)"x", 1) == 1 &&
+             EVP_PKEY_decrypt_init(ctx) == 1 &&
+             EVP_PKEY_decrypt(ctx, plain, &plain_len, secret, len) == 1 && plain_len == 1;
+
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}
+
+static int agree_on_secret(EVP_PKEY *key, EVP_PKEY *peer)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+    unsigned char secret[66];
+    size_t len = sizeof(secret);
+    int ok = EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer(ctx, peer) == 1 &&
+             EVP_PKEY_derive(ctx, secret, &len) == 1;
+
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}
+
 static int generate(const char *uri)
 {
     EVP_PKEY *ec = EVP_EC_gen("P-256");
@@ -127,6 +155,8 @@ static int generate(const char *uri)
     generate_and_sign("ec-after", ec2);
     generate_and_sign("rsa-after", rsa);
     generate_and_sign("ec-before-after", ec);
+    say("rsa-decrypts-after", encrypt_and_decrypt(rsa));
+    say("ec-agrees-after", agree_on_secret(ec2, ec2));
     generate_and_sign("token", token);
     EVP_PKEY *qualified = load(uri, "provider=p11enroll");
     generate_and_sign("token-qualified", qualified);
