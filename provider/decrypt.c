@@ -91,9 +91,33 @@ static bool decrypt_raw(struct prov_cipher *cipher, const uint8_t *in, size_t si
     return true;
 }
 
+/* Bits of prov_key.refused: a refusal costs a session, and would each time. */
+static const unsigned refused_raw = 1;
+
+static unsigned refused_oaep(size_t hash, size_t mgf)
+{
+    return 2U << (hash * ARRAY_LEN(oaep_hashes) + mgf);
+}
+
+static bool is_refused(const struct prov_cipher *cipher, unsigned what)
+{
+    return (atomic_load(&cipher->key->refused) & what) != 0;
+}
+
+/* True if err says that the token will not do it at all; that is remembered, and err cleared. */
+static bool note_refusal(struct prov_cipher *cipher, unsigned what, struct err *err)
+{
+    if (!is_one_of(err->native, refusals, ARRAY_LEN(refusals))) {
+        return false;
+    }
+    atomic_fetch_or(&cipher->key->refused, what);
+    err_clear(err);
+    return true;
+}
+
 static bool has_raw(const struct prov_cipher *cipher)
 {
-    return hsm_token_can(cipher->key->hsm.token, CKM_RSA_X_509);
+    return hsm_token_can(cipher->key->hsm.token, CKM_RSA_X_509) && !is_refused(cipher, refused_raw);
 }
 
 /* With the token's own PKCS#1 v1.5, whose answer becomes a block again, right or wrong. */
@@ -124,10 +148,9 @@ static bool decrypt_block(struct prov_cipher *cipher, const uint8_t *in, size_t 
         if (decrypt_raw(cipher, in, size, em, err)) {
             return true;
         }
-        if (!is_one_of(err->native, refusals, ARRAY_LEN(refusals))) {
+        if (!note_refusal(cipher, refused_raw, err)) {
             return false;
         }
-        err_clear(err);
     }
     return decrypt_and_rebuild(cipher, in, size, em, err);
 }
@@ -216,22 +239,24 @@ static bool decrypt_oaep_here(struct prov_cipher *cipher, const uint8_t *in, siz
  * Whether the token is to be asked, and how. A label is looked at here where that is possible:
  * SoftHSM drops it without a word.
  */
-static bool is_for_token(const struct prov_cipher *cipher, struct hsm_decrypt *how)
+static bool is_for_token(const struct prov_cipher *cipher, struct hsm_decrypt *how, unsigned *bit)
 {
+    const EVP_MD *mgf1 = cipher->mgf1_md != NULL ? cipher->mgf1_md : cipher->oaep_md;
     size_t hash = 0;
     size_t mgf = 0;
 
     if (!hsm_token_can(cipher->key->hsm.token, CKM_RSA_PKCS_OAEP) ||
         (cipher->label_len > 0 && has_raw(cipher)) || !find_oaep_hash(cipher->oaep_md, &hash) ||
-        !find_oaep_hash(cipher->mgf1_md != NULL ? cipher->mgf1_md : cipher->oaep_md, &mgf)) {
+        !find_oaep_hash(mgf1, &mgf)) {
         return false;
     }
+    *bit = refused_oaep(hash, mgf);
     *how = (struct hsm_decrypt){.scheme = HSM_DECRYPT_RSA_OAEP,
                                 .oaep_hash = oaep_hashes[hash].hash,
                                 .oaep_mgf = oaep_hashes[mgf].mgf,
                                 .oaep_label = cipher->label,
                                 .oaep_label_len = cipher->label_len};
-    return true;
+    return !is_refused(cipher, *bit);
 }
 
 /* By the token where it can; without padding, and the rest in software, where it cannot. */
@@ -239,15 +264,16 @@ static bool decrypt_oaep(struct prov_cipher *cipher, const uint8_t *in, size_t s
                          size_t *out_len, struct err *err)
 {
     struct hsm_decrypt how;
+    unsigned bit = 0;
 
-    if (is_for_token(cipher, &how)) {
+    if (is_for_token(cipher, &how, &bit)) {
         if (decrypt(cipher, &how, in, size, out, out_len, err)) {
             return true;
         }
-        if (!has_raw(cipher) || !is_one_of(err->native, refusals, ARRAY_LEN(refusals))) {
+        if (!has_raw(cipher) || !note_refusal(cipher, bit, err)) {
             return false;
         }
-        err_clear(err);
+        *out_len = size;
     }
     return has_raw(cipher)
                ? decrypt_oaep_here(cipher, in, size, out, out_len, err)

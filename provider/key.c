@@ -36,6 +36,7 @@ struct prov_key *prov_key_new(struct prov_ctx *ctx, struct hsm_key *hsm, const c
         return NULL;
     }
     atomic_init(&key->refs, 1);
+    atomic_init(&key->refused, 0);
     key->ctx = ctx;
     key->hsm = *hsm;
     memset(hsm, 0, sizeof(*hsm));

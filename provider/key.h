@@ -19,7 +19,8 @@ struct prov_key {
     atomic_int refs;
     struct prov_ctx *ctx;
     struct hsm_key hsm;
-    char *pin_source; /* for CKA_ALWAYS_AUTHENTICATE; owned, may be NULL */
+    char *pin_source;    /* for CKA_ALWAYS_AUTHENTICATE; owned, may be NULL */
+    atomic_uint refused; /* what the token lists and does not do with this key; see decrypt.c */
 };
 
 /* Takes over *hsm (which is empty afterwards). NULL when out of memory. */

@@ -8,7 +8,8 @@
  *   p11probe finalise URI          a last call with too little room, and again
  *   p11probe param URI NAME        one parameter of the key
  *   p11probe expect URI TYPE       loads with OSSL_STORE_expect()
- *   p11probe make URI EC:P-256 [USAGE]   generates a key in the token, and software keys around it
+ *   p11probe make URI EC:P-256 [USAGE]   generates a key in the token, and software keys after it
+ *   p11probe make-after URI EC:P-256 LOADED   the same after another key was loaded
  *   p11probe agree URI             agrees on a secret, and uses software keys meanwhile
  *   p11probe padding URI           decrypts what has right and what has wrong PKCS#1 v1.5 padding
  */
@@ -430,9 +431,11 @@ int main(int argc, char **argv)
            : strcmp(what, "sign") == 0     ? sign(argv[2], more)
            : strcmp(what, "finalise") == 0 ? finalise(argv[2])
            : strcmp(what, "param") == 0    ? param(argv[2], more)
-           : strcmp(what, "make") == 0     ? make(argv[2], more, argc > 4 ? argv[4] : NULL)
-           : strcmp(what, "agree") == 0    ? agree(argv[2])
-           : strcmp(what, "padding") == 0  ? padding(argv[2])
-           : strcmp(what, "expect") == 0   ? expect(argv[2], atoi(more))
-                                           : 2;
+           : strcmp(what, "make-after") == 0 && argc > 4
+               ? (EVP_PKEY_free(must_load(argv[4])), make(argv[2], more, NULL))
+           : strcmp(what, "make") == 0    ? make(argv[2], more, argc > 4 ? argv[4] : NULL)
+           : strcmp(what, "agree") == 0   ? agree(argv[2])
+           : strcmp(what, "padding") == 0 ? padding(argv[2])
+           : strcmp(what, "expect") == 0  ? expect(argv[2], atoi(more))
+                                          : 2;
 }

@@ -116,6 +116,15 @@ def test_genpkey_makes_the_key(openssl: OpenSSL) -> None:
 
 
 @ORDERS
+def test_generation_after_a_key_was_loaded(token: Token, tmp_path: Path, first: bool) -> None:
+    mine = OpenSSL(tmp_path, token, first=first)
+    token.make_key("EC:prime256v1", "01", "k")
+    results, errors = mine.probe("make-after", "pkcs11:object=new", "EC:P-256", mine.uri("k"))
+    assert errors == []
+    assert results == {"load": 1, "init": 1, "option": 1, "uri": 1, "made": 1, "sign": 1, "size": 256, **SOFTWARE}
+
+
+@ORDERS
 def test_without_our_parameter_keys_are_software(token: Token, tmp_path: Path, first: bool) -> None:
     mine = OpenSSL(tmp_path, token, first=first)
     token.make_key("EC:prime256v1", "01", "k")

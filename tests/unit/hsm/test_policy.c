@@ -143,7 +143,8 @@ static const struct {
     {CKA_NEVER_EXTRACTABLE, 1, true},
 };
 
-static void check(CK_ATTRIBUTE_TYPE changed, int value, struct hsm_verdict *verdict)
+static void check_for(unsigned usage, CK_ATTRIBUTE_TYPE changed, int value,
+                      struct hsm_verdict *verdict)
 {
     struct hsm_policy policy = hsm_policy_signing(spec_of("rsa:3072"));
     struct hsm_key_spec found = spec_of("rsa:3072");
@@ -159,7 +160,13 @@ static void check(CK_ATTRIBUTE_TYPE changed, int value, struct hsm_verdict *verd
         v->data[0] = shown > 0 ? 1 : 0;
         v->len = 1;
     }
+    policy.usage = usage;
     hsm_policy_check(&policy, &found, &values, verdict);
+}
+
+static void check(CK_ATTRIBUTE_TYPE changed, int value, struct hsm_verdict *verdict)
+{
+    check_for(HSM_USE_SIGN, changed, value, verdict);
 }
 
 static void test_good_key_passes(void **state UNUSED)
@@ -182,6 +189,18 @@ static void test_each_wrong_value_is_named(void **state UNUSED)
         assert_string_equal(verdict.violations, tmp_printf("%s is %s", attr_name(good[i].type),
                                                            good[i].value == 0 ? "true" : "false"));
     }
+}
+
+static void test_usage_that_is_wanted_has_to_be_shown(void **state UNUSED)
+{
+    struct hsm_verdict verdict;
+
+    check_for(HSM_USE_SIGN | HSM_USE_DECRYPT, CKA_DECRYPT, 1, &verdict);
+    assert_true(verdict.ok);
+    check_for(HSM_USE_SIGN | HSM_USE_DECRYPT, CKA_DECRYPT, -1, &verdict);
+    assert_string_equal(verdict.violations, "CKA_DECRYPT is not shown");
+    check_for(HSM_USE_DERIVE, CKA_DERIVE, 1, &verdict);
+    assert_string_equal(verdict.violations, "CKA_SIGN is true");
 }
 
 static void test_absent_attributes_are_judged_by_their_rule(void **state UNUSED)
@@ -268,6 +287,7 @@ int main(void)
         cmocka_unit_test(test_attributes_to_read_cover_the_template),
         cmocka_unit_test(test_good_key_passes),
         cmocka_unit_test(test_each_wrong_value_is_named),
+        cmocka_unit_test(test_usage_that_is_wanted_has_to_be_shown),
         cmocka_unit_test(test_absent_attributes_are_judged_by_their_rule),
         cmocka_unit_test(test_key_that_does_not_say_counts_as_extractable),
         cmocka_unit_test(test_every_violation_is_listed),
