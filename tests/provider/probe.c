@@ -317,6 +317,21 @@ static EVP_PKEY *public_half(EVP_PKEY *key)
     return public;
 }
 
+static int verify_with(EVP_PKEY *public, EVP_PKEY *signer)
+{
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    const unsigned char *data = (const unsigned char *)"x";
+    unsigned char signature[512];
+    size_t len = sizeof(signature);
+    int ok = EVP_DigestSignInit_ex(md, NULL, "SHA256", NULL, NULL, signer, NULL) == 1 &&
+             EVP_DigestSign(md, signature, &len, data, 1) == 1 && EVP_MD_CTX_reset(md) == 1 &&
+             EVP_DigestVerifyInit_ex(md, NULL, "SHA256", NULL, NULL, public, NULL) == 1 &&
+             EVP_DigestVerify(md, signature, len, data, 1) == 1;
+
+    EVP_MD_CTX_free(md);
+    return ok;
+}
+
 static int agree(const char *uri)
 {
     EVP_PKEY *key = must_load(uri);
@@ -342,6 +357,7 @@ static int agree(const char *uri)
     EVP_PKEY_CTX_free(software);
     generate_and_sign("software-signs", other);
     generate_and_sign("peer-signs", peer);
+    say("peer-verifies", verify_with(public, peer));
     say("equal", EVP_PKEY_eq(public, key));
     say("other-equal", EVP_PKEY_eq(public, peer));
     int pair = EVP_PKEY_derive_set_peer(ctx, other);
