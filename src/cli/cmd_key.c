@@ -208,7 +208,7 @@ bool cmd_key_show(struct cli *cli, struct err *err)
 
     if (!cli_token_open(cli, cli->operands[0], true, &opened, err) ||
         !hsm_session_take(opened.token, false, &session, err) ||
-        !hsm_key_find(&session, &opened.uri, CKO_PRIVATE_KEY, &key, err)) {
+        !hsm_key_find(&session, &opened.uri, CKO_PRIVATE_KEY, true, &key, err)) {
         return false;
     }
     struct hsm_policy policy = hsm_policy_signing(key.spec);

@@ -84,17 +84,18 @@ CK_OBJECT_HANDLE raw_find(const struct raw *r, const char *label)
     return find(r, CKO_PRIVATE_KEY, by_label);
 }
 
-void raw_find_pair(const struct raw *r, const char *label)
+CK_OBJECT_HANDLE raw_find_pair(const struct raw *r, const char *label)
 {
+    CK_OBJECT_HANDLE key = raw_find(r, label);
     uint8_t id_value[LABEL];
     uint8_t point_value[256];
     CK_ATTRIBUTE id = {CKA_ID, id_value, sizeof(id_value)};
     CK_ATTRIBUTE point = {CKA_EC_POINT, point_value, sizeof(point_value)};
 
-    must(r->p11->C_GetAttributeValue(r->session, raw_find(r, label), &id, 1),
-         "C_GetAttributeValue(CKA_ID)");
+    must(r->p11->C_GetAttributeValue(r->session, key, &id, 1), "C_GetAttributeValue(CKA_ID)");
     must(r->p11->C_GetAttributeValue(r->session, find(r, CKO_PUBLIC_KEY, id), &point, 1),
          "C_GetAttributeValue(CKA_EC_POINT)");
+    return key;
 }
 
 void raw_sign(const struct raw *r, CK_OBJECT_HANDLE key, int rsa, const uint8_t digest[32])
