@@ -1,4 +1,7 @@
-/* The key object that keymgmt, signature and store share: a token key, reference-counted. */
+/*
+ * The key object that keymgmt, signature and store share, reference-counted: a token key; or the
+ * public half of somebody else's key, which OpenSSL brings for a comparison (prov_keymgmt_import).
+ */
 #ifndef PROVIDER_KEY_H
 #define PROVIDER_KEY_H
 
@@ -16,7 +19,8 @@ struct prov_key {
     atomic_int refs;
     struct prov_ctx *ctx;
     struct hsm_key hsm;
-    char *pin_source; /* for CKA_ALWAYS_AUTHENTICATE; owned, may be NULL */
+    char *pin_source;                     /* for CKA_ALWAYS_AUTHENTICATE; owned, may be NULL */
+    _Atomic(struct hsm_public *) adopted; /* the public half as a trial found it (trial.h); owned */
 };
 
 /* Takes over *hsm (which is empty afterwards). NULL when out of memory. */
@@ -27,8 +31,20 @@ struct prov_key *prov_key_new_empty(struct prov_ctx *ctx);
 
 static inline bool prov_key_is_empty(const struct prov_key *key)
 {
-    return key->hsm.token == NULL;
+    return key->hsm.spec.type == HSM_KEY_OTHER;
 }
+
+/* Makes an empty key that of a public half, for comparing; takes *public over. False when out of
+ * memory. */
+bool prov_key_set_public(struct prov_key *key, const struct hsm_key_spec *spec,
+                         struct hsm_public *public);
+
+/* The public half, as long as the key lives; NULL if it is not known. */
+const struct hsm_public *prov_key_public(const struct prov_key *key);
+
+/* The public half that the token does not have, found otherwise (EC, Ed and X keys). False when out
+ * of memory. */
+bool prov_key_adopt_public(struct prov_key *key, const struct hsm_public *public);
 
 struct prov_key *prov_key_ref(struct prov_key *key);
 void prov_key_free(struct prov_key *key);

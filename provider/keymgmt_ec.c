@@ -12,7 +12,7 @@ DEFINE_AUTO(bn, BIGNUM *, BN_free)
 static bool set_coordinate(OSSL_PARAM params[], const char *name, const struct prov_key *key,
                            int index)
 {
-    const struct hsm_public *public = &key->hsm.public;
+    const struct hsm_public *public = prov_key_public(key);
     OSSL_PARAM *p = OSSL_PARAM_locate(params, name);
 
     if (!prov_keymgmt_public_wanted(key, p)) {
@@ -82,13 +82,23 @@ static const OSSL_PARAM *export_types(int selection)
     return (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0 ? params : NULL;
 }
 
+static int import(void *keydata, int selection, const OSSL_PARAM params[])
+{
+    const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_GROUP_NAME);
+    const char *group = NULL;
+
+    return prov_keymgmt_is_trial(selection, params) && p != NULL &&
+           OSSL_PARAM_get_utf8_string_ptr(p, &group) == 1 && group != NULL &&
+           prov_keymgmt_import_point(keydata, hsm_curve_by_name(group), params);
+}
+
 static const char *operation_name(int operation_id)
 {
     return operation_id == OSSL_OP_SIGNATURE ? "ECDSA" : NULL;
 }
 
 const OSSL_DISPATCH prov_keymgmt_ec[] = {
-    PROV_KEYMGMT_COMMON,
+    PROV_KEYMGMT_COMMON(import),
     {OSSL_FUNC_KEYMGMT_GET_PARAMS, (void (*)(void))get_params},
     {OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, (void (*)(void))gettable_params},
     {OSSL_FUNC_KEYMGMT_EXPORT_TYPES, (void (*)(void))export_types},

@@ -38,7 +38,9 @@ static bool set_number(OSSL_PARAM params[], const char *name, const uint8_t *dat
 static int get_params(void *keydata, OSSL_PARAM params[])
 {
     const struct prov_key *key = keydata;
-    const struct hsm_public *public = &key->hsm.public;
+    static const struct hsm_public unknown = {.known = false};
+    const struct hsm_public *known = prov_key_public(key);
+    const struct hsm_public *public = known != NULL ? known : &unknown;
     OSSL_PARAM *p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_DEFAULT_DIGEST);
 
     if (prov_key_is_empty(key) ||
@@ -89,7 +91,7 @@ static const char *operation_name(int operation_id)
 }
 
 const OSSL_DISPATCH prov_keymgmt_rsa[] = {
-    PROV_KEYMGMT_COMMON,
+    PROV_KEYMGMT_COMMON(prov_keymgmt_import),
     {OSSL_FUNC_KEYMGMT_GET_PARAMS, (void (*)(void))get_params},
     {OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, (void (*)(void))gettable_params},
     {OSSL_FUNC_KEYMGMT_EXPORT_TYPES, (void (*)(void))export_types},

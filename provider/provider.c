@@ -5,6 +5,7 @@
  *   store.c         "pkcs11:" URIs -> keys and certificates
  *   keymgmt*.c      what OpenSSL asks about a key
  *   signature*.c    signing with it
+ *   trial.c         finding out with a signature which public key is its other half
  *
  * Nothing touches the token before a URI is loaded.
  */

@@ -3,6 +3,8 @@
  * error queue, and what single functions answer. Prints "name=result" and then the errors.
  *
  *   p11probe pair URI CERT.pem     compares the key with its certificate, in every way
+ *   p11probe trial URI CERT.pem    the same for a key whose public half is not known
+ *   p11probe compare URI CERT.pem  X509_check_private_key() twice, and nothing else
  *   p11probe generate URI          software keys before and after a key was loaded
  *   p11probe sign URI PROPERTIES   signs with a property query
  *   p11probe finalise URI          a last call with too little room, and again
@@ -139,6 +141,74 @@ static int generate_and_sign(const char *what, EVP_PKEY *key)
     EVP_MD_CTX_free(md);
     say(what, ok);
     return ok;
+}
+
+/* What one key signs, the other verifies. */
+static int sign_and_verify(EVP_PKEY *signer, EVP_PKEY *verifier)
+{
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    const char *digest = is_edwards(signer) ? NULL : "SHA256";
+    unsigned char signature[512];
+    size_t len = sizeof(signature);
+    int ok = EVP_DigestSignInit_ex(md, NULL, digest, NULL, NULL, signer, NULL) == 1 &&
+             EVP_DigestSign(md, signature, &len, (const unsigned char *)"x", 1) == 1 &&
+             EVP_MD_CTX_reset(md) == 1 &&
+             EVP_DigestVerifyInit_ex(md, NULL, digest, NULL, NULL, verifier, NULL) == 1 &&
+             EVP_DigestVerify(md, signature, len, (const unsigned char *)"x", 1) == 1;
+
+    EVP_MD_CTX_free(md);
+    return ok;
+}
+
+static int trial(const char *uri, const char *path)
+{
+    FILE *file = fopen(path, "r");
+    X509 *cert = file != NULL ? PEM_read_X509(file, NULL, NULL, NULL) : NULL;
+    EVP_PKEY *key = must_load(uri);
+    EVP_PKEY *swapped = must_load(uri);
+    EVP_PKEY *other = generate_like(key);
+    unsigned char *der = NULL;
+
+    if (cert == NULL) {
+        return 1;
+    }
+    (void)fclose(file);
+    ERR_clear_error();
+    EVP_PKEY *public = X509_get0_pubkey(cert);
+    say("public-before", i2d_PUBKEY(key, NULL) > 0);
+    say("token-other", EVP_PKEY_eq(key, other) == 1);
+    say("other-token", EVP_PKEY_eq(other, key) == 1);
+    say("software-still-signs", sign_and_verify(other, other));
+    say("x509", X509_check_private_key(cert, key));
+    say("token-software", EVP_PKEY_eq(swapped, public));
+    say("public-after", i2d_PUBKEY(key, &der) > 0);
+    say("token-signs", sign_and_verify(key, public));
+    say("token-verifies", sign_and_verify(key, key));
+    say("again", X509_check_private_key(cert, key));
+    OPENSSL_free(der);
+    EVP_PKEY_free(other);
+    EVP_PKEY_free(swapped);
+    EVP_PKEY_free(key);
+    X509_free(cert);
+    return 0;
+}
+
+static int compare(const char *uri, const char *path)
+{
+    FILE *file = fopen(path, "r");
+    X509 *cert = file != NULL ? PEM_read_X509(file, NULL, NULL, NULL) : NULL;
+    EVP_PKEY *key = must_load(uri);
+
+    if (cert == NULL) {
+        return 1;
+    }
+    (void)fclose(file);
+    ERR_clear_error();
+    say("x509", X509_check_private_key(cert, key));
+    say("again", X509_check_private_key(cert, key));
+    EVP_PKEY_free(key);
+    X509_free(cert);
+    return 0;
 }
 
 static int generate(const char *uri)
@@ -290,6 +360,8 @@ int main(int argc, char **argv)
     const char *more = argc > 3 ? argv[3] : "";
 
     return strcmp(what, "pair") == 0       ? pair(argv[2], more)
+           : strcmp(what, "trial") == 0    ? trial(argv[2], more)
+           : strcmp(what, "compare") == 0  ? compare(argv[2], more)
            : strcmp(what, "generate") == 0 ? generate(argv[2])
            : strcmp(what, "sign") == 0     ? sign(argv[2], more)
            : strcmp(what, "finalise") == 0 ? finalise(argv[2])
