@@ -118,6 +118,8 @@ def test_info_shows_state_and_limits(offline: Client) -> None:
 
 @pytest.mark.parametrize("kind", ["rsa:2048", "ec:P-256", "ec:P-384", "ec:P-521", "ed25519", "ed448"])
 def test_generated_key_keeps_the_policy(offline: Client, token: Token, kind: str) -> None:
+    if kind.startswith("ed"):
+        token.has_edwards_keys()
     made = offline.json("key", "generate", "--label", "k", "--type", kind)
     assert made["policy"] == "kept" and made["policy_violations"] is None
     claims = made["module_claims"]
@@ -206,7 +208,8 @@ def test_csr_verifies_and_carries_the_named_curve(offline: Client, token: Token)
 
 
 @pytest.mark.parametrize("kind", ["Ed25519", "Ed448"])
-def test_csr_with_an_edwards_key_verifies(offline: Client, kind: str) -> None:
+def test_csr_with_an_edwards_key_verifies(offline: Client, token: Token, kind: str) -> None:
+    token.has_edwards_keys()
     uri = offline.json("key", "generate", "--label", "k", "--type", kind.lower())["uri"]
     out = offline.dir / "r.csr"
     offline.run("csr", "create", uri, "--name", "a.example.org", "--out", str(out))
