@@ -4,6 +4,7 @@
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/obj_mac.h>
 #include <openssl/params.h>
 
 DEFINE_AUTO(bn, BIGNUM *, BN_free)
@@ -39,6 +40,7 @@ static int get_params(void *keydata, OSSL_PARAM params[])
            prov_keymgmt_set_int(params, OSSL_PKEY_PARAM_MAX_SIZE, (int)prov_key_max_size(key)) &&
            prov_keymgmt_set_int(params, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, 0) &&
            prov_keymgmt_set_string(params, OSSL_PKEY_PARAM_GROUP_NAME, curve->group) &&
+           prov_keymgmt_set_string(params, OSSL_PKEY_PARAM_EC_FIELD_TYPE, SN_X9_62_prime_field) &&
            prov_keymgmt_set_string(params, OSSL_PKEY_PARAM_EC_ENCODING,
                                    OSSL_PKEY_EC_ENCODING_GROUP) &&
            prov_keymgmt_set_string(params, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT,
@@ -58,6 +60,7 @@ static const OSSL_PARAM *gettable_params(void *provctx UNUSED)
         OSSL_PARAM_int(OSSL_PKEY_PARAM_MAX_SIZE, NULL),
         OSSL_PARAM_int(OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, NULL),
         OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_EC_FIELD_TYPE, NULL, 0),
         OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_EC_ENCODING, NULL, 0),
         OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, NULL, 0),
         OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_DEFAULT_DIGEST, NULL, 0),

@@ -291,6 +291,33 @@ static int param(const char *uri, const char *name)
     return 0;
 }
 
+/* What OpenSSL's own programs and libraries ask by name; the length of each answer, 0: none. */
+static void named_params(const EVP_PKEY *key)
+{
+    static const char *const strings[] = {"group",        "encoding",       "field-type",
+                                          "point-format", "default-digest", "mandatory-digest"};
+    static const char *const octets[] = {"pub", "encoded-pub-key"};
+    static const char *const numbers[] = {"n", "e", "qx", "qy"};
+    unsigned char bytes[1024];
+    char text[80];
+
+    for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
+        int ok = EVP_PKEY_get_utf8_string_param(key, strings[i], text, sizeof(text), NULL);
+        printf("%s-%s=%d\n", strings[i], ok == 1 ? text : "", ok == 1);
+    }
+    for (size_t i = 0; i < sizeof(octets) / sizeof(octets[0]); i++) {
+        size_t len = 0;
+        int ok = EVP_PKEY_get_octet_string_param(key, octets[i], bytes, sizeof(bytes), &len);
+        printf("%s=%d\n", octets[i], ok == 1 ? (int)len : 0);
+    }
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        BIGNUM *number = NULL;
+        int ok = EVP_PKEY_get_bn_param(key, numbers[i], &number);
+        printf("%s=%d\n", numbers[i], ok == 1 && !BN_is_zero(number));
+        BN_free(number);
+    }
+}
+
 /* Equal for a software key and a token key of the same kind. */
 static int params(const char *uri)
 {
@@ -298,7 +325,7 @@ static int params(const char *uri)
                                         "ED448", "X25519",  "X448"};
     EVP_PKEY *key = must_load(uri);
     unsigned char *encoded = NULL;
-    unsigned char raw[64];
+    unsigned char raw[256];
     char digest[80] = "";
     char group[80] = "";
     size_t len = sizeof(raw);
@@ -319,8 +346,9 @@ static int params(const char *uri)
     printf("digest-%s=1\n", digest);
     printf("group=%d\n", EVP_PKEY_get_group_name(key, group, sizeof(group), NULL));
     printf("group-%s=1\n", group);
-    printf("id=%d\n", EVP_PKEY_get_field_type(key));
+    printf("field=%d\n", EVP_PKEY_get_field_type(key));
     printf("form=%d\n", EVP_PKEY_get_ec_point_conv_form(key));
+    named_params(key);
     ERR_clear_error();
     EVP_PKEY_free(key);
     return 0;
