@@ -5,6 +5,7 @@
  *   p11probe pair URI CERT.pem     compares the key with its certificate, in every way
  *   p11probe trial URI CERT.pem    the same for a key whose public half is not known
  *   p11probe compare URI CERT.pem  X509_check_private_key() twice, and nothing else
+ *   p11probe threads URI CERT.pem  X509_check_private_key() in several threads at once
  *   p11probe generate URI          software keys before and after a key was loaded
  *   p11probe sign URI PROPERTIES   signs with a property query
  *   p11probe finalise URI          a last call with too little room, and again
@@ -18,6 +19,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/store.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -211,6 +213,51 @@ static int compare(const char *uri, const char *path)
     return 0;
 }
 
+struct shared {
+    X509 *cert;
+    EVP_PKEY *key;
+};
+
+static void *check_in_thread(void *arg)
+{
+    struct shared *shared = arg;
+    size_t good = 0;
+
+    for (int i = 0; i < 20; i++) {
+        good += X509_check_private_key(shared->cert, shared->key) == 1;
+        good += sign_and_verify(shared->key, shared->key) == 1;
+    }
+    return (void *)good;
+}
+
+static int threads(const char *uri, const char *path)
+{
+    FILE *file = fopen(path, "r");
+    struct shared shared = {.cert = file != NULL ? PEM_read_X509(file, NULL, NULL, NULL) : NULL,
+                            .key = must_load(uri)};
+    pthread_t ids[8];
+    size_t good = 0;
+
+    if (shared.cert == NULL) {
+        return 1;
+    }
+    (void)fclose(file);
+    for (size_t i = 0; i < 8; i++) {
+        if (pthread_create(&ids[i], NULL, check_in_thread, &shared) != 0) {
+            return 1;
+        }
+    }
+    for (size_t i = 0; i < 8; i++) {
+        void *result = NULL;
+        (void)pthread_join(ids[i], &result);
+        good += (size_t)result;
+    }
+    say("good", (int)good);
+    EVP_PKEY_free(shared.key);
+    X509_free(shared.cert);
+    return 0;
+}
+
 static int generate(const char *uri)
 {
     EVP_PKEY *ec = EVP_EC_gen("P-256");
@@ -390,6 +437,7 @@ int main(int argc, char **argv)
     return strcmp(what, "pair") == 0       ? pair(argv[2], more)
            : strcmp(what, "trial") == 0    ? trial(argv[2], more)
            : strcmp(what, "compare") == 0  ? compare(argv[2], more)
+           : strcmp(what, "threads") == 0  ? threads(argv[2], more)
            : strcmp(what, "generate") == 0 ? generate(argv[2])
            : strcmp(what, "sign") == 0     ? sign(argv[2], more)
            : strcmp(what, "finalise") == 0 ? finalise(argv[2])

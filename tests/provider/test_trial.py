@@ -43,6 +43,12 @@ def test_key_finds_its_certificate(keys: Token, certificates: Path, tmp_path: Pa
     assert len(errors) == 1 and "error in public-before" in errors[0] and "is not known" in errors[0]
 
 
+@EACH
+def test_threads_may_find_out_at_once(keys: Token, certificates: Path, tmp_path: Path, name: str) -> None:
+    results, errors = OpenSSL(tmp_path, keys).probe("threads", name, str(certificates / f"{name}.pem"))
+    assert results["good"] == 8 * 40 and errors == []
+
+
 def logged(keys: Token, path: Path) -> tuple[OpenSSL, Path]:
     mine = OpenSSL(path, keys, module=SHIM)
     mine.env.update(P11SHIM_MODULE=str(SOFTHSM), P11SHIM_LOG=str(path / "calls"))
