@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from pathlib import Path
@@ -216,6 +217,20 @@ def test_csr_with_an_edwards_key_verifies(offline: Client, token: Token, kind: s
     text = run(["openssl", "req", "-in", str(out), "-verify", "-noout", "-text"], env=clean_env())
     assert "verify OK" in text.stderr and f"Signature Algorithm: {kind.upper()}" in text.stdout
     assert offline.json("key", "show", uri)["type"] == kind
+
+
+def test_csr_with_a_key_for_pss_alone_verifies(offline: Client, token: Token) -> None:
+    token.make_special_key("rsa-pss:2048", "01", "k")
+    out = offline.dir / "r.csr"
+    offline.run("csr", "create", f"{token.uri};object=k", "--name", "a.example.org", "--out", str(out))
+    text = run(["openssl", "req", "-in", str(out), "-verify", "-noout", "-text"], env=clean_env())
+    assert "verify OK" in text.stderr and "Public Key Algorithm: rsassaPss" in text.stdout
+    shown = offline.json("key", "show", f"{token.uri};object=k")
+    pub = run(["openssl", "req", "-in", str(out), "-noout", "-pubkey"], env=clean_env()).stdout
+    der = run(["openssl", "pkey", "-pubin", "-outform", "DER", "-out", str(offline.dir / "pub.der")], env=clean_env(),
+              input=pub, stdin=None)
+    assert der.returncode == 0
+    assert shown["public_key_sha256"] == hashlib.sha256((offline.dir / "pub.der").read_bytes()).hexdigest()
 
 
 def test_key_that_does_not_sign_is_refused(offline: Client, token: Token) -> None:
