@@ -2,11 +2,13 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "hsm/slot.h"
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
+#include <openssl/provider.h>
 #include <string.h>
 
 DEFINE_AUTO(md, EVP_MD *, EVP_MD_free)
@@ -16,7 +18,10 @@ void prov_ctx_free(struct prov_ctx *ctx)
     if (ctx == NULL) {
         return;
     }
-    OSSL_LIB_CTX_free(ctx->libctx);
+    for (size_t i = 0; i < PROV_DIGESTS; i++) {
+        EVP_MD_free(atomic_load(&ctx->digests[i]));
+    }
+    OSSL_LIB_CTX_free(ctx->child);
     free(ctx->module_path);
     free(ctx->init_args);
     free(ctx->pin_source);
@@ -88,9 +93,20 @@ static void take_core_functions(struct prov_ctx *ctx, const OSSL_DISPATCH *in)
         case OSSL_FUNC_CORE_VSET_ERROR:
             ctx->core_vset_error = OSSL_FUNC_core_vset_error(in);
             break;
+        case OSSL_FUNC_BIO_READ_EX:
+            ctx->core_bio_read = OSSL_FUNC_BIO_read_ex(in);
+            break;
         default:
             break;
         }
+    }
+}
+
+/* A setting that cannot be read is told when the first URI is loaded: nobody listens before. */
+static void read_bool(struct prov_ctx *ctx, const char *name, const char *text, bool *out)
+{
+    if (text != NULL && !str_to_bool(text, out)) {
+        (void)err_set(&ctx->bad_setting, E_CONFIG, "%s = %.20s is neither yes nor no", name, text);
     }
 }
 
@@ -101,6 +117,9 @@ static bool read_configuration(struct prov_ctx *ctx)
     char *args[2] = {NULL, NULL};
     char *pin[2] = {NULL, NULL};
     char *env = NULL;
+    char *keep = NULL;
+    char *copy = NULL;
+    char *sessions = NULL;
     OSSL_PARAM params[] = {
         OSSL_PARAM_utf8_ptr("module-path", &module[0], 0),
         OSSL_PARAM_utf8_ptr("pkcs11-module-path", &module[1], 0),
@@ -109,6 +128,9 @@ static bool read_configuration(struct prov_ctx *ctx)
         OSSL_PARAM_utf8_ptr("pin-source", &pin[0], 0),
         OSSL_PARAM_utf8_ptr("pkcs11-module-token-pin", &pin[1], 0),
         OSSL_PARAM_utf8_ptr("allow-env-secrets", &env, 0),
+        OSSL_PARAM_utf8_ptr("keep-pin", &keep, 0),
+        OSSL_PARAM_utf8_ptr("copy-keys", &copy, 0),
+        OSSL_PARAM_utf8_ptr("max-sessions", &sessions, 0),
         OSSL_PARAM_END,
     };
 
@@ -118,9 +140,15 @@ static bool read_configuration(struct prov_ctx *ctx)
     ctx->module_path = str_dup(module[0] != NULL ? module[0] : module[1]);
     ctx->init_args = str_dup(args[0] != NULL ? args[0] : args[1]);
     ctx->pin_source = str_dup(pin[0] != NULL ? pin[0] : pin[1]);
-    if (env != NULL && !str_to_bool(env, &ctx->allow_env_secrets)) {
-        ctx->allow_env_secrets = false;
+    read_bool(ctx, "allow-env-secrets", env, &ctx->allow_env_secrets);
+    read_bool(ctx, "keep-pin", keep, &ctx->keeps_pin);
+    read_bool(ctx, "copy-keys", copy, &ctx->copies_keys);
+    int most = 0;
+    if (sessions != NULL && !str_to_int(sessions, 1, HSM_SESSIONS_LIMIT, &most)) {
+        (void)err_set(&ctx->bad_setting, E_CONFIG, "max-sessions = %.20s is no number from 1 to %d",
+                      sessions, HSM_SESSIONS_LIMIT);
     }
+    ctx->max_sessions = (unsigned)most;
     return true;
 }
 
@@ -132,15 +160,65 @@ bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struc
         return false;
     }
     ctx->handle = handle;
+    ctx->keeps_pin = true;
+    ctx->copies_keys = true;
     take_core_functions(ctx, in);
     atomic_init(&ctx->shows_keymgmt, default_came_first(handle, in));
-    ctx->libctx = OSSL_LIB_CTX_new_child(handle, in);
-    if (ctx->libctx == NULL || !read_configuration(ctx)) {
+    ctx->child = OSSL_LIB_CTX_new_child(handle, in);
+    if (ctx->child == NULL || !read_configuration(ctx)) {
         prov_ctx_free(ctx);
         return false;
     }
     *out = ctx;
     return true;
+}
+
+struct search {
+    const struct prov_ctx *ctx;
+    bool found;
+};
+
+static int is_it_us(OSSL_PROVIDER *provider, void *arg)
+{
+    struct search *search = arg;
+
+    search->found = search->found || OSSL_PROVIDER_get0_provider_ctx(provider) == search->ctx;
+    return 1;
+}
+
+OSSL_LIB_CTX *prov_ctx_libctx(struct prov_ctx *ctx)
+{
+    if (ctx->where == PROV_WHERE_UNKNOWN) {
+        struct search search = {.ctx = ctx};
+        ERR_set_mark();
+        (void)OSSL_PROVIDER_do_all(NULL, is_it_us, &search);
+        ERR_pop_to_mark();
+        ctx->where = search.found ? PROV_WHERE_DEFAULT : PROV_WHERE_ELSEWHERE;
+    }
+    return ctx->where == PROV_WHERE_DEFAULT ? NULL : ctx->child;
+}
+
+EVP_MD *prov_ctx_digest(struct prov_ctx *ctx, const char *name)
+{
+    static const char *const names[PROV_DIGESTS] = {"SHA256", "SHA384", "SHA512"};
+    size_t i = 0;
+
+    while (i < PROV_DIGESTS && !str_equal_nocase(name, names[i])) {
+        i++;
+    }
+    if (i == PROV_DIGESTS) {
+        return EVP_MD_fetch(prov_ctx_libctx(ctx), name, NULL);
+    }
+    EVP_MD *md = atomic_load(&ctx->digests[i]);
+    if (md == NULL) {
+        EVP_MD *none = NULL;
+        md = EVP_MD_fetch(prov_ctx_libctx(ctx), names[i], NULL);
+        if (md != NULL && !atomic_compare_exchange_strong(&ctx->digests[i], &none, md)) {
+            EVP_MD_free(md);
+            md = none; /* another thread was faster */
+        }
+    }
+    return md != NULL && EVP_MD_up_ref(md) == 1 ? md : NULL;
 }
 
 static bool has_digests(OSSL_LIB_CTX *libctx)
@@ -151,10 +229,14 @@ static bool has_digests(OSSL_LIB_CTX *libctx)
     return md != NULL;
 }
 
-bool prov_ctx_check_default(struct prov_ctx *ctx, struct err *err)
+bool prov_ctx_check(struct prov_ctx *ctx, struct err *err)
 {
+    if (ctx->bad_setting.code != E_NONE) {
+        *err = ctx->bad_setting;
+        return err_wrap(err, "the provider's section in openssl.cnf");
+    }
     /* The module runs in this process too, and looks in the default library context. */
-    if (!has_digests(ctx->libctx) || !has_digests(NULL)) {
+    if (!has_digests(prov_ctx_libctx(ctx)) || !has_digests(NULL)) {
         return err_set(err, E_CONFIG,
                        "the provider 'default' is not active beside 'p11enroll'; add it to the "
                        "providers section of openssl.cnf ([default_sect] activate = 1)");

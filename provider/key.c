@@ -6,6 +6,7 @@
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/core_object.h>
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
 #include <stdio.h>
@@ -24,12 +25,15 @@ struct prov_key *prov_key_new(struct prov_ctx *ctx, struct hsm_key *hsm, const c
         return NULL;
     }
     key->pin_source = str_dup(pin_source);
-    if (pin_source != NULL && key->pin_source == NULL) {
+    if ((pin_source != NULL && key->pin_source == NULL) ||
+        pthread_mutex_init(&key->lock, NULL) != 0) {
+        free(key->pin_source);
         free(key);
         return NULL;
     }
     atomic_init(&key->refs, 1);
     atomic_init(&key->adopted, NULL);
+    atomic_init(&key->public_asked, hsm->public.known);
     key->ctx = ctx;
     key->hsm = *hsm;
     memset(hsm, 0, sizeof(*hsm));
@@ -54,12 +58,8 @@ bool prov_key_set_public(struct prov_key *key, const struct hsm_key_spec *spec,
     key->hsm =
         (struct hsm_key){.class = CKO_PUBLIC_KEY, .spec = *spec, .label = label, .public = *public};
     memset(public, 0, sizeof(*public));
+    atomic_store(&key->public_asked, true);
     return true;
-}
-
-const struct hsm_public *prov_key_public(const struct prov_key *key)
-{
-    return key->hsm.public.known ? &key->hsm.public : atomic_load(&key->adopted);
 }
 
 bool prov_key_adopt_public(struct prov_key *key, const struct hsm_public *public)
@@ -77,6 +77,34 @@ bool prov_key_adopt_public(struct prov_key *key, const struct hsm_public *public
     return true;
 }
 
+bool prov_key_set_origin(struct prov_key *key, const struct hsm_uri *uri)
+{
+    key->uri_module_path = str_dup(uri->module_path);
+    key->uri_pin_source = str_dup(uri->pin_source);
+    return (key->uri_module_path != NULL || uri->module_path == NULL) &&
+           (key->uri_pin_source != NULL || uri->pin_source == NULL);
+}
+
+const char *prov_key_type(const struct prov_key *key)
+{
+    return hsm_key_evp_type(&key->hsm);
+}
+
+bool prov_key_hand_over(struct prov_key **key, const char *data_type, OSSL_CALLBACK *cb,
+                        void *cb_arg)
+{
+    int type = OSSL_OBJECT_PKEY;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
+        OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)(uintptr_t)data_type,
+                                         0),
+        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, key, sizeof(*key)),
+        OSSL_PARAM_END,
+    };
+
+    return cb(params, cb_arg) == 1;
+}
+
 struct prov_key *prov_key_ref(struct prov_key *key)
 {
     atomic_fetch_add(&key->refs, 1);
@@ -90,7 +118,10 @@ void prov_key_free(struct prov_key *key)
     }
     hsm_key_done(&key->hsm);
     free(atomic_load(&key->adopted));
+    (void)pthread_mutex_destroy(&key->lock);
     free(key->pin_source);
+    free(key->uri_module_path);
+    free(key->uri_pin_source);
     free(key);
 }
 
@@ -119,16 +150,59 @@ static const char *where(const struct prov_key *key)
     return key->hsm.token != NULL ? hsm_token_name(&key->hsm.token->info) : "no token";
 }
 
+/* Under the key's lock. */
+static bool find_public(struct prov_key *key, struct err *err)
+{
+    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
+    struct hsm_key probe = key->hsm; /* the others read the rest of it meanwhile */
+
+    if (!hsm_session_take(key->hsm.token, false, &session, err) ||
+        !hsm_key_find_public(&session, &probe, err)) {
+        return false;
+    }
+    key->hsm.public = probe.public;
+    atomic_store(&key->public_asked, true);
+    return true;
+}
+
+static bool ask_for_public(struct prov_key *key, struct err *err)
+{
+    bool ok = true;
+
+    if (!atomic_load(&key->public_asked)) {
+        (void)pthread_mutex_lock(&key->lock);
+        ok = atomic_load(&key->public_asked) || find_public(key, err);
+        (void)pthread_mutex_unlock(&key->lock);
+    }
+    return ok;
+}
+
+/* After ask_for_public(). */
+static const struct hsm_public *known_public(const struct prov_key *key)
+{
+    return key->hsm.public.known ? &key->hsm.public : atomic_load(&key->adopted);
+}
+
 bool prov_key_check_public(const struct prov_key *key, struct err *err)
 {
     if (prov_key_is_empty(key)) {
         return err_set(err, E_OBJECT_MISSING, "the key has no content");
     }
-    return prov_key_public(key) != NULL ||
+    if (!ask_for_public((struct prov_key *)(uintptr_t)key, err)) {
+        return err_wrap(err, "the public half of key '%s'", key->hsm.label);
+    }
+    return known_public(key) != NULL ||
            err_set(err, E_TOKEN,
                    "the public half of key '%s' on %s is not known: the token has neither a public "
                    "key nor a certificate for it",
                    key->hsm.label, where(key));
+}
+
+const struct hsm_public *prov_key_public(const struct prov_key *key)
+{
+    struct err ignored = ERR_INIT;
+
+    return prov_key_check_public(key, &ignored) ? known_public(key) : NULL;
 }
 
 static bool push_rsa(OSSL_PARAM_BLD *bld, const BIGNUM *n, const BIGNUM *e)
@@ -176,8 +250,9 @@ static int import_public(const OSSL_PARAM params[], void *arg)
 {
     struct import *import = arg;
     AUTO(pkey_ctx)
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(
-        import->key->ctx->libctx, hsm_key_evp_type(&import->key->hsm), "provider!=p11enroll");
+    EVP_PKEY_CTX *ctx =
+        EVP_PKEY_CTX_new_from_name(prov_ctx_libctx(import->key->ctx),
+                                   hsm_key_evp_type(&import->key->hsm), "provider!=p11enroll");
 
     return ctx != NULL && EVP_PKEY_fromdata_init(ctx) == 1 &&
            EVP_PKEY_fromdata(ctx, &import->pkey, EVP_PKEY_PUBLIC_KEY,

@@ -98,11 +98,13 @@ bool prov_keymgmt_set_string(OSSL_PARAM params[], const char *name, const char *
 
 bool prov_keymgmt_set_point(OSSL_PARAM params[], const char *name, const struct prov_key *key)
 {
-    const struct hsm_public *public = prov_key_public(key);
     OSSL_PARAM *p = OSSL_PARAM_locate(params, name);
 
-    return prov_keymgmt_public_wanted(key, p) &&
-           (p == NULL || OSSL_PARAM_set_octet_string(p, public->point, public->point_len) == 1);
+    if (p == NULL || !prov_keymgmt_public_wanted(key, p)) {
+        return p == NULL;
+    }
+    const struct hsm_public *public = prov_key_public(key);
+    return OSSL_PARAM_set_octet_string(p, public->point, public->point_len) == 1;
 }
 
 void prov_keymgmt_free(void *keydata)

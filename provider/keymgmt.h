@@ -6,6 +6,11 @@
 
 #include <openssl/core_dispatch.h>
 
+/* See names.def. */
+#define PROV_OWN_RSA_NAME "P11ENROLL-RSA"
+#define PROV_OWN_ECDSA_NAME "P11ENROLL-ECDSA"
+#define PROV_OWN_EDDSA_NAME "P11ENROLL-EDDSA"
+
 extern const OSSL_DISPATCH prov_keymgmt_rsa[]; /* RSA-PSS, too */
 extern const OSSL_DISPATCH prov_keymgmt_ec[];
 extern const OSSL_DISPATCH prov_keymgmt_ed[]; /* Ed25519, Ed448 */

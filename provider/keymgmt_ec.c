@@ -13,15 +13,12 @@ DEFINE_AUTO(bn, BIGNUM *, BN_free)
 static bool set_coordinate(OSSL_PARAM params[], const char *name, const struct prov_key *key,
                            int index)
 {
-    const struct hsm_public *public = prov_key_public(key);
     OSSL_PARAM *p = OSSL_PARAM_locate(params, name);
 
-    if (!prov_keymgmt_public_wanted(key, p)) {
-        return false;
+    if (p == NULL || !prov_keymgmt_public_wanted(key, p)) {
+        return p == NULL;
     }
-    if (p == NULL) {
-        return true;
-    }
+    const struct hsm_public *public = prov_key_public(key);
     size_t size = (public->point_len - 1) / 2;
     AUTO(bn) BIGNUM *bn = BN_bin2bn(public->point + 1 + (size_t)index * size, (int)size, NULL);
     return bn != NULL && OSSL_PARAM_set_BN(p, bn) == 1;
@@ -97,7 +94,7 @@ static int import(void *keydata, int selection, const OSSL_PARAM params[])
 
 static const char *operation_name(int operation_id)
 {
-    return operation_id == OSSL_OP_SIGNATURE ? "ECDSA" : NULL;
+    return operation_id == OSSL_OP_SIGNATURE ? PROV_OWN_ECDSA_NAME : NULL;
 }
 
 const OSSL_DISPATCH prov_keymgmt_ec[] = {

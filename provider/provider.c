@@ -3,9 +3,12 @@
  *
  *   names.def       which algorithms there are
  *   store.c         "pkcs11:" URIs -> keys and certificates
+ *   decoder.c       PEM files with such a URI -> keys
+ *   encoder.c       keys -> public halves, text, and such PEM files
  *   keymgmt*.c      what OpenSSL asks about a key
  *   signature*.c    signing with it
  *   trial.c         finding out with a signature which public key is its other half
+ *   locate.c        the token and the objects that a URI means; pin.c: where PINs come from
  *
  * Nothing touches the token before a URI is loaded.
  */
@@ -14,6 +17,8 @@
 #include "base/compiler.h"
 #include "hsm/cryptoki.h"
 #include "provider/ctx.h"
+#include "provider/decoder.h"
+#include "provider/encoder.h"
 #include "provider/keymgmt.h"
 #include "provider/prov_err.h"
 #include "provider/signature.h"
@@ -48,8 +53,45 @@ static const OSSL_ALGORITHM signature_algorithms[] = {
     {PROV_ECDSA, PROPERTIES, prov_signature_ecdsa, PROV_ECDSA_TEXT},
     {PROV_ED25519, PROPERTIES, prov_signature_ed, PROV_ED25519_TEXT},
     {PROV_ED448, PROPERTIES, prov_signature_ed, PROV_ED448_TEXT},
+    {PROV_OWN_RSA, PROPERTIES, prov_signature_rsa, PROV_OWN_RSA_TEXT},
+    {PROV_OWN_ECDSA, PROPERTIES, prov_signature_ecdsa, PROV_OWN_ECDSA_TEXT},
+    {PROV_OWN_EDDSA, PROPERTIES, prov_signature_ed, PROV_OWN_EDDSA_TEXT},
     {NULL, NULL, NULL, NULL},
 };
+
+/* What OpenSSL asks of a decoder beside its functions: what it reads. Its name says what it makes.
+ */
+#define FROM_PEM PROPERTIES ",input=pem"
+#define FROM_DER PROPERTIES ",input=der,structure=" PROV_DECODER_STRUCTURE
+
+static const OSSL_ALGORITHM decoder_algorithms[] = {
+    {"DER", FROM_PEM, prov_decoder_pem, "PEM files with a PKCS#11 URI"},
+    {PROV_RSA, FROM_DER, prov_decoder_key, PROV_RSA_TEXT},
+    {PROV_EC, FROM_DER, prov_decoder_key, PROV_EC_TEXT},
+    {NULL, NULL, NULL, NULL},
+};
+
+/* The same for encoders: what they write. */
+#define TO(output, structure) PROPERTIES ",output=" output ",structure=" structure
+#define TO_TEXT PROPERTIES ",output=text"
+
+/* clang-format off */
+#define ENCODERS_OF(names, text)                                                                   \
+    {names, TO("der", "SubjectPublicKeyInfo"), prov_encoder_spki_der, text},                       \
+    {names, TO("pem", "SubjectPublicKeyInfo"), prov_encoder_spki_pem, text},                       \
+    {names, TO("pem", "PrivateKeyInfo"),       prov_encoder_uri_pem,  text},                       \
+    {names, TO_TEXT,                           prov_encoder_text,     text}
+
+static const OSSL_ALGORITHM encoder_algorithms[] = {
+    ENCODERS_OF(PROV_RSA, PROV_RSA_TEXT),
+    ENCODERS_OF(PROV_EC, PROV_EC_TEXT),
+    {PROV_RSA, TO("der", "type-specific"), prov_encoder_pkcs1_der, PROV_RSA_TEXT},
+    {PROV_RSA, TO("pem", "type-specific"), prov_encoder_pkcs1_pem, PROV_RSA_TEXT},
+    {PROV_RSA, TO("der", "pkcs1"),         prov_encoder_pkcs1_der, PROV_RSA_TEXT},
+    {PROV_RSA, TO("pem", "pkcs1"),         prov_encoder_pkcs1_pem, PROV_RSA_TEXT},
+    {NULL, NULL, NULL, NULL},
+};
+/* clang-format on */
 
 static const OSSL_ALGORITHM store_algorithms[] = {
     {"pkcs11", PROPERTIES, prov_store, "PKCS#11 URIs (RFC 7512)"},
@@ -85,6 +127,10 @@ static const OSSL_ALGORITHM *query_operation(void *provctx, int operation_id, in
         return query_keymgmt(provctx, no_cache);
     case OSSL_OP_SIGNATURE:
         return signature_algorithms;
+    case OSSL_OP_DECODER:
+        return decoder_algorithms;
+    case OSSL_OP_ENCODER:
+        return encoder_algorithms;
     case OSSL_OP_STORE:
         return store_algorithms;
     default:

@@ -45,7 +45,7 @@ static bool make_challenge(struct prov_ctx *ctx, char out[static CHALLENGE_MAX],
 {
     uint8_t nonce[NONCE_BYTES];
 
-    if (RAND_bytes_ex(ctx->libctx, nonce, sizeof(nonce), 0) != 1) {
+    if (RAND_bytes_ex(prov_ctx_libctx(ctx), nonce, sizeof(nonce), 0) != 1) {
         return err_set(err, E_INTERNAL, "no random bytes for a challenge");
     }
     int len = snprintf(out, CHALLENGE_MAX,
@@ -72,8 +72,8 @@ static bool sign_challenge(struct prov_key *key, const struct scheme *scheme, co
         return false;
     }
     if (scheme->digest != NULL) {
-        if (EVP_Q_digest(key->ctx->libctx, scheme->digest, NULL, in, in_len, digest, &in_len) !=
-            1) {
+        if (EVP_Q_digest(prov_ctx_libctx(key->ctx), scheme->digest, NULL, in, in_len, digest,
+                         &in_len) != 1) {
             return err_set(err, E_INTERNAL, "there is no digest '%s'", scheme->digest);
         }
         in = digest;
@@ -91,7 +91,7 @@ static bool verifies(const struct prov_key *public, const struct scheme *scheme,
 
     (void)ERR_set_mark(); /* "no" is an answer here */
     bool ok = prov_key_software_public(public, &software, &ignored) && verify != NULL &&
-              EVP_DigestVerifyInit_ex(verify, NULL, scheme->digest, public->ctx->libctx,
+              EVP_DigestVerifyInit_ex(verify, NULL, scheme->digest, prov_ctx_libctx(public->ctx),
                                       "provider!=p11enroll", software, NULL) == 1 &&
               EVP_DigestVerify(verify, signature, len, (const uint8_t *)challenge,
                                strlen(challenge)) == 1;
