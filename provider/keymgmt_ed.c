@@ -88,17 +88,11 @@ static int import_ed(void *keydata, int selection, const OSSL_PARAM params[])
 
 /* Without a function that names operations, OpenSSL takes the key type's own name: "ED25519" signs,
  * "X25519" agrees on keys. */
-static const char *operation_name(int operation_id)
-{
-    return operation_id == OSSL_OP_SIGNATURE ? PROV_OWN_EDDSA_NAME : NULL;
-}
-
 const OSSL_DISPATCH prov_keymgmt_ed[] = {
     PROV_KEYMGMT_COMMON(import_ed),
     {OSSL_FUNC_KEYMGMT_GET_PARAMS, (void (*)(void))get_ed_params},
     {OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, (void (*)(void))gettable_ed_params},
     {OSSL_FUNC_KEYMGMT_EXPORT_TYPES, (void (*)(void))export_types},
-    {OSSL_FUNC_KEYMGMT_QUERY_OPERATION_NAME, (void (*)(void))operation_name},
     {0, NULL},
 };
 

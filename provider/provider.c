@@ -8,6 +8,8 @@
  *   keymgmt*.c      what OpenSSL asks about a key
  *   signature*.c    signing with it
  *   trial.c         finding out with a signature which public key is its other half
+ *   asym_cipher.c   decrypting with it
+ *   exchange.c      agreeing on a secret with it
  *   locate.c        the token and the objects that a URI means; pin.c: where PINs come from
  *
  * Nothing touches the token before a URI is loaded.
@@ -16,9 +18,11 @@
 
 #include "base/compiler.h"
 #include "hsm/cryptoki.h"
+#include "provider/asym_cipher.h"
 #include "provider/ctx.h"
 #include "provider/decoder.h"
 #include "provider/encoder.h"
+#include "provider/exchange.h"
 #include "provider/keymgmt.h"
 #include "provider/prov_err.h"
 #include "provider/signature.h"
@@ -53,9 +57,16 @@ static const OSSL_ALGORITHM signature_algorithms[] = {
     {PROV_ECDSA, PROPERTIES, prov_signature_ecdsa, PROV_ECDSA_TEXT},
     {PROV_ED25519, PROPERTIES, prov_signature_ed, PROV_ED25519_TEXT},
     {PROV_ED448, PROPERTIES, prov_signature_ed, PROV_ED448_TEXT},
-    {PROV_OWN_RSA, PROPERTIES, prov_signature_rsa, PROV_OWN_RSA_TEXT},
-    {PROV_OWN_ECDSA, PROPERTIES, prov_signature_ecdsa, PROV_OWN_ECDSA_TEXT},
-    {PROV_OWN_EDDSA, PROPERTIES, prov_signature_ed, PROV_OWN_EDDSA_TEXT},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const OSSL_ALGORITHM asym_cipher_algorithms[] = {
+    {PROV_RSA, PROPERTIES, prov_asym_cipher_rsa, PROV_RSA_TEXT},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const OSSL_ALGORITHM exchange_algorithms[] = {
+    {PROV_ECDH, PROPERTIES, prov_exchange_ecdh, PROV_ECDH_TEXT},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -127,6 +138,10 @@ static const OSSL_ALGORITHM *query_operation(void *provctx, int operation_id, in
         return query_keymgmt(provctx, no_cache);
     case OSSL_OP_SIGNATURE:
         return signature_algorithms;
+    case OSSL_OP_ASYM_CIPHER:
+        return asym_cipher_algorithms;
+    case OSSL_OP_KEYEXCH:
+        return exchange_algorithms;
     case OSSL_OP_DECODER:
         return decoder_algorithms;
     case OSSL_OP_ENCODER:
