@@ -1,6 +1,7 @@
 /*
  * The key object that keymgmt, signature and store share, reference-counted: a token key, or the
- * public half of a software key that was imported as the peer of a key agreement.
+ * public half of a software key that was imported as the peer of a key agreement, or to be
+ * compared.
  */
 #ifndef PROVIDER_KEY_H
 #define PROVIDER_KEY_H
@@ -29,6 +30,7 @@ struct prov_key {
     pthread_mutex_t lock;     /* over the search for the public half */
     atomic_bool public_asked; /* hsm.public does not change any more */
     atomic_uint refused; /* what the token lists and does not do with this key; see decrypt.c */
+    _Atomic(struct hsm_public *) adopted; /* or so a trial found it (trial.h); owned */
 };
 
 /* Takes over *hsm (which is empty afterwards). NULL when out of memory. */
@@ -42,6 +44,17 @@ static inline bool prov_key_is_empty(const struct prov_key *key)
     return key->hsm.token == NULL && !key->hsm.public.known;
 }
 
+/* Makes an empty key that of a public half, for comparing; takes *public over. False when out of
+ * memory. */
+bool prov_key_set_public(struct prov_key *key, const struct hsm_key_spec *spec,
+                         struct hsm_public *public);
+
+/* The public half, as long as the key lives; NULL if it is not known. */
+const struct hsm_public *prov_key_public(const struct prov_key *key);
+
+/* The public half that the token does not have, found otherwise (EC, Ed and X keys). False when out
+ * of memory. */
+bool prov_key_adopt_public(struct prov_key *key, const struct hsm_public *public);
 /* Remembers what else a URI must say to find the key again. False when out of memory. */
 bool prov_key_set_origin(struct prov_key *key, const struct hsm_uri *uri) NODISCARD;
 
@@ -78,7 +91,7 @@ size_t prov_key_max_size(const struct prov_key *key);
 
 /*
  * The public half of a private key may be elsewhere on the token than the key; it is searched when
- * somebody asks for it, once. hsm.public is read after one of these two said true, no earlier.
+ * somebody asks for it, once. It is read through prov_key_public(), which asks as well.
  * E_TOKEN, naming the key, if its public half is not known.
  */
 bool prov_key_check_public(const struct prov_key *key, struct err *err) NODISCARD;

@@ -7,6 +7,7 @@
  *   encoder.c       keys -> public halves, text, and such PEM files
  *   keymgmt*.c      what OpenSSL asks about a key
  *   signature*.c    signing with it
+ *   trial.c         finding out with a signature which public key is its other half
  *   asym_cipher.c   decrypting with it
  *   exchange.c      agreeing on a secret with it
  *   locate.c        the token and the objects that a URI means; pin.c: where PINs come from

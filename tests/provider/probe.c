@@ -3,6 +3,9 @@
  * error queue, and what single functions answer. Prints "name=result" and then the errors.
  *
  *   p11probe pair URI CERT.pem     compares the key with its certificate, in every way
+ *   p11probe trial URI CERT.pem    the same for a key whose public half is not known
+ *   p11probe compare URI CERT.pem  X509_check_private_key() twice, and nothing else
+ *   p11probe threads URI CERT.pem  X509_check_private_key() in several threads at once
  *   p11probe generate URI          software keys before and after a key was loaded
  *   p11probe sign URI PROPERTIES   signs with a property query
  *   p11probe finalise URI          a last call with too little room, and again
@@ -22,6 +25,7 @@
 #include <openssl/rsa.h>
 #include <openssl/ssl.h>
 #include <openssl/store.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,6 +151,119 @@ static int generate_and_sign(const char *what, EVP_PKEY *key)
     return ok;
 }
 
+/* What one key signs, the other verifies. */
+static int sign_and_verify(EVP_PKEY *signer, EVP_PKEY *verifier)
+{
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    const char *digest = is_edwards(signer) ? NULL : "SHA256";
+    unsigned char signature[512];
+    size_t len = sizeof(signature);
+    int ok = EVP_DigestSignInit_ex(md, NULL, digest, NULL, NULL, signer, NULL) == 1 &&
+             EVP_DigestSign(md, signature, &len, (const unsigned char *)"x", 1) == 1 &&
+             EVP_MD_CTX_reset(md) == 1 &&
+             EVP_DigestVerifyInit_ex(md, NULL, digest, NULL, NULL, verifier, NULL) == 1 &&
+             EVP_DigestVerify(md, signature, len, (const unsigned char *)"x", 1) == 1;
+
+    EVP_MD_CTX_free(md);
+    return ok;
+}
+
+static int trial(const char *uri, const char *path)
+{
+    FILE *file = fopen(path, "r");
+    X509 *cert = file != NULL ? PEM_read_X509(file, NULL, NULL, NULL) : NULL;
+    EVP_PKEY *key = must_load(uri);
+    EVP_PKEY *swapped = must_load(uri);
+    EVP_PKEY *other = generate_like(key);
+    unsigned char *der = NULL;
+
+    if (cert == NULL) {
+        return 1;
+    }
+    (void)fclose(file);
+    ERR_clear_error();
+    EVP_PKEY *public = X509_get0_pubkey(cert);
+    say("public-before", i2d_PUBKEY(key, NULL) > 0);
+    say("token-other", EVP_PKEY_eq(key, other) == 1);
+    say("other-token", EVP_PKEY_eq(other, key) == 1);
+    say("software-still-signs", sign_and_verify(other, other));
+    say("x509", X509_check_private_key(cert, key));
+    say("token-software", EVP_PKEY_eq(swapped, public));
+    say("public-after", i2d_PUBKEY(key, &der) > 0);
+    say("token-signs", sign_and_verify(key, public));
+    say("token-verifies", sign_and_verify(key, key));
+    say("again", X509_check_private_key(cert, key));
+    OPENSSL_free(der);
+    EVP_PKEY_free(other);
+    EVP_PKEY_free(swapped);
+    EVP_PKEY_free(key);
+    X509_free(cert);
+    return 0;
+}
+
+static int compare(const char *uri, const char *path)
+{
+    FILE *file = fopen(path, "r");
+    X509 *cert = file != NULL ? PEM_read_X509(file, NULL, NULL, NULL) : NULL;
+    EVP_PKEY *key = must_load(uri);
+
+    if (cert == NULL) {
+        return 1;
+    }
+    (void)fclose(file);
+    ERR_clear_error();
+    say("x509", X509_check_private_key(cert, key));
+    say("again", X509_check_private_key(cert, key));
+    EVP_PKEY_free(key);
+    X509_free(cert);
+    return 0;
+}
+
+struct shared {
+    X509 *cert;
+    EVP_PKEY *key;
+};
+
+static void *check_in_thread(void *arg)
+{
+    struct shared *shared = arg;
+    size_t good = 0;
+
+    for (int i = 0; i < 20; i++) {
+        good += X509_check_private_key(shared->cert, shared->key) == 1;
+        good += sign_and_verify(shared->key, shared->key) == 1;
+    }
+    return (void *)good;
+}
+
+static int threads(const char *uri, const char *path)
+{
+    FILE *file = fopen(path, "r");
+    struct shared shared = {.cert = file != NULL ? PEM_read_X509(file, NULL, NULL, NULL) : NULL,
+                            .key = must_load(uri)};
+    pthread_t ids[8];
+    size_t good = 0;
+
+    if (shared.cert == NULL) {
+        return 1;
+    }
+    (void)fclose(file);
+    for (size_t i = 0; i < 8; i++) {
+        if (pthread_create(&ids[i], NULL, check_in_thread, &shared) != 0) {
+            return 1;
+        }
+    }
+    for (size_t i = 0; i < 8; i++) {
+        void *result = NULL;
+        (void)pthread_join(ids[i], &result);
+        good += (size_t)result;
+    }
+    say("good", (int)good);
+    EVP_PKEY_free(shared.key);
+    X509_free(shared.cert);
+    return 0;
+}
+
 static int encrypt_and_decrypt(EVP_PKEY *key)
 {
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
@@ -257,6 +374,33 @@ static int param(const char *uri, const char *name)
     return 0;
 }
 
+/* What OpenSSL's own programs and libraries ask by name; the length of each answer, 0: none. */
+static void named_params(const EVP_PKEY *key)
+{
+    static const char *const strings[] = {"group",        "encoding",       "field-type",
+                                          "point-format", "default-digest", "mandatory-digest"};
+    static const char *const octets[] = {"pub", "encoded-pub-key"};
+    static const char *const numbers[] = {"n", "e", "qx", "qy"};
+    unsigned char bytes[1024];
+    char text[80];
+
+    for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
+        int ok = EVP_PKEY_get_utf8_string_param(key, strings[i], text, sizeof(text), NULL);
+        printf("%s-%s=%d\n", strings[i], ok == 1 ? text : "", ok == 1);
+    }
+    for (size_t i = 0; i < sizeof(octets) / sizeof(octets[0]); i++) {
+        size_t len = 0;
+        int ok = EVP_PKEY_get_octet_string_param(key, octets[i], bytes, sizeof(bytes), &len);
+        printf("%s=%d\n", octets[i], ok == 1 ? (int)len : 0);
+    }
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        BIGNUM *number = NULL;
+        int ok = EVP_PKEY_get_bn_param(key, numbers[i], &number);
+        printf("%s=%d\n", numbers[i], ok == 1 && !BN_is_zero(number));
+        BN_free(number);
+    }
+}
+
 /* Equal for a software key and a token key of the same kind. */
 static int params(const char *uri)
 {
@@ -264,7 +408,7 @@ static int params(const char *uri)
                                         "ED448", "X25519",  "X448"};
     EVP_PKEY *key = must_load(uri);
     unsigned char *encoded = NULL;
-    unsigned char raw[64];
+    unsigned char raw[256];
     char digest[80] = "";
     char group[80] = "";
     size_t len = sizeof(raw);
@@ -285,8 +429,9 @@ static int params(const char *uri)
     printf("digest-%s=1\n", digest);
     printf("group=%d\n", EVP_PKEY_get_group_name(key, group, sizeof(group), NULL));
     printf("group-%s=1\n", group);
-    printf("id=%d\n", EVP_PKEY_get_field_type(key));
+    printf("field=%d\n", EVP_PKEY_get_field_type(key));
     printf("form=%d\n", EVP_PKEY_get_ec_point_conv_form(key));
+    named_params(key);
     ERR_clear_error();
     EVP_PKEY_free(key);
     return 0;
@@ -522,6 +667,9 @@ int main(int argc, char **argv)
     const char *more = argc > 3 ? argv[3] : "";
 
     return strcmp(what, "pair") == 0       ? pair(argv[2], more)
+           : strcmp(what, "trial") == 0    ? trial(argv[2], more)
+           : strcmp(what, "compare") == 0  ? compare(argv[2], more)
+           : strcmp(what, "threads") == 0  ? threads(argv[2], more)
            : strcmp(what, "generate") == 0 ? generate(argv[2])
            : strcmp(what, "sign") == 0     ? sign(argv[2], more)
            : strcmp(what, "finalise") == 0 ? finalise(argv[2])

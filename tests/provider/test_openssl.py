@@ -173,6 +173,18 @@ def test_openssl_makes_software_keys(keys: Token, tmp_path: Path, first: bool) -
     mine("pkey", "-pubin", "-in", "pub.pem", "-noout", "-text")
 
 
+@EACH
+def test_parameters_are_those_of_a_software_key(openssl: OpenSSL, name: str) -> None:
+    kind, size = KEYS[name].split(":")
+    option = f"rsa_keygen_bits:{size}" if kind == "RSA" else f"ec_paramgen_curve:{size}"
+    plain("genpkey", "-algorithm", kind, "-pkeyopt", option, "-out", "k.pem", cwd=openssl.dir)
+    token, errors = openssl.probe("params", name)
+    software, _ = openssl.probe("params", f"file:{openssl.dir}/k.pem")
+    for answers in (token, software):  # EC keys have no raw form; OpenSSL's own refuse, ours give the point
+        del answers["raw"], answers["raw-length"]
+    assert token == software and errors == []
+
+
 def test_nothing_is_printed_by_the_provider(openssl: OpenSSL) -> None:
     done = openssl("pkey", "-in", openssl.uri("p256"), "-noout")
     assert done.stdout == "" and done.stderr == ""
