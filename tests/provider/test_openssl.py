@@ -3,59 +3,14 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
-from p11e import BUILD, PROVIDER, SHIM, SOFTHSM, Token, calls, clean_env, private_file, run, sanitizer_preload
+from ossl import ORDERS, OpenSSL, first_error, plain, public
+from p11e import SHIM, SOFTHSM, Token, calls, clean_env, private_file, run
 
-PROBE = BUILD / "support" / "p11probe"
 KEYS = {"rsa2048": "RSA:2048", "rsa3072": "RSA:3072", "p256": "EC:prime256v1", "p384": "EC:secp384r1"}
 EACH = pytest.mark.parametrize("name", KEYS)
-
-
-class OpenSSL:
-    """openssl(1) with our provider in its configuration."""
-
-    def __init__(self, path: Path, token: Token, pin: bool = True, module: Path = SOFTHSM, default: bool = True,
-                 first: bool = False) -> None:
-        self.dir, self.token = path, token
-        self.conf = path / "openssl.cnf"
-        lines = ["openssl_conf = init", "[init]", "providers = providers", "[providers]"]
-        providers = (["default = default_sect"] if default else []) + ["p11enroll = p11enroll"]
-        lines += providers[::-1] if first else providers
-        lines += ["[default_sect]", "activate = 1", "[p11enroll]", f"module = {PROVIDER}",
-                  f"module-path = {module}", "activate = 1"]
-        lines += [f"pin-source = file:{token.pin_file}"] if pin else []
-        # what `openssl req` and `openssl ca` want from their configuration
-        lines += ["[req]", "distinguished_name = dn", "[dn]"]
-        self.conf.write_text("\n".join(lines) + "\n")
-        self.env = clean_env(**token.env, **sanitizer_preload(), OPENSSL_CONF=str(self.conf), XDG_RUNTIME_DIR=str(path))
-
-    def __call__(self, *args: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-        done = run(["openssl", *args], check=False, env=self.env, cwd=self.dir)
-        assert done.returncode == status, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done
-
-    def probe(self, what: str, name: str, *args: str) -> tuple[dict[str, int], list[str]]:
-        """What probe.c says of a key: results by name, and everything that was in the error queue."""
-        uri = name if ":" in name else self.uri(name)
-        done = run([str(PROBE), what, uri, *args], check=False, env=self.env, cwd=self.dir)
-        assert done.returncode == 0, done.stdout + done.stderr
-        lines = done.stdout.splitlines()
-        results = [line.split("=") for line in lines if "=" in line and not line.startswith(" ")]
-        return {k: int(v) for k, v in results}, [line for line in lines if line.startswith(" ")]
-
-    def uri(self, name: str, **query: str) -> str:
-        text = f"pkcs11:token={self.token.label};object={name};type=private"
-        return text + ("?" + "&".join(f"{k}={v}" for k, v in query.items()) if query else "")
-
-
-def plain(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """openssl without our provider: the independent verifier."""
-    return run(["openssl", *args], env=clean_env(), cwd=cwd)
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +26,6 @@ def openssl(keys: Token, tmp_path: Path) -> OpenSSL:
     (tmp_path / "message").write_bytes(os.urandom(5000))
     made = OpenSSL(tmp_path, keys)
     return made
-
-
-def public(openssl: OpenSSL, name: str) -> str:
-    openssl("pkey", "-in", openssl.uri(name), "-pubout", "-out", "pub.pem")
-    return "pub.pem"
 
 
 @EACH
@@ -174,50 +124,6 @@ def test_scheme_in_any_case(openssl: OpenSSL, scheme: str) -> None:
     openssl("pkey", "-in", openssl.uri("p256").replace("pkcs11:", f"{scheme}:"), "-noout")
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
-def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 15
-    while time.monotonic() < end and process.poll() is None:
-        with socket.socket() as s:
-            if s.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise AssertionError("the server did not come up")
-
-
-@EACH
-@pytest.mark.parametrize("tls", ["tls1_2", "tls1_3"])
-@pytest.mark.parametrize("first", [False, True], ids=["default first", "p11enroll first"])
-def test_s_server_with_a_token_key(keys: Token, tmp_path: Path, name: str, tls: str, first: bool) -> None:
-    """The client offers NIST curves alone, so that the server makes an EC key of its own in the handshake."""
-    openssl = OpenSSL(tmp_path, keys, first=first)
-    openssl("req", "-x509", "-key", openssl.uri(name), "-subj", "/CN=localhost", "-out", "c.pem", "-days", "2",
-            "-addext", "subjectAltName=DNS:localhost")
-    port = free_port()
-    server = subprocess.Popen(
-        ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", "c.pem", "-key", openssl.uri(name), "-www",
-         f"-{tls}"],
-        env=openssl.env, cwd=openssl.dir, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL)
-    try:
-        wait_for_port(port, server)
-        done = run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", "c.pem", "-verify_return_error",
-                    "-servername", "localhost", f"-{tls}", "-groups", "P-256:P-384"], env=clean_env(), cwd=openssl.dir, input="Q\n",
-                   stdin=None)
-        assert "Verify return code: 0 (ok)" in done.stdout
-    finally:
-        server.terminate()
-        server.wait(timeout=10)
-
-
-ORDERS = pytest.mark.parametrize("first", [False, True], ids=["default first", "p11enroll first"])
-
-
 @EACH
 @ORDERS
 def test_comparing_key_and_certificate_leaves_no_errors(keys: Token, tmp_path: Path, name: str, first: bool) -> None:
@@ -255,12 +161,6 @@ def test_openssl_makes_software_keys(keys: Token, tmp_path: Path, first: bool) -
 def test_nothing_is_printed_by_the_provider(openssl: OpenSSL) -> None:
     done = openssl("pkey", "-in", openssl.uri("p256"), "-noout")
     assert done.stdout == "" and done.stderr == ""
-
-
-def first_error(done: subprocess.CompletedProcess[str]) -> str:
-    lines = [line for line in done.stderr.splitlines() if ":error:" in line]
-    assert lines and ":p11enroll:" in lines[0], done.stderr
-    return lines[0]
 
 
 def test_missing_key_is_named(openssl: OpenSSL) -> None:
