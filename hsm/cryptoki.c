@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "hsm/ckr.h"
+#include "hsm/sigpipe.h"
 
 #include <string.h>
 
@@ -30,6 +31,7 @@ void cryptoki_enter(const struct cryptoki *ck, enum call_kind kind, const char *
     call->module = ck->name;
     call->allowed_ms = ck->limit_ms[kind];
     depth++;
+    sigpipe_block();
     if (ck->in_flight != NULL) {
         atomic_fetch_add(ck->in_flight, 1);
     }
@@ -39,6 +41,7 @@ void cryptoki_enter(const struct cryptoki *ck, enum call_kind kind, const char *
 void cryptoki_leave(const struct cryptoki *ck, struct deadline_call *call, CK_RV rv)
 {
     deadline_end(ck->deadline, call);
+    sigpipe_restore(rv != CKR_OK);
     if (ck->in_flight != NULL) {
         atomic_fetch_sub(ck->in_flight, 1);
     }
@@ -46,6 +49,12 @@ void cryptoki_leave(const struct cryptoki *ck, struct deadline_call *call, CK_RV
     if (log_enabled(LOG_TRACE)) {
         log_line(LOG_TRACE, "pkcs11", "%s -> %s", call->call, ckr_name(rv));
     }
+}
+
+/* Asked after the call was counted as in flight: whoever closes the module counts after closing. */
+static bool is_open(const struct cryptoki *ck, enum call_kind kind)
+{
+    return kind == CALL_INIT || ck->closed == NULL || !atomic_load(ck->closed);
 }
 
 /* One wrapper's body: enter, call if the module has the function, leave. */
@@ -59,7 +68,8 @@ void cryptoki_leave(const struct cryptoki *ck, struct deadline_call *call, CK_RV
             return CKR_FUNCTION_NOT_SUPPORTED;                                                     \
         }                                                                                          \
         cryptoki_enter((ck), (kind), #function, &call_);                                           \
-        CK_RV rv_ = (ck)->fns->function(__VA_ARGS__);                                              \
+        CK_RV rv_ = is_open((ck), (kind)) ? (ck)->fns->function(__VA_ARGS__)                       \
+                                          : CKR_CRYPTOKI_NOT_INITIALIZED;                          \
         cryptoki_leave((ck), &call_, rv_);                                                         \
         return rv_;                                                                                \
     } while (0)

@@ -37,6 +37,7 @@ struct cryptoki {
     const char *name;          /* path of the module, for traces and the watchdog; borrowed */
     struct deadline *deadline; /* NULL: no watchdog in this process */
     atomic_int *in_flight;     /* counts the threads inside the module; may be NULL */
+    const atomic_bool *closed; /* while true, only calls of CALL_INIT are made; may be NULL */
     int64_t limit_ms[CALL_KINDS];
 };
 

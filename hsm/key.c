@@ -3,6 +3,7 @@
 #include "base/str.h"
 #include "hsm/ckr.h"
 #include "hsm/object.h"
+#include "hsm/revive.h"
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -27,8 +28,26 @@ void hsm_public_done(struct hsm_public *public)
     memset(public, 0, sizeof(*public));
 }
 
+/* The session object behind a copy lives as long as the anchor's session does. */
+static void destroy_copy(struct hsm_key *key)
+{
+    struct hsm_token *token = key->token;
+
+    if (key->copy.state != HSM_COPY_READY || !hsm_token_is_live(token)) {
+        return;
+    }
+    pthread_mutex_lock(&token->lock);
+    bool is_current = key->copy.epoch == token->sessions_epoch;
+    CK_SESSION_HANDLE anchor = token->anchor;
+    pthread_mutex_unlock(&token->lock);
+    if (is_current && anchor != 0) {
+        (void)ck_destroy_object(hsm_module_cryptoki(token->module), anchor, key->copy.handle);
+    }
+}
+
 void hsm_key_done(struct hsm_key *key)
 {
+    destroy_copy(key);
     hsm_public_done(&key->public);
     free(key->label);
     memset(key, 0, sizeof(*key));
@@ -250,6 +269,7 @@ bool hsm_key_load(struct hsm_session *session, CK_OBJECT_HANDLE handle, CK_OBJEC
     memset(key, 0, sizeof(*key));
     key->token = session->token;
     key->handle = handle;
+    key->epoch = hsm_token_objects_epoch(session->token);
     key->class = class;
     if (!hsm_read(session, handle, types, ARRAY_LEN(types), &values, err) ||
         !hsm_object_name(&values, &key->id, &key->label, err)) {
@@ -387,6 +407,59 @@ bool hsm_key_find(struct hsm_session *session, const struct hsm_uri *uri, CK_OBJ
         return hsm_key_several_found(session, uri, &found, what, err);
     }
     return hsm_key_load(session, found.list[0], class, true, key, err);
+}
+
+/* Whether what was found is the key that we had. */
+static bool is_same(const struct hsm_key *key, const struct hsm_key *found)
+{
+    if (found->spec.type != key->spec.type || found->spec.curve != key->spec.curve) {
+        return false;
+    }
+    return !found->public.known || !key->public.known ||
+           hsm_public_equal(&key->spec, &key->public, &found->spec, &found->public);
+}
+
+bool hsm_key_find_again(struct hsm_session *session, struct hsm_key *key, struct err *err)
+{
+    struct hsm_token *token = key->token;
+    struct attrs template = ATTRS_INIT;
+    AUTO(hsm_handles) struct hsm_handles found = HSM_HANDLES_INIT;
+    CK_OBJECT_HANDLE handle = 0;
+    size_t count = 0;
+    unsigned epoch = hsm_token_objects_epoch(token);
+
+    attrs_add_ulong(&template, CKA_CLASS, key->class);
+    attrs_add_bool(&template, CKA_TOKEN, true);
+    if (key->id.set) {
+        attrs_add_bytes(&template, CKA_ID, key->id.data, key->id.len);
+    }
+    if (key->label[0] != '\0') {
+        attrs_add_string(&template, CKA_LABEL, key->label);
+    }
+    if (!hsm_find(session, &template, &found, err)) {
+        return false;
+    }
+    for (size_t i = 0; i < found.count; i++) {
+        AUTO(hsm_key) struct hsm_key candidate = {0};
+        if (!hsm_key_load(session, found.list[i], key->class, false, &candidate, err)) {
+            return false;
+        }
+        if (is_same(key, &candidate)) {
+            handle = found.list[i];
+            count++;
+        }
+    }
+    if (count != 1) {
+        return err_set(err, count == 0 ? E_OBJECT_MISSING : E_OBJECT_AMBIGUOUS,
+                       count == 0 ? "key '%s' is no longer on %s"
+                                  : "there are several keys like '%s' on %s now",
+                       key->label, hsm_token_name(&token->info));
+    }
+    pthread_mutex_lock(&token->lock);
+    key->handle = handle;
+    key->epoch = epoch;
+    pthread_mutex_unlock(&token->lock);
+    return true;
 }
 
 bool hsm_key_uri(const struct hsm_key *key, struct hsm_uri *uri, struct err *err)

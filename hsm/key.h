@@ -37,9 +37,20 @@ struct hsm_public {
     size_t point_len;
 };
 
+/* A copy of a private key among the session objects: SoftHSM reads the object's file for each use
+ * of the original. Belongs to hsm/op.c, under the token's lock. */
+struct hsm_copy {
+    enum { HSM_COPY_NONE, HSM_COPY_IN_MAKING, HSM_COPY_READY, HSM_COPY_REFUSED } state;
+    CK_OBJECT_HANDLE handle;
+    unsigned epoch; /* of the token's sessions */
+    unsigned uses;
+};
+
 struct hsm_key {
     struct hsm_token *token;
     CK_OBJECT_HANDLE handle;
+    unsigned epoch; /* of the token's objects; see struct hsm_token */
+    struct hsm_copy copy;
     CK_OBJECT_CLASS class; /* CKO_PRIVATE_KEY or CKO_PUBLIC_KEY */
     struct hsm_key_spec spec;
     struct hsm_id id;
@@ -48,7 +59,15 @@ struct hsm_key {
     struct hsm_public public;
 };
 
+/* Frees what belongs to it, the copy on the token included. */
 void hsm_key_done(struct hsm_key *key);
+
+/*
+ * Looks for the same key again, after its handle became invalid: same class, id, label, kind and
+ * public half. E_OBJECT_MISSING, E_OBJECT_AMBIGUOUS.
+ */
+bool hsm_key_find_again(struct hsm_session *session, struct hsm_key *key,
+                        struct err *err) NODISCARD;
 
 /* Reads the object behind a handle. With want_public, also finds the public half (it may stay
  * unknown). */

@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "hsm/ckr.h"
 #include "hsm/module_impl.h"
+#include "hsm/session.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -24,6 +25,8 @@ static struct {
     int64_t call_limit_ms;
     const volatile bool *stop;
     bool exclusive;
+    bool watches_forks;
+    atomic_uint forks;
 } process = {.lock = PTHREAD_MUTEX_INITIALIZER, .lock_wait_ms = DEFAULT_LOCK_WAIT_MS};
 
 bool hsm_process_configure(const struct hsm_process *settings, struct err *err)
@@ -55,6 +58,27 @@ bool hsm_module_lock(struct hsm_module *module, struct hsm_lock *lock, struct er
     return true;
 }
 
+unsigned hsm_forks(void)
+{
+    return atomic_load(&process.forks);
+}
+
+/* In a child there are no other threads: what they held is free, and what they called has ended. */
+static void after_fork_in_child(void)
+{
+    atomic_fetch_add(&process.forks, 1);
+    (void)pthread_mutex_init(&process.lock, NULL);
+    for (struct hsm_module *m = process.modules; m != NULL; m = m->next) {
+        (void)pthread_mutex_init(&m->lock, NULL);
+        atomic_store(&m->in_flight, 0);
+        atomic_store(&m->closed, false);
+        for (struct hsm_token *t = m->tokens; t != NULL; t = t->next) {
+            hsm_token_init_locks(t);
+            t->waiting = 0;
+        }
+    }
+}
+
 /* Runs before the destructors of every module loaded so far, because it was registered after they
  * were. */
 static void finalise_at_exit(void)
@@ -63,6 +87,9 @@ static void finalise_at_exit(void)
         return; /* a thread hangs in C_Initialize: leaving without a farewell beats not leaving */
     }
     for (struct hsm_module *m = process.modules; m != NULL; m = m->next) {
+        for (struct hsm_token *t = m->tokens; t != NULL; t = t->next) {
+            kept_secret_done(&t->kept_pin);
+        }
         /* A child of fork() must leave its parent's module alone; so must a thread that is still
          * inside. */
         if (m->ours && m->owner == getpid() && atomic_load(&m->in_flight) == 0) {
@@ -125,8 +152,19 @@ static bool initialise(struct hsm_module *module, struct err *err)
         return false;
     }
     module->ours = rv == CKR_OK;
+    module->inherited = false;
     module->owner = getpid();
+    module->forks = hsm_forks();
     return true;
+}
+
+bool hsm_module_start_again(struct hsm_module *module, bool finalise, struct err *err)
+{
+    if (finalise) {
+        (void)ck_finalize(&module->ck);
+        module->ours = false;
+    }
+    return initialise(module, err) || err_wrap(err, "PKCS#11 module %s", module->path);
 }
 
 /* libp11 finds the module initialised already. Its error entries must not stay in the application's
@@ -179,6 +217,7 @@ static struct hsm_module *new_module(const char *path, const char *init_args)
     module->ck.name = module->path;
     module->ck.deadline = process.deadline;
     module->ck.in_flight = &module->in_flight;
+    module->ck.closed = &module->closed;
     return module;
 }
 
@@ -190,6 +229,9 @@ static bool open_new(const char *path, const char *init_args, struct hsm_module 
 
     if (module == NULL) {
         return err_nomem(err);
+    }
+    if (!process.watches_forks) {
+        process.watches_forks = pthread_atfork(NULL, NULL, after_fork_in_child) == 0;
     }
     if (!hsm_module_lock(module, &lock, err)) {
         return false;
@@ -287,9 +329,10 @@ bool hsm_module_restart(struct hsm_module *module, struct err *err)
     }
     pthread_mutex_lock(&module->lock);
     if (hsm_module_is_idle(module) && atomic_load(&module->in_flight) == 0) {
-        (void)ck_finalize(&module->ck);
-        module->ours = false;
-        ok = initialise(module, err) || err_wrap(err, "PKCS#11 module %s", module->path);
+        ok = hsm_module_start_again(module, true, err);
+        for (struct hsm_token *t = module->tokens; t != NULL; t = t->next) {
+            hsm_token_forget(t, true);
+        }
     }
     pthread_mutex_unlock(&module->lock);
     return ok;

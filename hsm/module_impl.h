@@ -1,5 +1,5 @@
 /* The inside of a module context, for hsm/module.c and hsm/slot.c (the two files that stand on
- * libp11). */
+ * libp11) and for hsm/revive.c, which starts modules again. */
 #ifndef HSM_MODULE_IMPL_H
 #define HSM_MODULE_IMPL_H
 
@@ -25,7 +25,12 @@ struct hsm_module {
     struct cryptoki ck;
     atomic_int in_flight; /* calls that a thread is inside of */
     bool ours;
-    bool searched; /* a search for a token has ended: others may have come to use the module */
+    bool inherited; /* our parent's: C_Initialize in this child said that it goes on */
+    atomic_bool
+        lost; /* its token's server is gone, or somebody finalised it: to be started again */
+    atomic_bool closed; /* while it is started again, nobody else may call it */
+    unsigned forks;     /* hsm_forks() when it was initialised */
+    bool searched;      /* a search for a token has ended: others may have come to use the module */
     pid_t owner;
     char description[112];
 
@@ -36,6 +41,16 @@ struct hsm_module {
     struct hsm_token *tokens;
     struct hsm_module *next;
 };
+
+/* How often this process is the child of a fork since it opened its first module. */
+unsigned hsm_forks(void);
+
+/* Starts a module anew: C_Initialize, and C_Finalize before it if `finalise`. The caller holds the
+ * module's lock and has seen that no call is in flight. */
+bool hsm_module_start_again(struct hsm_module *module, bool finalise, struct err *err) NODISCARD;
+
+/* Reads the slots again; the caller holds the module's lock. */
+bool hsm_module_read_slots(struct hsm_module *module, struct err *err) NODISCARD;
 
 /* True while a session of ours is open on any of its tokens. */
 bool hsm_module_has_sessions(const struct hsm_module *module);

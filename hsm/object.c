@@ -2,6 +2,7 @@
 
 #include "base/str.h"
 #include "hsm/ckr.h"
+#include "hsm/revive.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@ void hsm_handles_done(struct hsm_handles *handles)
 
 static bool find_failed(struct hsm_session *session, CK_RV rv, const char *what, struct err *err)
 {
+    (void)hsm_token_note(session->token, session->epoch, rv);
     (void)ckr_set(err, rv, what);
     return err_wrap(err, "%s", hsm_token_name(&session->token->info));
 }
@@ -107,6 +109,7 @@ ANALYZER_LOSES_OWNER_END
 
 static bool read_failed(struct hsm_session *session, CK_RV rv, struct err *err)
 {
+    (void)hsm_token_note(session->token, session->epoch, rv);
     (void)ckr_set(err, rv, "C_GetAttributeValue");
     return err_wrap(err, "%s", hsm_token_name(&session->token->info));
 }

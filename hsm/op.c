@@ -2,8 +2,13 @@
 
 #include "hsm/attr.h"
 #include "hsm/ckr.h"
+#include "hsm/revive.h"
+#include "hsm/sigpipe.h"
 
 #include <stdlib.h>
+
+/* Login, search, copy, use: each may be wanted twice when something ends meanwhile. */
+enum { NEXT_STEPS_MAX = 6 };
 
 bool hsm_token_can(struct hsm_token *token, CK_MECHANISM_TYPE mechanism)
 {
@@ -53,15 +58,154 @@ static bool get_operation_pin(const struct hsm_key *key, const struct hsm_pin *p
            err_wrap(err, "key '%s' wants its PIN for every operation", key->label);
 }
 
-/* After a failure: modules differ in whether the operation is over, and the price is one session.
- */
-static void end_session(struct hsm_session *session, CK_RV rv)
+/* A key in use: a session, and the handle to use in it. */
+struct use {
+    struct hsm_session session;
+    CK_OBJECT_HANDLE handle;
+    bool is_copy;
+};
+
+static void use_done(struct use *use)
 {
-    if (ckr_is_stale(rv)) {
-        hsm_session_drop(session);
-    } else {
-        hsm_session_replace(session);
+    hsm_session_give(&use->session);
+}
+
+DEFINE_AUTO_DONE(use, struct use, use_done)
+
+/* The session that keeps the copies alive: session objects end with the session that made them. */
+static bool take_anchor(struct hsm_token *token, CK_SESSION_HANDLE *anchor, unsigned *epoch)
+{
+    struct hsm_session session = HSM_SESSION_INIT;
+    struct err ignored = ERR_INIT;
+
+    pthread_mutex_lock(&token->lock);
+    *anchor = token->anchor;
+    *epoch = token->sessions_epoch;
+    bool room = token->session_limit == 0 || token->open_sessions + 1 < token->session_limit;
+    pthread_mutex_unlock(&token->lock);
+    if (*anchor != 0) {
+        return true;
     }
+    if (!room || !hsm_session_take_fresh(token, false, &session, &ignored)) {
+        return false;
+    }
+    pthread_mutex_lock(&token->lock);
+    if (token->anchor == 0 && session.epoch == token->sessions_epoch) {
+        token->anchor = session.handle;
+        session.held = false; /* it is not given back */
+    }
+    *anchor = token->anchor;
+    *epoch = token->sessions_epoch;
+    pthread_mutex_unlock(&token->lock);
+    hsm_session_give(&session);
+    return *anchor != 0;
+}
+
+/* Copies the key once. Where the token does not do that, the original goes on being used. */
+static void make_copy(struct hsm_key *key)
+{
+    struct hsm_token *token = key->token;
+    struct attrs template = ATTRS_INIT;
+    struct hsm_copy copy = {.state = HSM_COPY_REFUSED};
+    CK_SESSION_HANDLE anchor = 0;
+    CK_RV rv = CKR_SESSION_COUNT;
+
+    attrs_add_bool(&template, CKA_TOKEN, false);
+    if (take_anchor(token, &anchor, &copy.epoch)) {
+        rv = ck_copy_object(hsm_module_cryptoki(token->module), anchor, key->handle, template.list,
+                            template.count, &copy.handle);
+    }
+    copy.state = rv == CKR_OK ? HSM_COPY_READY : HSM_COPY_REFUSED;
+    pthread_mutex_lock(&token->lock);
+    token->copies_refused = token->copies_refused || rv == CKR_FUNCTION_NOT_SUPPORTED;
+    key->copy = copy;
+    pthread_mutex_unlock(&token->lock);
+}
+
+/* What to do next with a key: its state, seen under the lock. */
+enum next { NEXT_USE, NEXT_COPY, NEXT_LOGIN, NEXT_FIND };
+
+static enum next look(struct hsm_key *key, struct use *use)
+{
+    struct hsm_token *token = key->token;
+    struct hsm_copy *copy = &key->copy;
+    enum next next = NEXT_USE;
+
+    pthread_mutex_lock(&token->lock);
+    if (copy->state == HSM_COPY_READY && copy->epoch != token->sessions_epoch) {
+        *copy = (struct hsm_copy){.state = HSM_COPY_NONE};
+    }
+    if (token->info.login_required && !token->logged_in) {
+        next = NEXT_LOGIN;
+    } else if (key->epoch != token->objects_epoch) {
+        next = NEXT_FIND;
+    } else if (copy->state == HSM_COPY_NONE && !key->always_authenticate &&
+               !token->copies_refused && copy->uses++ > 0) {
+        /* not at the first use: most programs sign once and end */
+        copy->state = HSM_COPY_IN_MAKING;
+        next = NEXT_COPY;
+    }
+    use->is_copy = copy->state == HSM_COPY_READY;
+    use->handle = use->is_copy ? copy->handle : key->handle;
+    pthread_mutex_unlock(&token->lock);
+    return next;
+}
+
+/* Gets hold of a session and of a handle that is current. */
+static bool begin(struct hsm_key *key, const struct hsm_pin *pin, struct use *use, struct err *err)
+{
+    for (int step = 0; step < NEXT_STEPS_MAX; step++) {
+        if (!use->session.held && !hsm_session_take(key->token, false, &use->session, err)) {
+            return err_wrap(err, "key '%s'", key->label);
+        }
+        switch (look(key, use)) {
+        case NEXT_USE:
+            return true;
+        case NEXT_COPY:
+            make_copy(key);
+            break;
+        case NEXT_LOGIN:
+            hsm_session_give(&use->session);
+            if (!hsm_login(key->token, pin, err)) {
+                return err_wrap(err, "key '%s'", key->label);
+            }
+            break;
+        case NEXT_FIND:
+            if (!hsm_key_find_again(&use->session, key, err)) {
+                return false;
+            }
+            break;
+        }
+    }
+    return err_set(err, E_TOKEN, "key '%s': %s loses its login or its objects again and again",
+                   key->label, hsm_token_name(&key->token->info));
+}
+
+/* The handle is not valid: what it stood for is looked for, or copied, anew. */
+static void forget_handle(struct hsm_key *key, const struct use *use)
+{
+    struct hsm_token *token = key->token;
+
+    pthread_mutex_lock(&token->lock);
+    if (use->is_copy) {
+        key->copy = (struct hsm_copy){.state = HSM_COPY_NONE};
+    } else if (key->handle == use->handle) {
+        key->epoch = token->objects_epoch - 1;
+    }
+    pthread_mutex_unlock(&token->lock);
+}
+
+/* After a failed call. Modules differ in whether the operation is over, and the price is one
+ * session. True if it may be tried again. */
+static bool settle(struct hsm_key *key, struct use *use, CK_RV rv)
+{
+    bool again = hsm_token_note(key->token, use->session.epoch, rv);
+
+    if (rv == CKR_OBJECT_HANDLE_INVALID || rv == CKR_KEY_HANDLE_INVALID) {
+        forget_handle(key, use);
+    }
+    hsm_session_replace(&use->session);
+    return again;
 }
 
 /* What one operation consists of, between taking a session and giving it back. */
@@ -69,40 +213,65 @@ struct operation {
     CK_MECHANISM mechanism;
     const char *init_name;
     const char *name;
-    CK_RV (*init)
+    CK_RV(*init)
     (const struct cryptoki *ck, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
      CK_OBJECT_HANDLE key);
-    CK_RV (*finish)
+    CK_RV(*finish)
     (const struct cryptoki *ck, CK_SESSION_HANDLE session, const uint8_t *in, size_t in_len,
      uint8_t *out, size_t *out_len);
 };
 
-static bool run(struct hsm_key *key, struct operation *op, const struct hsm_pin *pin,
-                const uint8_t *in, size_t in_len, uint8_t *out, size_t *out_len, struct err *err)
+/* The operation itself had begun when the device failed: whether it was done, nobody knows, and
+ * that is for the caller to decide. The next one finds everything new. */
+static bool was_under_way(CK_RV rv)
 {
-    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
+    return rv == CKR_DEVICE_ERROR || rv == CKR_DEVICE_REMOVED || rv == CKR_TOKEN_NOT_PRESENT;
+}
+
+static bool run_once(struct hsm_key *key, struct operation *op, const struct hsm_pin *pin,
+                     const uint8_t *in, size_t in_len, uint8_t *out, size_t *out_len, bool *again,
+                     struct err *err)
+{
+    AUTO(use) struct use use = {.session = HSM_SESSION_INIT};
     AUTO(secret) struct secret bytes = SECRET_INIT;
 
-    if (!get_operation_pin(key, pin, &bytes, err) ||
-        !hsm_session_take(key->token, false, &session, err)) {
+    *again = false;
+    if (!get_operation_pin(key, pin, &bytes, err) || !begin(key, pin, &use, err)) {
         return false;
     }
-    const struct cryptoki *ck = hsm_session_cryptoki(&session);
-    CK_RV rv = op->init(ck, session.handle, &op->mechanism, key->handle);
+    const struct cryptoki *ck = hsm_session_cryptoki(&use.session);
+    CK_RV rv = op->init(ck, use.session.handle, &op->mechanism, use.handle);
     if (rv != CKR_OK) {
-        end_session(&session, rv);
+        *again = settle(key, &use, rv);
         return failed(key, rv, op->init_name, err);
     }
-    if (key->always_authenticate && !authenticate(key, &session, &bytes, err)) {
-        hsm_session_replace(&session); /* the operation is still active in it */
+    if (key->always_authenticate && !authenticate(key, &use.session, &bytes, err)) {
+        hsm_session_replace(&use.session); /* the operation is still active in it */
         return false;
     }
-    rv = op->finish(ck, session.handle, in, in_len, out, out_len);
+    rv = op->finish(ck, use.session.handle, in, in_len, out, out_len);
     if (rv != CKR_OK) {
-        end_session(&session, rv);
+        *again = settle(key, &use, rv) && !was_under_way(rv);
         return failed(key, rv, op->name, err);
     }
     return true;
+}
+
+static bool run(struct hsm_key *key, struct operation *op, const struct hsm_pin *pin,
+                const uint8_t *in, size_t in_len, uint8_t *out, size_t *out_len, struct err *err)
+{
+    bool again = false;
+    size_t room = *out_len;
+
+    sigpipe_block(); /* once for all calls of the operation */
+    bool ok = run_once(key, op, pin, in, in_len, out, out_len, &again, err);
+    if (!ok && again) {
+        err_clear(err);
+        *out_len = room;
+        ok = run_once(key, op, pin, in, in_len, out, out_len, &again, err);
+    }
+    sigpipe_restore(!ok);
+    return ok;
 }
 
 bool hsm_sign(struct hsm_key *key, const struct hsm_sign *how, const struct hsm_pin *pin,
@@ -165,35 +334,50 @@ static CK_RV take_value(const struct cryptoki *ck, CK_SESSION_HANDLE session,
     return rv == CKR_OK && value.ulValueLen != out_len ? CKR_DATA_LEN_RANGE : rv;
 }
 
-bool hsm_derive(struct hsm_key *key, const struct hsm_pin *pin, const uint8_t *peer,
-                size_t peer_len, uint8_t *out, size_t out_len, struct err *err)
+static bool derive_once(struct hsm_key *key, const struct hsm_pin *pin, CK_MECHANISM *mechanism,
+                        uint8_t *out, size_t out_len, bool *again, struct err *err)
 {
-    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
-    CK_ECDH1_DERIVE_PARAMS params = {.kdf = CKD_NULL,
-                                     .ulPublicDataLen = (CK_ULONG)peer_len,
-                                     .pPublicData = (CK_BYTE_PTR)(uintptr_t)peer};
-    CK_MECHANISM mechanism = {
-        .mechanism = CKM_ECDH1_DERIVE, .pParameter = &params, .ulParameterLen = sizeof(params)};
+    AUTO(use) struct use use = {.session = HSM_SESSION_INIT};
     struct attrs template = ATTRS_INIT;
     CK_OBJECT_HANDLE derived = 0;
 
-    (void)pin;
+    *again = false;
     attrs_add_ulong(&template, CKA_CLASS, CKO_SECRET_KEY);
     attrs_add_ulong(&template, CKA_KEY_TYPE, CKK_GENERIC_SECRET);
     attrs_add_bool(&template, CKA_TOKEN, false);
     attrs_add_bool(&template, CKA_SENSITIVE, false);
     attrs_add_bool(&template, CKA_EXTRACTABLE, true);
     attrs_add_ulong(&template, CKA_VALUE_LEN, (CK_ULONG)out_len);
-    if (!hsm_session_take(key->token, false, &session, err)) {
+    if (!begin(key, pin, &use, err)) {
         return false;
     }
-    const struct cryptoki *ck = hsm_session_cryptoki(&session);
-    CK_RV rv = ck_derive_key(ck, session.handle, &mechanism, key->handle, template.list,
+    const struct cryptoki *ck = hsm_session_cryptoki(&use.session);
+    CK_RV rv = ck_derive_key(ck, use.session.handle, mechanism, use.handle, template.list,
                              template.count, &derived);
     if (rv != CKR_OK) {
-        end_session(&session, rv);
+        *again = settle(key, &use, rv) && !was_under_way(rv);
         return failed(key, rv, "C_DeriveKey", err);
     }
-    rv = take_value(ck, session.handle, derived, out, out_len);
+    rv = take_value(ck, use.session.handle, derived, out, out_len);
     return rv == CKR_OK || failed(key, rv, "reading the derived secret", err);
+}
+
+bool hsm_derive(struct hsm_key *key, const struct hsm_pin *pin, const uint8_t *peer,
+                size_t peer_len, uint8_t *out, size_t out_len, struct err *err)
+{
+    CK_ECDH1_DERIVE_PARAMS params = {.kdf = CKD_NULL,
+                                     .ulPublicDataLen = (CK_ULONG)peer_len,
+                                     .pPublicData = (CK_BYTE_PTR)(uintptr_t)peer};
+    CK_MECHANISM mechanism = {
+        .mechanism = CKM_ECDH1_DERIVE, .pParameter = &params, .ulParameterLen = sizeof(params)};
+    bool again = false;
+
+    if (derive_once(key, pin, &mechanism, out, out_len, &again, err)) {
+        return true;
+    }
+    if (!again) {
+        return false;
+    }
+    err_clear(err);
+    return derive_once(key, pin, &mechanism, out, out_len, &again, err);
 }

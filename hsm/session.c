@@ -2,8 +2,12 @@
 
 #include "base/log.h"
 #include "hsm/ckr.h"
+#include "hsm/revive.h"
 
 #include <stdio.h>
+#include <time.h>
+
+enum { SESSION_WAIT_S = 10 };
 
 const struct cryptoki *hsm_session_cryptoki(const struct hsm_session *session)
 {
@@ -13,65 +17,150 @@ const struct cryptoki *hsm_session_cryptoki(const struct hsm_session *session)
 static bool take_idle(struct hsm_token *token, bool read_write, struct hsm_session *session)
 {
     struct hsm_session_pool *pool = &token->pools[read_write ? 1 : 0];
-    bool found = false;
 
-    pthread_mutex_lock(&token->lock);
-    if (pool->count > 0) {
-        *session = (struct hsm_session){.token = token,
-                                        .handle = pool->idle[--pool->count],
-                                        .read_write = read_write,
-                                        .held = true};
-        found = true;
+    if (pool->count == 0) {
+        return false;
     }
-    pthread_mutex_unlock(&token->lock);
-    return found;
+    *session = (struct hsm_session){.token = token,
+                                    .handle = pool->idle[--pool->count],
+                                    .epoch = token->sessions_epoch,
+                                    .read_write = read_write,
+                                    .held = true};
+    return true;
 }
 
-/* PKCS#11 2.40 section 5.6: the last session takes the login along. */
+/* One session fewer. The lock is held. */
 static void one_less(struct hsm_token *token)
 {
-    pthread_mutex_lock(&token->lock);
     token->open_sessions--;
     if (token->open_sessions == 0) {
-        token->logged_in = false;
+        token->logged_in = false; /* PKCS#11 2.40 section 5.6: the last one takes the login along */
+    }
+    if (token->waiting > 0) {
+        (void)pthread_cond_signal(&token->session_free);
+    }
+}
+
+static bool open_failed(struct hsm_token *token, CK_RV rv, struct err *err)
+{
+    (void)ckr_set(err, rv, "C_OpenSession");
+    if (rv == CKR_SESSION_COUNT) {
+        (void)err_wrap(err, "all sessions of the token are in use");
+    }
+    return err_wrap(err, "%s", hsm_token_name(&token->info));
+}
+
+/* Opens a session. The lock is held, and released meanwhile. */
+static CK_RV open_locked(struct hsm_token *token, bool read_write, struct hsm_session *session)
+{
+    CK_SESSION_HANDLE handle = 0;
+    unsigned epoch = token->sessions_epoch;
+
+    token->open_sessions++; /* before it is open: whoever sees no session may restart the module */
+    pthread_mutex_unlock(&token->lock);
+    CK_RV rv = ck_open_session(hsm_module_cryptoki(token->module), token->info.slot_id, read_write,
+                               &handle);
+    pthread_mutex_lock(&token->lock);
+    if (rv == CKR_OK) {
+        *session = (struct hsm_session){.token = token,
+                                        .handle = handle,
+                                        .epoch = epoch,
+                                        .read_write = read_write,
+                                        .held = true};
+    } else if (epoch == token->sessions_epoch) {
+        one_less(token);
+    }
+    return rv;
+}
+
+static unsigned limit_of(const struct hsm_token *token)
+{
+    return token->session_limit > 0 ? token->session_limit : HSM_SESSIONS_LIMIT;
+}
+
+/* Makes room by closing an idle session of the other kind. The lock is held, and released
+ * meanwhile. */
+static bool close_other_idle(struct hsm_token *token, bool read_write)
+{
+    struct hsm_session other = HSM_SESSION_INIT;
+
+    if (!take_idle(token, !read_write, &other)) {
+        return false;
     }
     pthread_mutex_unlock(&token->lock);
+    hsm_session_drop(&other);
+    pthread_mutex_lock(&token->lock);
+    return true;
+}
+
+/* Waits for somebody to give a session back. The lock is held. False when the time is over. */
+static bool wait_for_session(struct hsm_token *token, const struct timespec *until)
+{
+    token->waiting++;
+    int rc = pthread_cond_timedwait(&token->session_free, &token->lock, until);
+    token->waiting--;
+    return rc == 0;
+}
+
+/* An idle session, or a new one, or the next one that is given back. */
+static CK_RV take_or_open(struct hsm_token *token, bool read_write, struct hsm_session *session)
+{
+    struct timespec until;
+    CK_RV rv = CKR_OK;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += SESSION_WAIT_S;
+    pthread_mutex_lock(&token->lock);
+    while (!take_idle(token, read_write, session)) {
+        rv = token->open_sessions < limit_of(token) ? open_locked(token, read_write, session)
+                                                    : CKR_SESSION_COUNT;
+        if (rv != CKR_SESSION_COUNT) {
+            break;
+        }
+        /* Where other processes have them all there is nothing to wait for. */
+        if (!close_other_idle(token, read_write) &&
+            (token->open_sessions == 0 || !wait_for_session(token, &until))) {
+            break;
+        }
+        rv = CKR_OK;
+    }
+    pthread_mutex_unlock(&token->lock);
+    return rv;
 }
 
 bool hsm_session_take_fresh(struct hsm_token *token, bool read_write, struct hsm_session *session,
                             struct err *err)
 {
-    CK_SESSION_HANDLE handle = 0;
-
-    /* Counted before it is open: whoever sees no session may restart the module. */
-    pthread_mutex_lock(&token->lock);
-    token->open_sessions++;
-    pthread_mutex_unlock(&token->lock);
-    CK_RV rv = ck_open_session(hsm_module_cryptoki(token->module), token->info.slot_id, read_write,
-                               &handle);
-    if (rv != CKR_OK) {
-        one_less(token);
-        (void)ckr_set(err, rv, "C_OpenSession");
-        if (rv == CKR_SESSION_COUNT) {
-            (void)err_wrap(err, "all sessions of the token are in use");
-        }
-        return err_wrap(err, "%s", hsm_token_name(&token->info));
+    if (!hsm_token_revive(token, err)) {
+        return false;
     }
-    *session = (struct hsm_session){
-        .token = token, .handle = handle, .read_write = read_write, .held = true};
-    return true;
+    pthread_mutex_lock(&token->lock);
+    CK_RV rv = open_locked(token, read_write, session);
+    pthread_mutex_unlock(&token->lock);
+    return rv == CKR_OK || open_failed(token, rv, err);
 }
 
 bool hsm_session_take(struct hsm_token *token, bool read_write, struct hsm_session *session,
                       struct err *err)
 {
-    return take_idle(token, read_write, session) ||
-           hsm_session_take_fresh(token, read_write, session, err);
+    for (int attempt = 0;; attempt++) {
+        if (!hsm_token_revive(token, err)) {
+            return false;
+        }
+        unsigned epoch = hsm_token_sessions_epoch(token);
+        CK_RV rv = take_or_open(token, read_write, session);
+        if (rv == CKR_OK) {
+            return true;
+        }
+        if (attempt > 0 || !hsm_token_note(token, epoch, rv)) {
+            return open_failed(token, rv, err);
+        }
+    }
 }
 
 void hsm_session_give(struct hsm_session *session)
 {
-    bool kept = false;
+    bool done = false;
 
     if (!session->held) {
         return;
@@ -79,12 +168,17 @@ void hsm_session_give(struct hsm_session *session)
     struct hsm_token *token = session->token;
     struct hsm_session_pool *pool = &token->pools[session->read_write ? 1 : 0];
     pthread_mutex_lock(&token->lock);
-    if (pool->count < HSM_SESSIONS_KEPT) {
+    if (session->epoch != token->sessions_epoch) {
+        done = true; /* it is gone already, and its handle may be another one's */
+    } else if (pool->count < HSM_SESSIONS_KEPT && token->open_sessions <= limit_of(token)) {
         pool->idle[pool->count++] = session->handle;
-        kept = true;
+        done = true;
+        if (token->waiting > 0) {
+            (void)pthread_cond_signal(&token->session_free);
+        }
     }
     pthread_mutex_unlock(&token->lock);
-    if (kept) {
+    if (done) {
         session->held = false;
     } else {
         hsm_session_drop(session);
@@ -96,9 +190,20 @@ void hsm_session_drop(struct hsm_session *session)
     if (!session->held) {
         return;
     }
-    (void)ck_close_session(hsm_session_cryptoki(session), session->handle);
+    struct hsm_token *token = session->token;
     session->held = false;
-    one_less(session->token);
+    pthread_mutex_lock(&token->lock);
+    bool is_current = session->epoch == token->sessions_epoch;
+    pthread_mutex_unlock(&token->lock);
+    if (!is_current) {
+        return;
+    }
+    (void)ck_close_session(hsm_session_cryptoki(session), session->handle);
+    pthread_mutex_lock(&token->lock);
+    if (session->epoch == token->sessions_epoch) {
+        one_less(token);
+    }
+    pthread_mutex_unlock(&token->lock);
 }
 
 void hsm_session_replace(struct hsm_session *session)
@@ -119,13 +224,24 @@ void hsm_session_replace(struct hsm_session *session)
     hsm_session_drop(session);
 }
 
-void hsm_token_forget_sessions(struct hsm_token *token)
+void hsm_token_forget(struct hsm_token *token, bool objects)
 {
     pthread_mutex_lock(&token->lock);
     token->pools[0].count = 0;
     token->pools[1].count = 0;
     token->open_sessions = 0;
+    token->anchor = 0;
     token->logged_in = false;
+    token->sessions_epoch++;
+    token->objects_epoch += objects ? 1 : 0;
+    (void)pthread_cond_broadcast(&token->session_free);
+    pthread_mutex_unlock(&token->lock);
+}
+
+void hsm_token_limit_sessions(struct hsm_token *token, unsigned most)
+{
+    pthread_mutex_lock(&token->lock);
+    token->session_limit = most;
     pthread_mutex_unlock(&token->lock);
 }
 
@@ -192,7 +308,7 @@ bool hsm_login_failed(struct hsm_token *token, CK_RV rv, struct err *err)
 }
 
 /* The lock is held. The session stays open in the pool, and with it the login. */
-static bool send_pin(struct hsm_token *token, const struct secret *pin, struct err *err)
+static bool send_pin(struct hsm_token *token, const struct secret *pin, bool keep, struct err *err)
 {
     AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
 
@@ -208,7 +324,11 @@ static bool send_pin(struct hsm_token *token, const struct secret *pin, struct e
     pthread_mutex_lock(&token->lock);
     token->logged_in = true;
     token->user = CKU_USER;
+    bool kept = !keep || token->info.pin_pad || kept_secret_set(&token->kept_pin, pin, err);
     pthread_mutex_unlock(&token->lock);
+    if (!kept) {
+        return false;
+    }
     log_line(LOG_DEBUG, "hsm", "logged in to %s", hsm_token_name(&token->info));
     return true;
 }
@@ -223,6 +343,13 @@ static bool check_flags(struct hsm_token *token, const struct hsm_pin *pin, stru
 static bool get_pin(struct hsm_token *token, const struct hsm_pin *pin, struct secret *out,
                     struct err *err)
 {
+    pthread_mutex_lock(&token->lock);
+    bool kept = kept_secret_is_set(&token->kept_pin);
+    bool copied = kept && kept_secret_get(&token->kept_pin, out, err);
+    pthread_mutex_unlock(&token->lock);
+    if (kept) {
+        return copied;
+    }
     if (pin == NULL || pin->get == NULL) {
         return err_set(err, E_PIN_NEEDED, "%s wants a login and no PIN source is given",
                        hsm_token_name(&token->info));
@@ -266,11 +393,14 @@ static bool login_now(struct hsm_token *token, const struct hsm_pin *pin, struct
     if (!token->info.pin_pad && !secret_is_set(&bytes) && !get_pin(token, pin, &bytes, err)) {
         return false;
     }
-    return send_pin(token, &bytes, err);
+    return send_pin(token, &bytes, pin != NULL && pin->keep, err);
 }
 
 bool hsm_login(struct hsm_token *token, const struct hsm_pin *pin, struct err *err)
 {
+    if (!hsm_token_revive(token, err)) { /* which may find that the login is over */
+        return false;
+    }
     pthread_mutex_lock(&token->lock);
     bool done = token->logged_in || !token->info.login_required;
     pthread_mutex_unlock(&token->lock);

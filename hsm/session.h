@@ -1,9 +1,10 @@
 /*
  * Sessions and login.
  *
- * A session belongs to one caller between take and give; the pool keeps a few idle ones. Login
- * state is the token's, for all sessions of the process: one login per command. A PIN is sent at
- * most once if it is wrong, and never when the token says that one try is left.
+ * A session belongs to one caller between take and give; the pool keeps idle ones, and whoever
+ * finds the token's sessions all in use waits a while for one. Login state is the token's, for all
+ * sessions of the process: one login per command. A PIN is sent at most once if it is wrong, and
+ * never when the token says that one try is left.
  */
 #ifndef HSM_SESSION_H
 #define HSM_SESSION_H
@@ -18,6 +19,7 @@
 struct hsm_session {
     struct hsm_token *token;
     CK_SESSION_HANDLE handle;
+    unsigned epoch; /* the token's, when it was opened */
     bool read_write;
     bool held;
 };
@@ -27,8 +29,9 @@ struct hsm_session {
         .held = false                                                                              \
     }
 
-/* Takes an idle session or opens one. E_TOKEN, with C_OpenSession's code (CKR_SESSION_COUNT: all in
- * use). */
+/* Takes an idle session or opens one; a module that has to be started again is (hsm/revive.h).
+ * Where all sessions that the token gives are in use, waits up to ten seconds. E_TOKEN, with
+ * C_OpenSession's code (CKR_SESSION_COUNT: all in use). */
 bool hsm_session_take(struct hsm_token *token, bool read_write, struct hsm_session *session,
                       struct err *err) NODISCARD;
 
@@ -67,6 +70,7 @@ struct hsm_pin {
     void *ctx;
     bool interactive; /* a person will be asked: the lock is not held meanwhile */
     bool deliberate;  /* named for this very command: it may be tried after a wrong one */
+    bool keep; /* keep it in memory after it was right: for a login after a restart or fork */
 };
 
 /*
@@ -84,8 +88,13 @@ bool hsm_pin_for(struct hsm_token *token, const struct hsm_pin *pin, struct secr
 /* Says what a refused login means, and remembers that the PIN was wrong. Returns false. */
 bool hsm_login_failed(struct hsm_token *token, CK_RV rv, struct err *err);
 
-/* Forgets sessions and login after the module reported them gone; the next use starts anew. */
-void hsm_token_forget_sessions(struct hsm_token *token);
+/* Forgets sessions and login, which are gone, and with `objects` the handles of objects as well;
+ * the next use starts anew. Nothing is closed. */
+void hsm_token_forget(struct hsm_token *token, bool objects);
+
+/* At most that many sessions at a time from now on; 0: as many as the token gives, within
+ * HSM_SESSIONS_LIMIT. */
+void hsm_token_limit_sessions(struct hsm_token *token, unsigned most);
 
 DEFINE_AUTO_DONE(hsm_session, struct hsm_session, hsm_session_give)
 

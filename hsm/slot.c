@@ -73,10 +73,34 @@ static CK_RV libp11_rv(void)
     return (CK_RV)ERR_GET_REASON(ERR_peek_last_error());
 }
 
+void hsm_token_init_locks(struct hsm_token *token)
+{
+    pthread_condattr_t attr;
+
+    (void)pthread_mutex_init(&token->lock, NULL);
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&token->session_free, &attr);
+    (void)pthread_condattr_destroy(&attr);
+}
+
+static bool same_token(const struct hsm_token_info *a, const struct hsm_token_info *b)
+{
+    return strcmp(a->serial, b->serial) == 0 && strcmp(a->label, b->label) == 0 &&
+           strcmp(a->model, b->model) == 0 && strcmp(a->manufacturer, b->manufacturer) == 0;
+}
+
+/* In its old slot, or else one that has moved: slots are numbered anew when a module starts again.
+ */
 static struct hsm_token *find_known(struct hsm_module *module, const struct hsm_token_info *info)
 {
     for (struct hsm_token *t = module->tokens; t != NULL; t = t->next) {
         if (t->info.slot_id == info->slot_id && strcmp(t->info.serial, info->serial) == 0) {
+            return t;
+        }
+    }
+    for (struct hsm_token *t = module->tokens; t != NULL; t = t->next) {
+        if (!t->present && info->initialized && same_token(&t->info, info)) {
             return t;
         }
     }
@@ -93,7 +117,7 @@ static bool remember(struct hsm_module *module, const struct hsm_token_info *inf
             return err_nomem(err);
         }
         token->module = module;
-        (void)pthread_mutex_init(&token->lock, NULL);
+        hsm_token_init_locks(token);
         struct hsm_token **end = &module->tokens; /* listings keep the module's order of slots */
         while (*end != NULL) {
             end = &(*end)->next;
@@ -173,6 +197,11 @@ static bool refresh(struct hsm_module *module, struct err *err)
         }
     }
     return true;
+}
+
+bool hsm_module_read_slots(struct hsm_module *module, struct err *err)
+{
+    return refresh(module, err);
 }
 
 static bool matches(const struct hsm_uri *uri, const struct hsm_token_info *info)

@@ -9,6 +9,7 @@
 
 #include "base/compiler.h"
 #include "base/err.h"
+#include "base/kept_secret.h"
 #include "base/secret.h"
 #include "hsm/cryptoki.h"
 #include "hsm/module.h"
@@ -44,22 +45,40 @@ struct hsm_token_limits {
     long total_public_memory, free_public_memory;
 };
 
-enum { HSM_SESSIONS_KEPT = 8 };
+enum {
+    HSM_SESSIONS_KEPT = 32,  /* idle sessions that a pool keeps */
+    HSM_SESSIONS_LIMIT = 64, /* open at a time, unless the token or somebody wants fewer */
+};
 
 struct hsm_session_pool {
     CK_SESSION_HANDLE idle[HSM_SESSIONS_KEPT];
     size_t count;
 };
 
-/* Fields below `info` belong to hsm/session.c. */
+/*
+ * Fields below `info` belong to hsm/session.c and hsm/revive.c; `lock` guards them.
+ *
+ * Handles do not live for ever: a restarted server, a card that was pulled or a fork may end them.
+ * Who keeps a handle keeps the number that was current when it got it: of `sessions_epoch` for a
+ * session or a session object, of `objects_epoch` for an object of the token. Another number means
+ * that the handle is nobody's any more.
+ */
 struct hsm_token {
     struct hsm_module *module;
     struct hsm_token_info info;
     bool present;
 
     pthread_mutex_t lock;
+    pthread_cond_t session_free;
     struct hsm_session_pool pools[2]; /* [0] read-only, [1] read/write */
     unsigned open_sessions;
+    unsigned session_limit; /* 0: HSM_SESSIONS_LIMIT */
+    unsigned waiting;       /* threads that wait for a session */
+    unsigned sessions_epoch;
+    unsigned objects_epoch;
+    CK_SESSION_HANDLE anchor; /* keeps the copies of keys alive; 0: none */
+    bool copies_refused;      /* the token does not copy keys, or nobody wants that */
+    struct kept_secret kept_pin;
     bool logged_in;
     CK_USER_TYPE user;
     bool pin_refused;              /* a PIN was wrong in this process: none is sent again */
@@ -68,6 +87,9 @@ struct hsm_token {
 
     struct hsm_token *next;
 };
+
+/* Prepares the locks of a token that was zeroed. */
+void hsm_token_init_locks(struct hsm_token *token);
 
 /* Which token, in which module: what a configuration or a command line says. All borrowed. */
 struct hsm_target {

@@ -6,6 +6,7 @@
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/core_object.h>
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
 #include <stdio.h>
@@ -24,11 +25,14 @@ struct prov_key *prov_key_new(struct prov_ctx *ctx, struct hsm_key *hsm, const c
         return NULL;
     }
     key->pin_source = str_dup(pin_source);
-    if (pin_source != NULL && key->pin_source == NULL) {
+    if ((pin_source != NULL && key->pin_source == NULL) ||
+        pthread_mutex_init(&key->lock, NULL) != 0) {
+        free(key->pin_source);
         free(key);
         return NULL;
     }
     atomic_init(&key->refs, 1);
+    atomic_init(&key->public_asked, hsm->public.known);
     key->ctx = ctx;
     key->hsm = *hsm;
     memset(hsm, 0, sizeof(*hsm));
@@ -40,6 +44,34 @@ struct prov_key *prov_key_new_empty(struct prov_ctx *ctx)
     struct hsm_key none = {.token = NULL};
 
     return prov_key_new(ctx, &none, NULL);
+}
+
+bool prov_key_set_origin(struct prov_key *key, const struct hsm_uri *uri)
+{
+    key->uri_module_path = str_dup(uri->module_path);
+    key->uri_pin_source = str_dup(uri->pin_source);
+    return (key->uri_module_path != NULL || uri->module_path == NULL) &&
+           (key->uri_pin_source != NULL || uri->pin_source == NULL);
+}
+
+const char *prov_key_type(const struct prov_key *key)
+{
+    return key->hsm.spec.type == HSM_KEY_RSA ? "RSA" : "EC";
+}
+
+bool prov_key_hand_over(struct prov_key **key, const char *data_type, OSSL_CALLBACK *cb,
+                        void *cb_arg)
+{
+    int type = OSSL_OBJECT_PKEY;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
+        OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)(uintptr_t)data_type,
+                                         0),
+        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, key, sizeof(*key)),
+        OSSL_PARAM_END,
+    };
+
+    return cb(params, cb_arg) == 1;
 }
 
 struct prov_key *prov_key_ref(struct prov_key *key)
@@ -54,7 +86,10 @@ void prov_key_free(struct prov_key *key)
         return;
     }
     hsm_key_done(&key->hsm);
+    (void)pthread_mutex_destroy(&key->lock);
     free(key->pin_source);
+    free(key->uri_module_path);
+    free(key->uri_pin_source);
     free(key);
 }
 
@@ -74,10 +109,40 @@ size_t prov_key_max_size(const struct prov_key *key)
     return content + (content > 127 ? 3 : 2);
 }
 
+/* Under the key's lock. */
+static bool find_public(struct prov_key *key, struct err *err)
+{
+    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
+    struct hsm_key probe = key->hsm; /* the others read the rest of it meanwhile */
+
+    if (!hsm_session_take(key->hsm.token, false, &session, err) ||
+        !hsm_key_find_public(&session, &probe, err)) {
+        return false;
+    }
+    key->hsm.public = probe.public;
+    atomic_store(&key->public_asked, true);
+    return true;
+}
+
+static bool ask_for_public(struct prov_key *key, struct err *err)
+{
+    bool ok = true;
+
+    if (!atomic_load(&key->public_asked)) {
+        (void)pthread_mutex_lock(&key->lock);
+        ok = atomic_load(&key->public_asked) || find_public(key, err);
+        (void)pthread_mutex_unlock(&key->lock);
+    }
+    return ok;
+}
+
 bool prov_key_check_public(const struct prov_key *key, struct err *err)
 {
     if (prov_key_is_empty(key)) {
         return err_set(err, E_OBJECT_MISSING, "the key has no content");
+    }
+    if (!ask_for_public((struct prov_key *)(uintptr_t)key, err)) {
+        return err_wrap(err, "the public half of key '%s'", key->hsm.label);
     }
     return key->hsm.public.known ||
            err_set(err, E_TOKEN,
@@ -107,7 +172,7 @@ bool prov_key_export_public(const struct prov_key *key, OSSL_CALLBACK *cb, void 
     const struct hsm_public *public = &key->hsm.public;
     AUTO(param_bld) OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
 
-    if (bld == NULL || !public->known) {
+    if (bld == NULL || !prov_key_has_public(key)) {
         return false;
     }
     /* The numbers must outlive the conversion, so they are declared beside the builder. */

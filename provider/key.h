@@ -9,6 +9,7 @@
 #include "provider/ctx.h"
 
 #include <openssl/core.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -17,6 +18,13 @@ struct prov_key {
     struct prov_ctx *ctx;
     struct hsm_key hsm;
     char *pin_source; /* for CKA_ALWAYS_AUTHENTICATE; owned, may be NULL */
+
+    /* what the URI said that it was found with; owned, may be NULL */
+    char *uri_module_path;
+    char *uri_pin_source;
+
+    pthread_mutex_t lock;     /* over the search for the public half */
+    atomic_bool public_asked; /* hsm.public does not change any more */
 };
 
 /* Takes over *hsm (which is empty afterwards). NULL when out of memory. */
@@ -30,6 +38,17 @@ static inline bool prov_key_is_empty(const struct prov_key *key)
     return key->hsm.token == NULL;
 }
 
+/* Remembers what else a URI must say to find the key again. False when out of memory. */
+bool prov_key_set_origin(struct prov_key *key, const struct hsm_uri *uri) NODISCARD;
+
+/* The name of its kind in names.def: "RSA", "EC". */
+const char *prov_key_type(const struct prov_key *key);
+
+/* Hands the key to libcrypto's callback, by a reference that keymgmt's load function takes over:
+ * then *key is NULL. True if the callback was content. */
+bool prov_key_hand_over(struct prov_key **key, const char *data_type, OSSL_CALLBACK *cb,
+                        void *cb_arg);
+
 struct prov_key *prov_key_ref(struct prov_key *key);
 void prov_key_free(struct prov_key *key);
 
@@ -41,8 +60,19 @@ static inline bool prov_key_is_private(const struct prov_key *key)
 /* Largest signature in bytes; 0 for a key without content. */
 size_t prov_key_max_size(const struct prov_key *key);
 
-/* E_TOKEN, naming the key, if its public half is not known. */
+/*
+ * The public half of a private key may be elsewhere on the token than the key; it is searched when
+ * somebody asks for it, once. hsm.public is read after one of these two said true, no earlier.
+ * E_TOKEN, naming the key, if its public half is not known.
+ */
 bool prov_key_check_public(const struct prov_key *key, struct err *err) NODISCARD;
+
+static inline bool prov_key_has_public(const struct prov_key *key)
+{
+    struct err ignored = ERR_INIT;
+
+    return prov_key_check_public(key, &ignored);
+}
 
 /* Calls cb with the public half as OSSL_PARAMs (keymgmt's export form). False if it is not known.
  */

@@ -71,7 +71,7 @@ int prov_keymgmt_has(const void *keydata, int selection)
     if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0 && !prov_key_is_private(key)) {
         return 0;
     }
-    if ((selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0 && !key->hsm.public.known) {
+    if ((selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0 && !prov_key_has_public(key)) {
         return 0;
     }
     return 1;
@@ -91,7 +91,8 @@ int prov_keymgmt_match(const void *keydata1, const void *keydata2, int selection
     if (a->hsm.token == b->hsm.token && a->hsm.handle == b->hsm.handle) {
         return 1;
     }
-    return hsm_public_equal(&a->hsm.spec, &a->hsm.public, &b->hsm.spec, &b->hsm.public);
+    return prov_key_has_public(a) && prov_key_has_public(b) &&
+           hsm_public_equal(&a->hsm.spec, &a->hsm.public, &b->hsm.spec, &b->hsm.public);
 }
 
 /* A token key never changes, so a duplicate is another reference. */

@@ -5,6 +5,7 @@
  *   store.c         "pkcs11:" URIs -> keys and certificates
  *   keymgmt*.c      what OpenSSL asks about a key
  *   signature*.c    signing with it
+ *   locate.c        the token and the objects that a URI means; pin.c: where PINs come from
  *
  * Nothing touches the token before a URI is loaded.
  */

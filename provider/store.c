@@ -1,11 +1,10 @@
 #include "provider/store.h"
 
 #include "base/cleanup.h"
-#include "base/secret_source.h"
 #include "base/str.h"
 #include "hsm/cert.h"
 #include "hsm/object.h"
-#include "provider/key.h"
+#include "provider/locate.h"
 #include "provider/prov_err.h"
 
 #include <openssl/core_names.h>
@@ -35,13 +34,6 @@ struct store {
     size_t class_count;
     size_t class_at;
     size_t object_at;
-};
-
-/* While a load runs: how this application asks for a passphrase. */
-struct asking {
-    struct store *store;
-    OSSL_PASSPHRASE_CALLBACK *callback;
-    void *callback_arg;
 };
 
 static void store_free(struct store *store)
@@ -112,89 +104,10 @@ static void choose_classes(struct store *store)
     }
 }
 
-static bool ask_application(struct asking *asking, const char *what, struct secret *pin,
-                            struct err *err)
-{
-    char buffer[SECRET_MAX];
-    size_t len = 0;
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_PASSPHRASE_PARAM_INFO, (char *)(uintptr_t)what, 0),
-        OSSL_PARAM_END,
-    };
-
-    if (asking->callback == NULL ||
-        asking->callback(buffer, sizeof(buffer), &len, params, asking->callback_arg) != 1) {
-        return err_set(err, E_PIN_NEEDED, "the application gave no %s", what);
-    }
-    bool ok = secret_set(pin, buffer, len, err);
-    explicit_bzero(buffer, sizeof(buffer));
-    return ok;
-}
-
-static bool prompt_application(void *ctx, const char *what, struct secret *out, struct err *err)
-{
-    return ask_application(ctx, what, out, err);
-}
-
-static const char *pin_source_of(const struct store *store)
-{
-    return store->uri.pin_source != NULL ? store->uri.pin_source : store->prov->pin_source;
-}
-
-/* hsm_pin_fn: the URI's own value, its source, the configured source, and the application, in that
- * order. */
-static bool get_pin(void *ctx, const struct hsm_token_info *token, struct secret *pin,
-                    struct err *err)
-{
-    struct asking *asking = ctx;
-    struct store *store = asking->store;
-    const char *source = pin_source_of(store);
-    struct secret_policy policy = {.allow_env = store->prov->allow_env_secrets,
-                                   .prompt = prompt_application,
-                                   .prompt_ctx = asking};
-    char what[128];
-
-    (void)snprintf(what, sizeof(what), "PIN of %s", hsm_token_name(token));
-    if (secret_is_set(&store->uri.pin_value)) {
-        return secret_copy(pin, &store->uri.pin_value, err);
-    }
-    if (source != NULL) {
-        return secret_source_read(source, what, &policy, pin, err);
-    }
-    return ask_application(asking, what, pin, err);
-}
-
-static bool asks_a_person(const struct store *store)
-{
-    const char *source = pin_source_of(store);
-
-    return !secret_is_set(&store->uri.pin_value) &&
-           (source == NULL || secret_source_is_prompt(source));
-}
-
-static const char *class_word(CK_OBJECT_CLASS class)
-{
-    return class == CKO_PRIVATE_KEY  ? "private key"
-           : class == CKO_PUBLIC_KEY ? "public key"
-                                     : "certificate";
-}
-
-static bool connect_token(struct store *store, struct err *err)
-{
-    struct hsm_target target = {
-        .module_path =
-            store->uri.module_path != NULL ? store->uri.module_path : store->prov->module_path,
-        .init_args = store->prov->init_args,
-        .uri = &store->uri,
-    };
-
-    return prov_ctx_check_default(store->prov, err) && hsm_token_open(&target, &store->token, err);
-}
-
 /* Only private keys need a login; a listing of everything wants them, too. */
-static bool login_if_needed(struct store *store, struct asking *asking, struct err *err)
+static bool login_if_needed(struct store *store, struct prov_pin *asking, struct err *err)
 {
-    struct hsm_pin pin = {.get = get_pin, .ctx = asking, .interactive = asks_a_person(store)};
+    struct hsm_pin pin = prov_pin_rules(asking);
 
     return store->classes[0] != CKO_PRIVATE_KEY || hsm_login(store->token, &pin, err);
 }
@@ -208,28 +121,19 @@ static bool search(struct store *store, struct err *err)
         return false;
     }
     for (size_t i = 0; i < store->class_count; i++) {
-        struct attrs template = ATTRS_INIT;
-        hsm_uri_to_template(&store->uri, store->classes[i], &template);
-        if (!hsm_find(&session, &template, &store->found[i], err)) {
+        if (!prov_locate_objects(&session, &store->uri, store->classes[i], &store->found[i], err)) {
             return false;
         }
         total += store->found[i].count;
-        /* Whoever names an object means one; certificates of one key may be several during a
-         * renewal. */
-        if (store->classes[i] != CKO_CERTIFICATE && store->found[i].count > 1 &&
-            hsm_uri_names_object(&store->uri)) {
-            return hsm_key_several_found(&session, &store->uri, &store->found[i],
-                                         class_word(store->classes[i]), err);
-        }
     }
     if (total == 0) {
-        const char *what = store->class_count == 1 ? class_word(store->classes[0]) : "object";
+        const char *what = store->class_count == 1 ? prov_class_word(store->classes[0]) : "object";
         return hsm_key_none_found(store->token, &store->uri, what, err);
     }
     return true;
 }
 
-static bool prepare(struct store *store, struct asking *asking, struct err *err)
+static bool prepare(struct store *store, struct prov_pin *asking, struct err *err)
 {
     store->searched = true;
     if (store->bad_uri.code != E_NONE) {
@@ -244,7 +148,8 @@ static bool prepare(struct store *store, struct asking *asking, struct err *err)
         return err_set(err, E_OBJECT_MISSING, "the URI has type=%s, and something else is wanted",
                        hsm_uri_type_name(store->uri.type));
     }
-    return connect_token(store, err) && login_if_needed(store, asking, err) && search(store, err);
+    return prov_locate_token(asking, &store->token, err) && login_if_needed(store, asking, err) &&
+           search(store, err);
 }
 
 /* Moves to the next object that was found. False at the end. */
@@ -262,20 +167,6 @@ static bool next_object(struct store *store, CK_OBJECT_CLASS *class, CK_OBJECT_H
     return false;
 }
 
-static bool hand_over(struct prov_key **key, const char *data_type, OSSL_CALLBACK *cb, void *cb_arg)
-{
-    int type = OSSL_OBJECT_PKEY;
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
-        OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)(uintptr_t)data_type,
-                                         0),
-        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, key, sizeof(*key)),
-        OSSL_PARAM_END,
-    };
-
-    return cb(params, cb_arg) == 1;
-}
-
 /*
  * The first key. Until now our key management was hidden (provider.c: we come before "default"), so
  * that OpenSSL meets the
@@ -288,26 +179,23 @@ static bool introduce(struct prov_ctx *ctx, struct prov_key **key, const char *d
                       OSSL_CALLBACK *cb, void *cb_arg)
 {
     (void)ERR_set_mark();
-    bool taken = hand_over(key, data_type, cb, cb_arg); /* a public key may be */
+    bool taken = prov_key_hand_over(key, data_type, cb, cb_arg); /* a public key may be */
     atomic_store(&ctx->shows_keymgmt, true);
     if (!taken) {
-        (void)hand_over(key, "p11enroll-none", cb, cb_arg);
+        (void)prov_key_hand_over(key, "p11enroll-none", cb, cb_arg);
     }
     (void)ERR_pop_to_mark();
     return taken;
 }
 
-static bool give_key(struct store *store, struct hsm_key *hsm, OSSL_CALLBACK *cb, void *cb_arg)
+/* Takes the key over. */
+static bool give_key(struct store *store, struct prov_key *key, OSSL_CALLBACK *cb, void *cb_arg)
 {
-    const char *data_type = hsm->spec.type == HSM_KEY_RSA ? "RSA" : "EC";
-    struct prov_key *key = prov_key_new(store->prov, hsm, pin_source_of(store));
-
-    if (key == NULL) {
-        return false;
-    }
+    const char *type = prov_key_type(key);
     bool ok = (!atomic_load(&store->prov->shows_keymgmt) &&
-               introduce(store->prov, &key, data_type, cb, cb_arg)) ||
-              hand_over(&key, data_type, cb, cb_arg);
+               introduce(store->prov, &key, type, cb, cb_arg)) ||
+              prov_key_hand_over(&key, type, cb, cb_arg);
+
     prov_key_free(key); /* NULL if keymgmt's load took it over */
     return ok;
 }
@@ -338,6 +226,7 @@ static enum given give_one(struct store *store, CK_OBJECT_CLASS class, CK_OBJECT
                            OSSL_CALLBACK *cb, void *cb_arg, struct err *err)
 {
     AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
+    struct prov_pin pin = {.prov = store->prov, .uri = &store->uri};
 
     if (!hsm_session_take(store->token, false, &session, err)) {
         return BROKEN;
@@ -352,22 +241,23 @@ static enum given give_one(struct store *store, CK_OBJECT_CLASS class, CK_OBJECT
         }
         return give_cert(cert.x509, cb, cb_arg) ? GIVEN : BROKEN;
     }
-    AUTO(hsm_key) struct hsm_key key = {0};
-    if (!hsm_key_load(&session, handle, class, true, &key, err)) {
+    struct prov_key *key = NULL;
+    if (!prov_locate_load(&session, &pin, class, handle, &key, err)) {
         return BROKEN;
     }
-    if (key.spec.type == HSM_KEY_OTHER) {
+    hsm_session_give(&session);
+    if (key == NULL) {
         return SKIPPED;
     }
-    hsm_session_give(&session);
-    return give_key(store, &key, cb, cb_arg) ? GIVEN : BROKEN;
+    return give_key(store, key, cb, cb_arg) ? GIVEN : BROKEN;
 }
 
 static int store_load(void *loaderctx, OSSL_CALLBACK *object_cb, void *object_cbarg,
                       OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
 {
     struct store *store = loaderctx;
-    struct asking asking = {.store = store, .callback = pw_cb, .callback_arg = pw_cbarg};
+    struct prov_pin asking = {
+        .prov = store->prov, .uri = &store->uri, .callback = pw_cb, .callback_arg = pw_cbarg};
     struct err err = ERR_INIT;
     CK_OBJECT_CLASS class = 0;
     CK_OBJECT_HANDLE handle = 0;

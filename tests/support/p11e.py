@@ -317,23 +317,39 @@ class P11KitServer:
     """SoftHSM in a process of its own, as a stand-in for an HSM on the network."""
 
     def __init__(self, token: Token, path: Path) -> None:
-        self.socket = path
+        self.token, self.socket = token, path
+        self.start()
+
+    def start(self) -> None:
+        self.socket.unlink(missing_ok=True)
         self.process = subprocess.Popen(
-            ["p11-kit", "server", "--foreground", "--provider", str(SOFTHSM), "--name", str(path),
+            ["p11-kit", "server", "--foreground", "--provider", str(SOFTHSM), "--name", str(self.socket),
              "pkcs11:"],
-            env=clean_env(**token.env), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL)
+            env=clean_env(**self.token.env), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + 10
-        while not path.exists():
+        while not self.socket.exists():
             assert time.monotonic() < deadline and self.process.poll() is None, "p11-kit server"
             time.sleep(0.02)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def __enter__(self) -> P11KitServer:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.stop()
 
     @property
     def env(self) -> dict[str, str]:
         return {"P11_KIT_SERVER_ADDRESS": f"unix:path={self.socket}"}
 
     def stop(self) -> None:
-        self.process.kill()
+        """Kills it, and with it the process that it has for each client."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(timeout=10)
 
 

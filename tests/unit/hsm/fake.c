@@ -177,6 +177,7 @@ static CK_RV get_token_info(CK_SLOT_ID slot UNUSED, CK_TOKEN_INFO *info)
     fake.token_infos++;
     memset(info, 0, sizeof(*info));
     info->flags = fake.flags;
+    memcpy(info->serialNumber, "12af            ", sizeof(info->serialNumber));
     return fake.token_info_rv;
 }
 
@@ -375,9 +376,29 @@ CK_RV fake_generate(CK_SESSION_HANDLE session UNUSED, CK_MECHANISM *mechanism UN
 }
 
 static CK_RV sign_init(CK_SESSION_HANDLE session UNUSED, CK_MECHANISM *mechanism UNUSED,
-                       CK_OBJECT_HANDLE key UNUSED)
+                       CK_OBJECT_HANDLE key)
 {
+    fake.sign_inits++;
+    fake.used_handle = key;
+    if (fake.sign_init_fails > 0 && fake.sign_inits > fake.sign_init_fails) {
+        return CKR_OK;
+    }
     return fake.sign_init_rv;
+}
+
+static CK_RV copy_object(CK_SESSION_HANDLE session UNUSED, CK_OBJECT_HANDLE object UNUSED,
+                         CK_ATTRIBUTE *list UNUSED, CK_ULONG count UNUSED, CK_OBJECT_HANDLE *copy)
+{
+    fake.copies++;
+    *copy = FAKE_COPY;
+    return fake.copy_rv;
+}
+
+static CK_RV initialize(void *args UNUSED)
+{
+    fake.initializes++;
+    fake.token_info_rv = CKR_OK;
+    return fake.initialize_rv;
 }
 
 static CK_RV sign(CK_SESSION_HANDLE session UNUSED, CK_BYTE *in UNUSED, CK_ULONG in_len UNUSED,
@@ -412,6 +433,8 @@ void fake_begin(void)
                                   .C_DestroyObject = destroy,
                                   .C_GenerateKeyPair = fake_generate,
                                   .C_SignInit = sign_init,
+                                  .C_CopyObject = copy_object,
+                                  .C_Initialize = initialize,
                                   .C_Sign = sign};
     fake.flip = CK_UNAVAILABLE_INFORMATION;
     fake.flags = CKF_TOKEN_INITIALIZED | CKF_LOGIN_REQUIRED | CKF_USER_PIN_INITIALIZED;
@@ -431,7 +454,7 @@ void fake_begin(void)
                                               .login_required = true,
                                               .user_pin_set = true};
     (void)pthread_mutex_init(&fake.module.lock, NULL);
-    (void)pthread_mutex_init(&fake.token.lock, NULL);
+    hsm_token_init_locks(&fake.token);
     assert_ok(hsm_process_configure(&process, &err), &err);
 }
 

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FAKE_OBJECTS = 600, FAKE_ATTRS = 20 };
+enum { FAKE_OBJECTS = 600, FAKE_ATTRS = 20, FAKE_COPY = 9999 };
 
 struct fake_attr {
     CK_ATTRIBUTE_TYPE type;
@@ -44,16 +44,20 @@ struct fake {
     CK_ULONG find_fails_at; /* the find_rv comes with this batch; 0 is the first */
     CK_ULONG batch;         /* objects per C_FindObjects; 0: as many as asked for */
     CK_RV create_rv, destroy_rv, generate_rv, sign_init_rv, sign_rv;
-    bool create_forgets;    /* C_CreateObject says OK and keeps nothing */
-    bool create_overwrites; /* one certificate per id: the new one gets the old one's handle */
-    bool generate_keeps;    /* C_GenerateKeyPair fails and leaves the key */
-    CK_ATTRIBUTE_TYPE flip; /* generated private keys have this flag the other way round */
-    bool no_public_half;    /* generated keys show none */
+    CK_RV copy_rv, initialize_rv;
+    unsigned sign_init_fails; /* the sign_init_rv comes that many times; 0: always */
+    bool create_forgets;      /* C_CreateObject says OK and keeps nothing */
+    bool create_overwrites;   /* one certificate per id: the new one gets the old one's handle */
+    bool generate_keeps;      /* C_GenerateKeyPair fails and leaves the key */
+    CK_ATTRIBUTE_TYPE flip;   /* generated private keys have this flag the other way round */
+    bool no_public_half;      /* generated keys show none */
     CK_C_GetAttributeValue get_attributes; /* instead of the store's answer */
 
     /* what happened */
     unsigned opens, closes, logins, context_logins, token_infos;
     unsigned find_inits, finds, find_finals, attribute_calls, creates, destroys, signs;
+    unsigned sign_inits, copies, initializes;
+    CK_OBJECT_HANDLE used_handle; /* by the last C_SignInit */
     bool pin_was_null;
     char pin[64];
     CK_USER_TYPE user;

@@ -20,6 +20,7 @@ static const struct hsm_sign ecdsa = {.scheme = HSM_SIGN_ECDSA};
 static struct hsm_key key_of(bool always_authenticate)
 {
     times_asked = 0;
+    fake.token.logged_in = true;
     return (struct hsm_key){.token = &fake.token,
                             .handle = 7,
                             .label = (char *)(uintptr_t) "www",
@@ -130,8 +131,8 @@ static void test_failing_operation_does_not_log_out(void **state UNUSED)
     struct err err = ERR_INIT;
 
     fake_begin();
-    fake.token.logged_in = true;
     struct hsm_key key = key_of(false);
+    key.copy.state = HSM_COPY_REFUSED;
     assert_ok(sign(&key, NULL, &err), &err);
     fake.sign_rv = CKR_DATA_LEN_RANGE;
     assert_fails(sign(&key, NULL, &err), &err, E_TOKEN, "CKR_DATA_LEN_RANGE");
@@ -149,10 +150,10 @@ static void test_failing_init_drops_the_session(void **state UNUSED)
     struct err err = ERR_INIT;
 
     fake_begin();
-    fake.sign_init_rv = CKR_KEY_HANDLE_INVALID;
+    fake.sign_init_rv = CKR_MECHANISM_INVALID;
     struct hsm_key key = key_of(false);
-    assert_fails(sign(&key, NULL, &err), &err, E_OBJECT_MISSING,
-                 "key 'www' on token 'prod' (serial 12af): C_SignInit: CKR_KEY_HANDLE_INVALID");
+    assert_fails(sign(&key, NULL, &err), &err, E_TOKEN,
+                 "key 'www' on token 'prod' (serial 12af): C_SignInit: CKR_MECHANISM_INVALID");
     assert_int_equal(fake.closes, 1);
 }
 

@@ -452,7 +452,7 @@ static void test_forgotten_sessions_are_not_closed(void **state UNUSED)
 
     fake_begin();
     assert_ok(log_in(&asked, false, &err), &err);
-    hsm_token_forget_sessions(&fake.token);
+    hsm_token_forget(&fake.token, false);
     assert_int_equal(fake.closes, 0);
     assert_int_equal(fake.token.open_sessions, 0);
     assert_false(fake.token.logged_in);

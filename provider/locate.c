@@ -1,0 +1,111 @@
+#include "provider/locate.h"
+
+#include "base/str.h"
+
+const char *prov_class_word(CK_OBJECT_CLASS class)
+{
+    return class == CKO_PRIVATE_KEY  ? "private key"
+           : class == CKO_PUBLIC_KEY ? "public key"
+                                     : "certificate";
+}
+
+bool prov_locate_token(const struct prov_pin *pin, struct hsm_token **out, struct err *err)
+{
+    struct hsm_target target = {
+        .module_path =
+            pin->uri->module_path != NULL ? pin->uri->module_path : pin->prov->module_path,
+        .init_args = pin->prov->init_args,
+        .uri = pin->uri,
+    };
+
+    return prov_ctx_check_default(pin->prov, err) && hsm_token_open(&target, out, err);
+}
+
+bool prov_locate_objects(struct hsm_session *session, const struct hsm_uri *uri,
+                         CK_OBJECT_CLASS class, struct hsm_handles *out, struct err *err)
+{
+    struct attrs template = ATTRS_INIT;
+    AUTO(hsm_handles) struct hsm_handles found = HSM_HANDLES_INIT;
+
+    hsm_uri_to_template(uri, class, &template);
+    if (!hsm_find(session, &template, &found, err)) {
+        return false;
+    }
+    if (class != CKO_CERTIFICATE && found.count > 1 && hsm_uri_names_object(uri)) {
+        return hsm_key_several_found(session, uri, &found, prov_class_word(class), err);
+    }
+    *out = found;
+    found = (struct hsm_handles)HSM_HANDLES_INIT;
+    return true;
+}
+
+bool prov_locate_load(struct hsm_session *session, const struct prov_pin *pin,
+                      CK_OBJECT_CLASS class, CK_OBJECT_HANDLE handle, struct prov_key **out,
+                      struct err *err)
+{
+    AUTO(hsm_key) struct hsm_key key = {0};
+
+    *out = NULL;
+    if (!hsm_key_load(session, handle, class, false, &key, err)) {
+        return false;
+    }
+    if (key.spec.type == HSM_KEY_OTHER) {
+        return true;
+    }
+    /* Without its public half not even the size of such a key is known. */
+    if (key.spec.type == HSM_KEY_RSA && !key.public.known &&
+        !hsm_key_find_public(session, &key, err)) {
+        return false;
+    }
+    *out = prov_key_new(pin->prov, &key, prov_pin_source(pin->prov, pin->uri));
+    if (*out == NULL || !prov_key_set_origin(*out, pin->uri)) {
+        prov_key_free(*out);
+        *out = NULL;
+        return err_nomem(err);
+    }
+    return true;
+}
+
+static bool only_one(struct hsm_session *session, const struct hsm_uri *uri, CK_OBJECT_CLASS class,
+                     CK_OBJECT_HANDLE *handle, struct err *err)
+{
+    AUTO(hsm_handles) struct hsm_handles found = HSM_HANDLES_INIT;
+
+    if (!prov_locate_objects(session, uri, class, &found, err)) {
+        return false;
+    }
+    if (found.count == 0) {
+        return hsm_key_none_found(session->token, uri, prov_class_word(class), err);
+    }
+    if (found.count > 1) {
+        return hsm_key_several_found(session, uri, &found, prov_class_word(class), err);
+    }
+    *handle = found.list[0];
+    return true;
+}
+
+bool prov_locate_key(struct prov_pin *pin, CK_OBJECT_CLASS class, struct prov_key **out,
+                     struct err *err)
+{
+    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
+    struct hsm_pin rules = prov_pin_rules(pin);
+    struct hsm_token *token = NULL;
+    struct prov_key *key = NULL;
+    CK_OBJECT_HANDLE handle = 0;
+
+    if (!prov_locate_token(pin, &token, err) ||
+        (class == CKO_PRIVATE_KEY && !hsm_login(token, &rules, err)) ||
+        !hsm_session_take(token, false, &session, err) ||
+        !only_one(&session, pin->uri, class, &handle, err) ||
+        !prov_locate_load(&session, pin, class, handle, &key, err)) {
+        return false;
+    }
+    if (key == NULL) {
+        AUTO(buf) struct buf uri = BUF_INIT(HSM_URI_MAX);
+        hsm_uri_format(pin->uri, &uri);
+        return err_set(err, E_OBJECT_MISSING, "%s: the %s that matches %s is of no supported kind",
+                       hsm_token_name(&token->info), prov_class_word(class), buf_str(&uri));
+    }
+    *out = key;
+    return true;
+}

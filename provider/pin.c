@@ -1,0 +1,71 @@
+#include "provider/pin.h"
+
+#include "base/secret_source.h"
+
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *prov_pin_source(const struct prov_ctx *prov, const struct hsm_uri *uri)
+{
+    return uri->pin_source != NULL ? uri->pin_source : prov->pin_source;
+}
+
+static bool ask_application(struct prov_pin *asking, const char *what, struct secret *pin,
+                            struct err *err)
+{
+    char buffer[SECRET_MAX];
+    size_t len = 0;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_PASSPHRASE_PARAM_INFO, (char *)(uintptr_t)what, 0),
+        OSSL_PARAM_END,
+    };
+
+    if (asking->callback == NULL ||
+        asking->callback(buffer, sizeof(buffer), &len, params, asking->callback_arg) != 1) {
+        return err_set(err, E_PIN_NEEDED, "the application gave no %s", what);
+    }
+    bool ok = secret_set(pin, buffer, len, err);
+    explicit_bzero(buffer, sizeof(buffer));
+    return ok;
+}
+
+static bool prompt_application(void *ctx, const char *what, struct secret *out, struct err *err)
+{
+    return ask_application(ctx, what, out, err);
+}
+
+/* hsm_pin_fn */
+static bool get_pin(void *ctx, const struct hsm_token_info *token, struct secret *pin,
+                    struct err *err)
+{
+    struct prov_pin *asking = ctx;
+    const char *source = prov_pin_source(asking->prov, asking->uri);
+    struct secret_policy policy = {.allow_env = asking->prov->allow_env_secrets,
+                                   .prompt = prompt_application,
+                                   .prompt_ctx = asking};
+    char what[128];
+
+    (void)snprintf(what, sizeof(what), "PIN of %s", hsm_token_name(token));
+    if (secret_is_set(&asking->uri->pin_value)) {
+        return secret_copy(pin, &asking->uri->pin_value, err);
+    }
+    if (source != NULL) {
+        return secret_source_read(source, what, &policy, pin, err);
+    }
+    return ask_application(asking, what, pin, err);
+}
+
+static bool asks_a_person(const struct prov_pin *pin)
+{
+    const char *source = prov_pin_source(pin->prov, pin->uri);
+
+    return !secret_is_set(&pin->uri->pin_value) &&
+           (source == NULL || secret_source_is_prompt(source));
+}
+
+struct hsm_pin prov_pin_rules(struct prov_pin *pin)
+{
+    return (struct hsm_pin){.get = get_pin, .ctx = pin, .interactive = asks_a_person(pin)};
+}

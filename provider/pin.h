@@ -1,0 +1,29 @@
+/*
+ * Where the PIN of a token comes from, in other people's programs: the URI's own value, its source,
+ * the configured source, and the application's passphrase callback, in that order.
+ */
+#ifndef PROVIDER_PIN_H
+#define PROVIDER_PIN_H
+
+#include "hsm/session.h"
+#include "hsm/uri.h"
+#include "provider/ctx.h"
+
+#include <openssl/core.h>
+#include <openssl/core_dispatch.h>
+
+/* What the rules look at; all borrowed. It must outlive the struct hsm_pin made of it. */
+struct prov_pin {
+    struct prov_ctx *prov;
+    const struct hsm_uri *uri;
+    OSSL_PASSPHRASE_CALLBACK *callback; /* NULL: the application cannot be asked */
+    void *callback_arg;
+};
+
+/* The source in force: the URI's, else the configured one; NULL if there is neither. */
+const char *prov_pin_source(const struct prov_ctx *prov, const struct hsm_uri *uri);
+
+/* The rules in the form that hsm_login() takes. */
+struct hsm_pin prov_pin_rules(struct prov_pin *pin);
+
+#endif
