@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from ossl import ORDERS, OpenSSL, first_error, plain, public
 from p11e import SHIM, SOFTHSM, Token, calls, clean_env, private_file, run
+from support import ORDERS, OpenSSL, first_error, plain, public
 
 KEYS = {"rsa2048": "RSA:2048", "rsa3072": "RSA:3072", "p256": "EC:prime256v1", "p384": "EC:secp384r1"}
 EACH = pytest.mark.parametrize("name", KEYS)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ossl import ORDERS, OpenSSL
 from p11e import BUILD, FULL, Token, run
+from support import ORDERS, OpenSSL
 
 STRESS = BUILD / "support" / "p11stress"
 KEYS = {"rsa2048": "RSA:2048", "p256": "EC:prime256v1", "p384": "EC:secp384r1"}

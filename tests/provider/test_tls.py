@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from ossl import ORDERS, Authority, OpenSSL, Server, free_port, plain
 from p11e import Token, clean_env, run
+from peers import Authority, Server
+from support import ORDERS, OpenSSL, free_port, plain
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Stock openssl with p11enroll.so in its configuration, and what goes with it: servers, ports, wrapped URIs."""
+"""What token keys are tried with: an authority in software, servers, wrapped URIs, and a look at the module's calls."""
 
 from __future__ import annotations
 
@@ -11,54 +11,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-import pytest
-from p11e import BUILD, PROVIDER, SHIM, SOFTHSM, Token, clean_env, run, sanitizer_preload
-
-PROBE = BUILD / "support" / "p11probe"
-ORDERS = pytest.mark.parametrize("first", [False, True], ids=["default first", "p11enroll first"])
-
-
-class OpenSSL:
-    """openssl(1) with our provider in its configuration."""
-
-    def __init__(self, path: Path, token: Token, pin: bool = True, module: Path = SOFTHSM, default: bool = True,
-                 first: bool = False) -> None:
-        self.dir, self.token = path, token
-        self.conf = path / "openssl.cnf"
-        lines = ["openssl_conf = init", "[init]", "providers = providers", "[providers]"]
-        providers = (["default = default_sect"] if default else []) + ["p11enroll = p11enroll"]
-        lines += providers[::-1] if first else providers
-        lines += ["[default_sect]", "activate = 1", "[p11enroll]", f"module = {PROVIDER}",
-                  f"module-path = {module}", "activate = 1"]
-        lines += [f"pin-source = file:{token.pin_file}"] if pin else []
-        # what `openssl req` and `openssl ca` want from their configuration
-        lines += ["[req]", "distinguished_name = dn", "[dn]"]
-        self.conf.write_text("\n".join(lines) + "\n")
-        self.env = clean_env(**token.env, **sanitizer_preload(), OPENSSL_CONF=str(self.conf), XDG_RUNTIME_DIR=str(path))
-
-    def __call__(self, *args: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-        done = run(["openssl", *args], check=False, env=self.env, cwd=self.dir)
-        assert done.returncode == status, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done
-
-    def probe(self, what: str, name: str, *args: str) -> tuple[dict[str, int], list[str]]:
-        """What probe.c says of a key: results by name, and everything that was in the error queue."""
-        uri = name if ":" in name else self.uri(name)
-        done = run([str(PROBE), what, uri, *args], check=False, env=self.env, cwd=self.dir)
-        assert done.returncode == 0, done.stdout + done.stderr
-        lines = done.stdout.splitlines()
-        results = [line.split("=") for line in lines if "=" in line and not line.startswith(" ")]
-        return {k: int(v) for k, v in results}, [line for line in lines if line.startswith(" ")]
-
-    def uri(self, name: str, **query: str) -> str:
-        text = f"pkcs11:token={self.token.label};object={name};type=private"
-        return text + ("?" + "&".join(f"{k}={v}" for k, v in query.items()) if query else "")
-
-    def shim(self, **more: str) -> Path:
-        """Puts the shim's settings into the environment (the module has to be SHIM); returns its log of calls."""
-        log = self.dir / "calls"
-        self.env.update(P11SHIM_MODULE=str(SOFTHSM), P11SHIM_LOG=str(log), **more)
-        return log
+from p11e import SHIM, SOFTHSM, Token
+from support import OpenSSL, plain
 
 
 def counted(path: Path, token: Token, pin: bool = True, default: bool = True,
@@ -66,23 +20,9 @@ def counted(path: Path, token: Token, pin: bool = True, default: bool = True,
     """openssl whose calls of the module are written down, and the log of them."""
     path.mkdir(exist_ok=True)
     made = OpenSSL(path, token, pin=pin, module=SHIM, default=default, first=first)
-    return made, made.shim()
-
-
-def plain(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """openssl without our provider: the independent verifier."""
-    return run(["openssl", *args], env=clean_env(), cwd=cwd)
-
-
-def public(openssl: OpenSSL, name: str) -> str:
-    openssl("pkey", "-in", openssl.uri(name), "-pubout", "-out", "pub.pem")
-    return "pub.pem"
-
-
-def first_error(done: subprocess.CompletedProcess[str]) -> str:
-    lines = [line for line in done.stderr.splitlines() if ":error:" in line]
-    assert lines and ":p11enroll:" in lines[0], done.stderr
-    return lines[0]
+    log = path / "calls"
+    made.env.update(P11SHIM_MODULE=str(SOFTHSM), P11SHIM_LOG=str(log))
+    return made, log
 
 
 class Authority:
@@ -116,12 +56,6 @@ def wrap(uri: str) -> str:
     lines = [text[i:i + 64] for i in range(0, len(text), 64)]
     label = "PKCS#11 PROVIDER URI"
     return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""])
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 def is_listening(port: int) -> bool:
