@@ -88,6 +88,9 @@ static void take_core_functions(struct prov_ctx *ctx, const OSSL_DISPATCH *in)
         case OSSL_FUNC_CORE_VSET_ERROR:
             ctx->core_vset_error = OSSL_FUNC_core_vset_error(in);
             break;
+        case OSSL_FUNC_BIO_READ_EX:
+            ctx->core_bio_read = OSSL_FUNC_BIO_read_ex(in);
+            break;
         default:
             break;
         }

@@ -21,6 +21,7 @@ struct prov_ctx {
     OSSL_FUNC_core_new_error_fn *core_new_error;
     OSSL_FUNC_core_set_error_debug_fn *core_set_error_debug;
     OSSL_FUNC_core_vset_error_fn *core_vset_error;
+    OSSL_FUNC_BIO_read_ex_fn *core_bio_read;
 
     /* from the provider's section of openssl.cnf; owned */
     char *module_path;

@@ -3,6 +3,7 @@
  *
  *   names.def       which algorithms there are
  *   store.c         "pkcs11:" URIs -> keys and certificates
+ *   decoder.c       PEM files with such a URI -> keys
  *   keymgmt*.c      what OpenSSL asks about a key
  *   signature*.c    signing with it
  *   locate.c        the token and the objects that a URI means; pin.c: where PINs come from
@@ -14,6 +15,7 @@
 #include "base/compiler.h"
 #include "hsm/cryptoki.h"
 #include "provider/ctx.h"
+#include "provider/decoder.h"
 #include "provider/keymgmt.h"
 #include "provider/prov_err.h"
 #include "provider/signature.h"
@@ -41,6 +43,18 @@ static const OSSL_ALGORITHM keymgmt_algorithms[] = {
 static const OSSL_ALGORITHM signature_algorithms[] = {
     {PROV_RSA, PROPERTIES, prov_signature_rsa, PROV_RSA_TEXT},
     {PROV_ECDSA, PROPERTIES, prov_signature_ecdsa, PROV_ECDSA_TEXT},
+    {NULL, NULL, NULL, NULL},
+};
+
+/* What OpenSSL asks of a decoder beside its functions: what it reads. Its name says what it makes.
+ */
+#define FROM_PEM PROPERTIES ",input=pem"
+#define FROM_DER PROPERTIES ",input=der,structure=" PROV_DECODER_STRUCTURE
+
+static const OSSL_ALGORITHM decoder_algorithms[] = {
+    {"DER", FROM_PEM, prov_decoder_pem, "PEM files with a PKCS#11 URI"},
+    {PROV_RSA, FROM_DER, prov_decoder_key, PROV_RSA_TEXT},
+    {PROV_EC, FROM_DER, prov_decoder_key, PROV_EC_TEXT},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -78,6 +92,8 @@ static const OSSL_ALGORITHM *query_operation(void *provctx, int operation_id, in
         return query_keymgmt(provctx, no_cache);
     case OSSL_OP_SIGNATURE:
         return signature_algorithms;
+    case OSSL_OP_DECODER:
+        return decoder_algorithms;
     case OSSL_OP_STORE:
         return store_algorithms;
     default:
