@@ -6,8 +6,11 @@ import base64
 import os
 import signal
 import socket
+import ssl
 import subprocess
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -100,3 +103,79 @@ class Server:
     @property
     def output(self) -> str:
         return self.log.read_text(errors="replace")
+
+
+def members(group: int) -> list[int]:
+    """The processes of a process group, zombies aside."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, pgrp = stat.read_text().rsplit(")", 1)[1].split()[:3]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(pgrp) == group and state != "Z":
+            found.append(int(stat.parent.name))
+    return sorted(found)
+
+
+def wait_until(what: str, is_so: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+
+
+VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+
+def talk(port: int, ca: Path, version: str, say: bytes = b"GET / HTTP/1.0\r\n\r\n") -> tuple[str, bytes]:
+    """A full handshake (a new context has no session to resume) and a request: the peer's name and what it said."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = context.maximum_version = VERSIONS[version]
+    context.load_verify_locations(ca)
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as raw:
+        with context.wrap_socket(raw, server_hostname="localhost") as tls:
+            subject = dict(pair[0] for pair in tls.getpeercert()["subject"])  # type: ignore[index, misc]
+            tls.sendall(say)
+            answer = b""
+            while part := tls.recv(4096):
+                answer += part
+    return subject["commonName"], answer
+
+
+class Load:
+    """Clients that go on making handshakes, in threads, until they are stopped; failures with their times."""
+
+    def __init__(self, targets: list[tuple[int, str]], ca: Path, threads: int = 4) -> None:
+        self.targets, self.ca = targets, ca
+        self.stopping = threading.Event()
+        self.good = 0
+        self.failures: list[tuple[float, str]] = []
+        self.lock = threading.Lock()
+        self.threads = [threading.Thread(target=self.work, args=(n,)) for n in range(threads)]
+
+    def work(self, at: int) -> None:
+        while not self.stopping.is_set():
+            port, version = self.targets[at % len(self.targets)]
+            at += 1
+            try:
+                talk(port, self.ca, version)
+                with self.lock:
+                    self.good += 1
+            except (OSError, ssl.SSLError) as error:
+                with self.lock:
+                    self.failures.append((time.monotonic(), f"{port} {version}: {error}"))
+
+    def __enter__(self) -> Load:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join()
+
+    def wait_for(self, more: int) -> None:
+        wanted = self.good + more
+        wait_until(f"{more} more handshakes", lambda: self.good >= wanted or len(self.failures) > 50, 60)

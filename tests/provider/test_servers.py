@@ -1,0 +1,204 @@
+"""Servers of Debian with token keys: nginx, Apache httpd, HAProxy, stunnel. They load the key as root, fork, and sign in
+workers that run as somebody else; each handshake signs, because sessions are not resumed."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from p11e import FULL, SANITIZED, Token, need
+from peers import Authority, Load, Server, members, talk, wait_until, wrap
+from support import OpenSSL, free_port
+
+KEYS = {"rsa": "RSA:2048", "p256": "EC:prime256v1"}
+WORKER = "www-data"
+WORKERS = 2
+HANDSHAKES = 2000 if FULL else 200
+
+
+@dataclass
+class Site:
+    """A directory that a worker may enter, with a token that belongs to it, and certificates for the token's keys."""
+
+    dir: Path
+    token: Token
+    openssl: OpenSSL
+    authority: Authority
+    ports: dict[str, int] = field(default_factory=dict)
+
+    def uri(self, name: str) -> str:
+        return self.openssl.uri(name)
+
+    def cert(self, name: str) -> Path:
+        return self.dir / f"{name}.pem"
+
+    def key(self, name: str) -> Path:
+        return self.dir / f"{name}.key"
+
+    def targets(self) -> list[tuple[int, str]]:
+        return [(port, version) for port in self.ports.values() for version in ("1.2", "1.3")]
+
+
+def open_to_worker(path: Path, user: str = WORKER) -> None:
+    """The token's files belong to the workers; the PIN's file stays root's."""
+    entry = pwd.getpwnam(user)
+    for item in [path, *path.rglob("*")]:
+        os.chown(item, entry.pw_uid, entry.pw_gid)
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    # pytest's own directories are for root alone
+    path = Path(tempfile.mkdtemp(prefix="p11e-site-"))
+    path.chmod(0o755)
+    try:
+        token = Token(path / "token").init()
+        openssl = OpenSSL(path, token)
+        made = Site(path, token, openssl, Authority(path / "ca"))
+        for n, (name, kind) in enumerate(KEYS.items()):
+            token.make_key(kind, f"{n + 1:02x}", name)
+            openssl("req", "-new", "-key", openssl.uri(name), "-subj", f"/CN={name}", "-out", f"{name}.csr")
+            made.authority.sign(path / f"{name}.csr", made.cert(name))
+            made.key(name).write_text(wrap(openssl.uri(name)))
+        open_to_worker(path / "token" / "tokens")
+        yield made
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def fresh(site: Site) -> Site:
+    site.ports = {name: free_port() for name in KEYS}
+    # httpd asks an engine first, if one is installed
+    site.openssl.env["OPENSSL_ENGINES"] = str(site.dir)
+    if SANITIZED:  # a server's own leaks are none of ours
+        site.openssl.env["ASAN_OPTIONS"] = "detect_leaks=0"
+    return site
+
+
+def nginx(site: Site) -> list[str]:
+    (site.dir / "nginx").mkdir(exist_ok=True)
+    (site.dir / "nginx").chmod(0o777)
+    servers = "".join(
+        f"  server {{ listen 127.0.0.1:{port} ssl; server_name localhost;\n"
+        f"    ssl_certificate {site.cert(name)}; ssl_certificate_key {site.key(name)};\n"
+        f"    location / {{ return 200 '{name}'; }} }}\n" for name, port in site.ports.items())
+    temporary = "".join(f"  {kind}_temp_path {site.dir}/nginx/{kind};\n"
+                        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    conf = site.dir / "nginx.conf"
+    conf.write_text(
+        f"user {WORKER};\nworker_processes {WORKERS};\ndaemon off;\npid {site.dir}/nginx.pid;\n"
+        f"error_log {site.dir}/nginx/error.log info;\nenv OPENSSL_CONF;\nenv SOFTHSM2_CONF;\n"
+        f"events {{ worker_connections 200; }}\nhttp {{\n  access_log off;\n  ssl_session_cache off;\n"
+        f"  ssl_session_tickets off;\n  ssl_protocols TLSv1.2 TLSv1.3;\n{temporary}{servers}}}\n")
+    (site.dir / "nginx" / "error.log").write_text("")
+    return ["nginx", "-e", f"{site.dir}/nginx/error.log", "-c", str(conf)]
+
+
+def apache(site: Site, by_uri: bool = False) -> list[str]:
+    (site.dir / "apache").mkdir(exist_ok=True)
+    modules = "".join(f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"
+                      for name in ("mpm_event", "authz_core", "ssl"))
+    hosts = "".join(
+        f"Listen 127.0.0.1:{port}\n<VirtualHost 127.0.0.1:{port}>\n  ServerName localhost\n  SSLEngine on\n"
+        f"  SSLCertificateFile {site.cert(name)}\n"
+        f"  SSLCertificateKeyFile \"{site.uri(name) if by_uri else site.key(name)}\"\n</VirtualHost>\n"
+        for name, port in site.ports.items())
+    conf = site.dir / "apache.conf"
+    (site.dir / "htdocs").mkdir(exist_ok=True)
+    (site.dir / "htdocs" / "index.html").write_text("apache")
+    conf.write_text(
+        f"{modules}ServerRoot {site.dir}/apache\nDefaultRuntimeDir {site.dir}/apache\nPidFile {site.dir}/apache.pid\n"
+        f"ErrorLog {site.dir}/apache/error.log\nUser {WORKER}\nGroup {WORKER}\nServerName localhost\n"
+        f"StartServers {WORKERS}\nServerLimit 4\nThreadsPerChild 4\nMinSpareThreads 4\nMaxSpareThreads 16\n"
+        f"MaxRequestWorkers 16\nDocumentRoot {site.dir}/htdocs\nSSLSessionTickets off\nSSLSessionCache none\n"
+        f"SSLProtocol -all +TLSv1.2 +TLSv1.3\n{hosts}")
+    (site.dir / "apache" / "error.log").write_text("")
+    return ["/usr/sbin/apache2", "-DFOREGROUND", "-f", str(conf)]
+
+
+def haproxy(site: Site) -> list[str]:
+    binds = ""
+    for name, port in site.ports.items():
+        both = site.dir / f"{name}.both"
+        both.write_text(site.cert(name).read_text() + site.key(name).read_text())
+        binds += f"  bind 127.0.0.1:{port} ssl crt {both} no-tls-tickets\n"
+    conf = site.dir / "haproxy.cfg"
+    conf.write_text(
+        f"global\n  user {WORKER}\n  group {WORKER}\n  nbthread 2\n  log stderr local0\n"
+        f"  tune.ssl.cachesize 0\n  ssl-default-bind-options ssl-min-ver TLSv1.2\n"
+        f"defaults\n  mode http\n  timeout connect 5s\n  timeout client 20s\n  timeout server 5s\n"
+        f"frontend web\n{binds}  http-request return status 200 content-type text/plain string haproxy\n")
+    return ["haproxy", "-W", "-db", "-f", str(conf)]
+
+
+def stunnel(site: Site) -> list[str]:
+    services = "".join(
+        f"[{name}]\naccept = 127.0.0.1:{port}\ncert = {site.cert(name)}\nkey = {site.key(name)}\n"
+        "exec = /usr/bin/head\nexecArgs = head -n 1\nsslVersionMin = TLSv1.2\noptions = NO_TICKET\n"
+        for name, port in site.ports.items())
+    conf = site.dir / "stunnel.conf"
+    conf.write_text(f"foreground = yes\npid = {site.dir}/stunnel.pid\nsetuid = root\nsyslog = no\ndebug = notice\n{services}")
+    return ["/usr/bin/stunnel4", str(conf)]
+
+
+@dataclass(frozen=True)
+class Program:
+    command: Callable[[Site], list[str]]
+    binary: str
+    reload: signal.Signals | None = None
+    log: str = ""
+
+
+PROGRAMS = {
+    "nginx": Program(nginx, "nginx", signal.SIGHUP, "nginx/error.log"),
+    "apache": Program(apache, "/usr/sbin/apache2", signal.SIGUSR1, "apache/error.log"),
+    "apache by URI": Program(lambda site: apache(site, by_uri=True), "/usr/sbin/apache2", signal.SIGUSR1,
+                             "apache/error.log"),
+    "haproxy": Program(haproxy, "haproxy", signal.SIGUSR2),
+    "stunnel": Program(stunnel, "/usr/bin/stunnel4", signal.SIGHUP),
+}
+EACH = pytest.mark.parametrize("name", PROGRAMS)
+
+
+def start(site: Site, program: Program) -> Server:
+    if reason := need(program.binary):
+        pytest.skip(reason)
+    return Server(program.command(site), site.ports["rsa"], site.openssl.env, site.dir)
+
+
+def complaints(site: Site, program: Program, server: Server) -> list[str]:
+    text = server.output + ((site.dir / program.log).read_text() if program.log else "")
+    return [line for line in text.splitlines() if "p11enroll:" in line or "alert]" in line or "[crit]" in line
+            or "sanitizer" in line.lower()]
+
+
+@EACH
+def test_handshakes_in_parallel(fresh: Site, name: str) -> None:
+    program = PROGRAMS[name]
+    with start(fresh, program) as server:
+        for port in fresh.ports.values():
+            wait_until(f"{port} answers", lambda port=port: answers(fresh, port))
+        jobs = [(kind, version) for kind in KEYS for version in ("1.2", "1.3")] * (HANDSHAKES // 4)
+        with ThreadPoolExecutor(8) as pool:
+            seen = list(pool.map(lambda job: talk(fresh.ports[job[0]], fresh.authority.cert, job[1]), jobs))
+        assert [subject for subject, _ in seen] == [kind for kind, _ in jobs]
+        assert all(answer for _, answer in seen)
+        group = server.process.pid
+        assert complaints(fresh, program, server) == []
+    wait_until("nothing is left behind", lambda: members(group) == [], 10)
+
+
+def answers(site: Site, port: int) -> bool:
+    try:
+        return bool(talk(port, site.authority.cert, "1.3")[1])
+    except OSError:
+        return False
