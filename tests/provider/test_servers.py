@@ -8,6 +8,7 @@ import pwd
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -181,12 +182,23 @@ def complaints(site: Site, program: Program, server: Server) -> list[str]:
             or "sanitizer" in line.lower()]
 
 
+def answers(site: Site, port: int) -> bool:
+    try:
+        return bool(talk(port, site.authority.cert, "1.3")[1])
+    except OSError:
+        return False
+
+
+def ready(site: Site) -> None:
+    for port in site.ports.values():
+        wait_until(f"{port} answers", lambda port=port: answers(site, port))
+
+
 @EACH
 def test_handshakes_in_parallel(fresh: Site, name: str) -> None:
     program = PROGRAMS[name]
     with start(fresh, program) as server:
-        for port in fresh.ports.values():
-            wait_until(f"{port} answers", lambda port=port: answers(fresh, port))
+        ready(fresh)
         jobs = [(kind, version) for kind in KEYS for version in ("1.2", "1.3")] * (HANDSHAKES // 4)
         with ThreadPoolExecutor(8) as pool:
             seen = list(pool.map(lambda job: talk(fresh.ports[job[0]], fresh.authority.cert, job[1]), jobs))
@@ -197,8 +209,37 @@ def test_handshakes_in_parallel(fresh: Site, name: str) -> None:
     wait_until("nothing is left behind", lambda: members(group) == [], 10)
 
 
-def answers(site: Site, port: int) -> bool:
-    try:
-        return bool(talk(port, site.authority.cert, "1.3")[1])
-    except OSError:
-        return False
+def owner(pid: int) -> str:
+    return pwd.getpwuid(Path(f"/proc/{pid}").stat().st_uid).pw_name
+
+
+@pytest.mark.parametrize("name", ["nginx", "apache", "haproxy"])
+def test_signing_is_done_by_another_user(fresh: Site, name: str) -> None:
+    """The token's private keys were loaded by root; whoever answers cannot even read the PIN."""
+    with start(fresh, PROGRAMS[name]) as server:
+        ready(fresh)
+        workers = [pid for pid in members(server.process.pid) if pid != server.process.pid]
+        assert workers and {owner(pid) for pid in workers} == {WORKER}
+        assert owner(server.process.pid) == "root"
+        assert fresh.token.pin_file.stat().st_uid == 0 and fresh.token.pin_file.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("name", [name for name, program in PROGRAMS.items() if program.reload is not None])
+def test_reload_under_load(fresh: Site, name: str) -> None:
+    """Once the new workers have taken over no handshake fails, and nothing of the old ones is left."""
+    program = PROGRAMS[name]
+    with start(fresh, program) as server:
+        ready(fresh)
+        group = server.process.pid
+        with Load(fresh.targets(), fresh.authority.cert) as load:
+            for _ in range(5 if FULL else 2):
+                load.wait_for(40)
+                before = set(members(group)) - {group}
+                os.kill(group, program.reload or 0)
+                wait_until("the old workers have gone", lambda old=before: not old & set(members(group)))
+                load.wait_for(20)
+                settled = time.monotonic()
+                load.wait_for(60)
+                assert [text for at, text in load.failures if at > settled] == []
+        assert complaints(fresh, program, server) == []
+    wait_until("nothing is left behind", lambda: members(group) == [], 10)
