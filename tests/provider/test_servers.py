@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from p11e import FULL, SANITIZED, Token, need
+from p11e import FULL, SANITIZED, Token, clean_env, need, run
 from peers import Authority, Load, Server, members, talk, wait_until, wrap
 from support import OpenSSL, free_port
 
@@ -243,3 +243,61 @@ def test_reload_under_load(fresh: Site, name: str) -> None:
                 assert [text for at, text in load.failures if at > settled] == []
         assert complaints(fresh, program, server) == []
     wait_until("nothing is left behind", lambda: members(group) == [], 10)
+
+
+def test_nginx_reloads_by_its_own_command(fresh: Site) -> None:
+    """`nginx -s reload` reads the configuration and with it the keys, so it needs the environment of the server."""
+    with start(fresh, PROGRAMS["nginx"]) as server:
+        ready(fresh)
+        before = set(members(server.process.pid)) - {server.process.pid}
+        command = [*nginx(fresh), "-s", "reload"]
+        run(command, env=fresh.openssl.env)
+        wait_until("the old workers have gone", lambda: not before & set(members(server.process.pid)))
+        ready(fresh)
+        refused = run(command, check=False, env=clean_env())
+        assert refused.returncode != 0 and "cannot load certificate key" in refused.stderr
+        ready(fresh)
+
+
+def test_nginx_replaces_a_worker_that_was_killed(fresh: Site) -> None:
+    with start(fresh, PROGRAMS["nginx"]) as server:
+        ready(fresh)
+        group = server.process.pid
+        for _ in range(WORKERS):
+            before = set(members(group)) - {group}
+            os.kill(min(before), signal.SIGKILL)
+            wait_until("there is a new worker", lambda old=before: len(set(members(group)) - {group} - old) == 1)
+        for port, version in fresh.targets() * 5:
+            assert talk(port, fresh.authority.cert, version)[1]
+
+
+def test_worker_that_may_not_read_the_token_says_so(fresh: Site) -> None:
+    """SoftHSM opens its files again in each worker; the server's own log has our sentence."""
+    tokens = fresh.token.dir / "tokens"
+    open_to_worker(tokens, "root")
+    try:
+        with start(fresh, PROGRAMS["nginx"]) as server:
+            assert not answers(fresh, server.port)
+            log = fresh.dir / "nginx/error.log"
+            wait_until("the log says it", lambda: ":p11enroll:" in log.read_text())
+            assert f"key 'rsa': PKCS#11 module {fresh.token.module}" in log.read_text()
+    finally:
+        open_to_worker(tokens)
+
+
+@pytest.mark.parametrize("layout", ["key first", "key in a file of its own"])
+def test_haproxy_takes_the_key_from(fresh: Site, layout: str) -> None:
+    if reason := need("haproxy"):
+        pytest.skip(reason)
+    bundle = fresh.dir / "bundle.pem"
+    Path(f"{bundle}.key").unlink(missing_ok=True)
+    cert, key = fresh.cert("rsa").read_text(), fresh.key("rsa").read_text()
+    bundle.write_text(key + cert if layout == "key first" else cert)
+    if layout != "key first":
+        Path(f"{bundle}.key").write_text(key)
+    command = haproxy(fresh)
+    conf = Path(command[-1])
+    conf.write_text(conf.read_text().replace(f"{fresh.dir}/rsa.both", str(bundle)))
+    with Server(command, fresh.ports["rsa"], fresh.openssl.env, fresh.dir):
+        ready(fresh)
+        assert talk(fresh.ports["rsa"], fresh.authority.cert, "1.3")[0] == "rsa"
