@@ -472,6 +472,18 @@ bool hsm_key_uri(const struct hsm_key *key, struct hsm_uri *uri, struct err *err
     return key->label[0] == '\0' || hsm_uri_set(&uri->object, key->label, err);
 }
 
+bool hsm_key_file_uri(const struct hsm_key *key, struct hsm_uri *uri, struct err *err)
+{
+    if (!hsm_key_uri(key, uri, err)) {
+        return false;
+    }
+    free(uri->manufacturer);
+    free(uri->model);
+    uri->manufacturer = NULL;
+    uri->model = NULL;
+    return true;
+}
+
 static OSSL_PARAM *public_params(const struct hsm_key *key)
 {
     AUTO(param_bld) OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();

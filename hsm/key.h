@@ -95,6 +95,9 @@ bool hsm_key_several_found(struct hsm_session *session, const struct hsm_uri *ur
 /* A URI that names this very object: token attributes, id, label, type. Strings owned by *uri. */
 bool hsm_key_uri(const struct hsm_key *key, struct hsm_uri *uri, struct err *err) NODISCARD;
 
+/* A URI for a file that outlives updates of the token: its label and serial, id, label, type. */
+bool hsm_key_file_uri(const struct hsm_key *key, struct hsm_uri *uri, struct err *err) NODISCARD;
+
 /* A software EVP_PKEY with the public half, in the default library context; EVP_PKEY_free() it.
  * E_TOKEN. */
 bool hsm_key_public_evp(const struct hsm_key *key, EVP_PKEY **out, struct err *err) NODISCARD;

@@ -358,9 +358,29 @@ void hsm_uri_format(const struct hsm_uri *uri, struct buf *out)
     format_path(uri, out);
 }
 
+/* RFC 7512 section 2.3, pk11-qchar */
+static void add_query(struct buf *out, char separator, const char *name, const char *value)
+{
+    buf_addf(out, "%c%s=", separator, name);
+    str_percent_encode(out, (const uint8_t *)value, strlen(value), "/:@!$'()*+,=|");
+}
+
 void hsm_uri_format_with_module(const struct hsm_uri *uri, const char *module_path, struct buf *out)
 {
     format_path(uri, out);
-    buf_add_str(out, "?module-path=");
-    str_percent_encode(out, (const uint8_t *)module_path, strlen(module_path), "/:@!$'()*+,=|");
+    add_query(out, '?', "module-path", module_path);
+}
+
+void hsm_uri_format_with_query(const struct hsm_uri *uri, struct buf *out)
+{
+    char separator = '?';
+
+    format_path(uri, out);
+    if (uri->module_path != NULL) {
+        add_query(out, separator, "module-path", uri->module_path);
+        separator = '&';
+    }
+    if (uri->pin_source != NULL) {
+        add_query(out, separator, "pin-source", uri->pin_source);
+    }
 }

@@ -103,6 +103,9 @@ void hsm_uri_format(const struct hsm_uri *uri, struct buf *out);
 void hsm_uri_format_with_module(const struct hsm_uri *uri, const char *module_path,
                                 struct buf *out);
 
+/* As hsm_uri_format(), with module-path and pin-source if the URI has them. Never with a PIN. */
+void hsm_uri_format_with_query(const struct hsm_uri *uri, struct buf *out);
+
 /* The word used in URIs for a type; "" for HSM_URI_ANY. */
 const char *hsm_uri_type_name(enum hsm_uri_type type);
 

@@ -4,6 +4,7 @@
  *   names.def       which algorithms there are
  *   store.c         "pkcs11:" URIs -> keys and certificates
  *   decoder.c       PEM files with such a URI -> keys
+ *   encoder.c       keys -> public halves, text, and such PEM files
  *   keymgmt*.c      what OpenSSL asks about a key
  *   signature*.c    signing with it
  *   locate.c        the token and the objects that a URI means; pin.c: where PINs come from
@@ -16,6 +17,7 @@
 #include "hsm/cryptoki.h"
 #include "provider/ctx.h"
 #include "provider/decoder.h"
+#include "provider/encoder.h"
 #include "provider/keymgmt.h"
 #include "provider/prov_err.h"
 #include "provider/signature.h"
@@ -58,6 +60,28 @@ static const OSSL_ALGORITHM decoder_algorithms[] = {
     {NULL, NULL, NULL, NULL},
 };
 
+/* The same for encoders: what they write. */
+#define TO(output, structure) PROPERTIES ",output=" output ",structure=" structure
+#define TO_TEXT PROPERTIES ",output=text"
+
+/* clang-format off */
+#define ENCODERS_OF(names, text)                                                                   \
+    {names, TO("der", "SubjectPublicKeyInfo"), prov_encoder_spki_der, text},                       \
+    {names, TO("pem", "SubjectPublicKeyInfo"), prov_encoder_spki_pem, text},                       \
+    {names, TO("pem", "PrivateKeyInfo"),       prov_encoder_uri_pem,  text},                       \
+    {names, TO_TEXT,                           prov_encoder_text,     text}
+
+static const OSSL_ALGORITHM encoder_algorithms[] = {
+    ENCODERS_OF(PROV_RSA, PROV_RSA_TEXT),
+    ENCODERS_OF(PROV_EC, PROV_EC_TEXT),
+    {PROV_RSA, TO("der", "type-specific"), prov_encoder_pkcs1_der, PROV_RSA_TEXT},
+    {PROV_RSA, TO("pem", "type-specific"), prov_encoder_pkcs1_pem, PROV_RSA_TEXT},
+    {PROV_RSA, TO("der", "pkcs1"),         prov_encoder_pkcs1_der, PROV_RSA_TEXT},
+    {PROV_RSA, TO("pem", "pkcs1"),         prov_encoder_pkcs1_pem, PROV_RSA_TEXT},
+    {NULL, NULL, NULL, NULL},
+};
+/* clang-format on */
+
 static const OSSL_ALGORITHM store_algorithms[] = {
     {"pkcs11", PROPERTIES, prov_store, "PKCS#11 URIs (RFC 7512)"},
     {NULL, NULL, NULL, NULL},
@@ -94,6 +118,8 @@ static const OSSL_ALGORITHM *query_operation(void *provctx, int operation_id, in
         return signature_algorithms;
     case OSSL_OP_DECODER:
         return decoder_algorithms;
+    case OSSL_OP_ENCODER:
+        return encoder_algorithms;
     case OSSL_OP_STORE:
         return store_algorithms;
     default:

@@ -259,12 +259,6 @@ def test_type_and_expectation_that_exclude_each_other_are_told(openssl: OpenSSL)
     assert "the URI has type=private, and something else is wanted" in errors[0]
 
 
-@EACH
-def test_text_of_a_private_key_is_refused_with_a_reason(openssl: OpenSSL, name: str) -> None:
-    done = openssl("pkey", "-in", openssl.uri(name), "-text", "-noout", status=1)
-    assert f"the private key '{name}' does not leave token 't1'" in done.stderr
-
-
 def test_key_without_a_public_half_is_named(tmp_path: Path) -> None:
     token = Token(tmp_path / "half").init()
     token.make_key("EC:prime256v1", "01", "half")
