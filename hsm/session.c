@@ -238,6 +238,13 @@ void hsm_token_forget(struct hsm_token *token, bool objects)
     pthread_mutex_unlock(&token->lock);
 }
 
+void hsm_token_refuse_copies(struct hsm_token *token, bool refuse)
+{
+    pthread_mutex_lock(&token->lock);
+    token->copies_unwanted = refuse;
+    pthread_mutex_unlock(&token->lock);
+}
+
 void hsm_token_limit_sessions(struct hsm_token *token, unsigned most)
 {
     pthread_mutex_lock(&token->lock);

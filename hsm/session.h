@@ -92,6 +92,9 @@ bool hsm_login_failed(struct hsm_token *token, CK_RV rv, struct err *err);
  * the next use starts anew. Nothing is closed. */
 void hsm_token_forget(struct hsm_token *token, bool objects);
 
+/* Whether keys of this token are never copied into session objects (hsm/op.h). */
+void hsm_token_refuse_copies(struct hsm_token *token, bool refuse);
+
 /* At most that many sessions at a time from now on; 0: as many as the token gives, within
  * HSM_SESSIONS_LIMIT. */
 void hsm_token_limit_sessions(struct hsm_token *token, unsigned most);

@@ -77,7 +77,8 @@ struct hsm_token {
     unsigned sessions_epoch;
     unsigned objects_epoch;
     CK_SESSION_HANDLE anchor; /* keeps the copies of keys alive; 0: none */
-    bool copies_refused;      /* the token does not copy keys, or nobody wants that */
+    bool copies_refused;      /* the token does not copy keys */
+    bool copies_unwanted;     /* the configuration does not want it */
     struct kept_secret kept_pin;
     bool logged_in;
     CK_USER_TYPE user;

@@ -2,6 +2,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "hsm/slot.h"
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -15,6 +16,9 @@ void prov_ctx_free(struct prov_ctx *ctx)
 {
     if (ctx == NULL) {
         return;
+    }
+    for (size_t i = 0; i < PROV_DIGESTS; i++) {
+        EVP_MD_free(atomic_load(&ctx->digests[i]));
     }
     OSSL_LIB_CTX_free(ctx->libctx);
     free(ctx->module_path);
@@ -97,6 +101,14 @@ static void take_core_functions(struct prov_ctx *ctx, const OSSL_DISPATCH *in)
     }
 }
 
+/* A setting that cannot be read is told when the first URI is loaded: nobody listens before. */
+static void read_bool(struct prov_ctx *ctx, const char *name, const char *text, bool *out)
+{
+    if (text != NULL && !str_to_bool(text, out)) {
+        (void)err_set(&ctx->bad_setting, E_CONFIG, "%s = %.20s is neither yes nor no", name, text);
+    }
+}
+
 /* The keys of our section. The second name of a row is what the peer pkcs11-provider calls it. */
 static bool read_configuration(struct prov_ctx *ctx)
 {
@@ -104,6 +116,9 @@ static bool read_configuration(struct prov_ctx *ctx)
     char *args[2] = {NULL, NULL};
     char *pin[2] = {NULL, NULL};
     char *env = NULL;
+    char *keep = NULL;
+    char *copy = NULL;
+    char *sessions = NULL;
     OSSL_PARAM params[] = {
         OSSL_PARAM_utf8_ptr("module-path", &module[0], 0),
         OSSL_PARAM_utf8_ptr("pkcs11-module-path", &module[1], 0),
@@ -112,6 +127,9 @@ static bool read_configuration(struct prov_ctx *ctx)
         OSSL_PARAM_utf8_ptr("pin-source", &pin[0], 0),
         OSSL_PARAM_utf8_ptr("pkcs11-module-token-pin", &pin[1], 0),
         OSSL_PARAM_utf8_ptr("allow-env-secrets", &env, 0),
+        OSSL_PARAM_utf8_ptr("keep-pin", &keep, 0),
+        OSSL_PARAM_utf8_ptr("copy-keys", &copy, 0),
+        OSSL_PARAM_utf8_ptr("max-sessions", &sessions, 0),
         OSSL_PARAM_END,
     };
 
@@ -121,9 +139,15 @@ static bool read_configuration(struct prov_ctx *ctx)
     ctx->module_path = str_dup(module[0] != NULL ? module[0] : module[1]);
     ctx->init_args = str_dup(args[0] != NULL ? args[0] : args[1]);
     ctx->pin_source = str_dup(pin[0] != NULL ? pin[0] : pin[1]);
-    if (env != NULL && !str_to_bool(env, &ctx->allow_env_secrets)) {
-        ctx->allow_env_secrets = false;
+    read_bool(ctx, "allow-env-secrets", env, &ctx->allow_env_secrets);
+    read_bool(ctx, "keep-pin", keep, &ctx->keeps_pin);
+    read_bool(ctx, "copy-keys", copy, &ctx->copies_keys);
+    int most = 0;
+    if (sessions != NULL && !str_to_int(sessions, 1, HSM_SESSIONS_LIMIT, &most)) {
+        (void)err_set(&ctx->bad_setting, E_CONFIG, "max-sessions = %.20s is no number from 1 to %d",
+                      sessions, HSM_SESSIONS_LIMIT);
     }
+    ctx->max_sessions = (unsigned)most;
     return true;
 }
 
@@ -135,6 +159,8 @@ bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struc
         return false;
     }
     ctx->handle = handle;
+    ctx->keeps_pin = true;
+    ctx->copies_keys = true;
     take_core_functions(ctx, in);
     atomic_init(&ctx->shows_keymgmt, default_came_first(handle, in));
     ctx->libctx = OSSL_LIB_CTX_new_child(handle, in);
@@ -146,6 +172,29 @@ bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struc
     return true;
 }
 
+EVP_MD *prov_ctx_digest(struct prov_ctx *ctx, const char *name)
+{
+    static const char *const names[PROV_DIGESTS] = {"SHA256", "SHA384", "SHA512"};
+    size_t i = 0;
+
+    while (i < PROV_DIGESTS && !str_equal_nocase(name, names[i])) {
+        i++;
+    }
+    if (i == PROV_DIGESTS) {
+        return EVP_MD_fetch(ctx->libctx, name, NULL);
+    }
+    EVP_MD *md = atomic_load(&ctx->digests[i]);
+    if (md == NULL) {
+        EVP_MD *none = NULL;
+        md = EVP_MD_fetch(ctx->libctx, names[i], NULL);
+        if (md != NULL && !atomic_compare_exchange_strong(&ctx->digests[i], &none, md)) {
+            EVP_MD_free(md);
+            md = none; /* another thread was faster */
+        }
+    }
+    return md != NULL && EVP_MD_up_ref(md) == 1 ? md : NULL;
+}
+
 static bool has_digests(OSSL_LIB_CTX *libctx)
 {
     ERR_set_mark();
@@ -154,8 +203,12 @@ static bool has_digests(OSSL_LIB_CTX *libctx)
     return md != NULL;
 }
 
-bool prov_ctx_check_default(struct prov_ctx *ctx, struct err *err)
+bool prov_ctx_check(struct prov_ctx *ctx, struct err *err)
 {
+    if (ctx->bad_setting.code != E_NONE) {
+        *err = ctx->bad_setting;
+        return err_wrap(err, "the provider's section in openssl.cnf");
+    }
     /* The module runs in this process too, and looks in the default library context. */
     if (!has_digests(ctx->libctx) || !has_digests(NULL)) {
         return err_set(err, E_CONFIG,

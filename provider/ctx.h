@@ -13,6 +13,9 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+/* Digests that are fetched once: nearly every signature wants one of them. */
+enum { PROV_DIGESTS = 3 };
+
 struct prov_ctx {
     const OSSL_CORE_HANDLE *handle;
     OSSL_LIB_CTX *libctx; /* a child of the application's: hashing and verification happen there */
@@ -28,7 +31,12 @@ struct prov_ctx {
     char *init_args;
     char *pin_source;
     bool allow_env_secrets;
+    struct err bad_setting; /* the last one that could not be read */
+    bool keeps_pin;         /* for logins after a restart or in a forked child */
+    bool copies_keys;       /* into session objects, for speed */
+    unsigned max_sessions;  /* at a time and token; 0: as many as the token gives */
 
+    _Atomic(EVP_MD *) digests[PROV_DIGESTS]; /* see prov_ctx_digest(); owned */
     atomic_bool shows_keymgmt; /* key management is offered; see query_keymgmt() in provider.c */
 };
 
@@ -36,10 +44,16 @@ bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struc
 void prov_ctx_free(struct prov_ctx *ctx);
 
 /*
- * True if the default provider (or another one with ordinary digests) is active where the module
- * will look for it. Without it SoftHSM answers "wrong PIN" to a right one, so this is asked before
- * a PIN is sent. E_CONFIG.
+ * A digest of the library context, whatever its provider. SHA-256, -384 and -512 are fetched once
+ * and kept. EVP_MD_free() it. NULL if there is none; the error queue tells why.
  */
-bool prov_ctx_check_default(struct prov_ctx *ctx, struct err *err) NODISCARD;
+EVP_MD *prov_ctx_digest(struct prov_ctx *ctx, const char *name);
+
+/*
+ * True if the configuration could be read, and the default provider (or another one with ordinary
+ * digests) is active where the module will look for it. Without it SoftHSM answers "wrong PIN" to a
+ * right one, so this is asked before a PIN is sent. E_CONFIG.
+ */
+bool prov_ctx_check(struct prov_ctx *ctx, struct err *err) NODISCARD;
 
 #endif

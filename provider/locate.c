@@ -1,6 +1,7 @@
 #include "provider/locate.h"
 
 #include "base/str.h"
+#include "hsm/revive.h"
 
 const char *prov_class_word(CK_OBJECT_CLASS class)
 {
@@ -18,7 +19,12 @@ bool prov_locate_token(const struct prov_pin *pin, struct hsm_token **out, struc
         .uri = pin->uri,
     };
 
-    return prov_ctx_check_default(pin->prov, err) && hsm_token_open(&target, out, err);
+    if (!prov_ctx_check(pin->prov, err) || !hsm_token_open(&target, out, err)) {
+        return false;
+    }
+    hsm_token_limit_sessions(*out, pin->prov->max_sessions);
+    hsm_token_refuse_copies(*out, !pin->prov->copies_keys);
+    return true;
 }
 
 bool prov_locate_objects(struct hsm_session *session, const struct hsm_uri *uri,
@@ -84,22 +90,50 @@ static bool only_one(struct hsm_session *session, const struct hsm_uri *uri, CK_
     return true;
 }
 
+bool prov_locate_with(struct hsm_token *token, prov_locate_fn *find, void *ctx, struct err *err)
+{
+    unsigned epoch = hsm_token_sessions_epoch(token);
+
+    if (find(ctx, token, err)) {
+        return true;
+    }
+    if (!hsm_token_has_changed(token, epoch)) {
+        return false;
+    }
+    err_clear(err); /* its server was restarted since the last time, say */
+    return find(ctx, token, err);
+}
+
+/* The search for one key. */
+struct wanted {
+    struct prov_pin *pin;
+    CK_OBJECT_CLASS class;
+    struct prov_key *key;
+};
+
+static bool find_key(void *ctx, struct hsm_token *token, struct err *err)
+{
+    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
+    struct wanted *wanted = ctx;
+    struct hsm_pin rules = prov_pin_rules(wanted->pin);
+    CK_OBJECT_HANDLE handle = 0;
+
+    return (wanted->class != CKO_PRIVATE_KEY || hsm_login(token, &rules, err)) &&
+           hsm_session_take(token, false, &session, err) &&
+           only_one(&session, wanted->pin->uri, wanted->class, &handle, err) &&
+           prov_locate_load(&session, wanted->pin, wanted->class, handle, &wanted->key, err);
+}
+
 bool prov_locate_key(struct prov_pin *pin, CK_OBJECT_CLASS class, struct prov_key **out,
                      struct err *err)
 {
-    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
-    struct hsm_pin rules = prov_pin_rules(pin);
+    struct wanted wanted = {.pin = pin, .class = class};
     struct hsm_token *token = NULL;
-    struct prov_key *key = NULL;
-    CK_OBJECT_HANDLE handle = 0;
 
-    if (!prov_locate_token(pin, &token, err) ||
-        (class == CKO_PRIVATE_KEY && !hsm_login(token, &rules, err)) ||
-        !hsm_session_take(token, false, &session, err) ||
-        !only_one(&session, pin->uri, class, &handle, err) ||
-        !prov_locate_load(&session, pin, class, handle, &key, err)) {
+    if (!prov_locate_token(pin, &token, err) || !prov_locate_with(token, find_key, &wanted, err)) {
         return false;
     }
+    struct prov_key *key = wanted.key;
     if (key == NULL) {
         AUTO(buf) struct buf uri = BUF_INIT(HSM_URI_MAX);
         hsm_uri_format(pin->uri, &uri);

@@ -17,9 +17,15 @@
 const char *prov_class_word(CK_OBJECT_CLASS class);
 
 /* The token that the URI means, in the module that the URI or the configuration names. Fails as
- * prov_ctx_check_default() and hsm_token_open() do. */
+ * prov_ctx_check() and hsm_token_open() do. */
 bool prov_locate_token(const struct prov_pin *pin, struct hsm_token **out,
                        struct err *err) NODISCARD;
+
+/* Runs a search that logs in and takes its own session. Where it failed because something ended (a
+ * server that was restarted since the last time, say), once more. */
+typedef bool prov_locate_fn(void *ctx, struct hsm_token *token, struct err *err);
+bool prov_locate_with(struct hsm_token *token, prov_locate_fn *find, void *ctx,
+                      struct err *err) NODISCARD;
 
 /*
  * All objects of a class that the URI means; none is no error. Whoever names an object means one:

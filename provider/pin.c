@@ -67,5 +67,8 @@ static bool asks_a_person(const struct prov_pin *pin)
 
 struct hsm_pin prov_pin_rules(struct prov_pin *pin)
 {
-    return (struct hsm_pin){.get = get_pin, .ctx = pin, .interactive = asks_a_person(pin)};
+    return (struct hsm_pin){.get = get_pin,
+                            .ctx = pin,
+                            .interactive = asks_a_person(pin),
+                            .keep = pin->prov->keeps_pin};
 }

@@ -71,7 +71,8 @@ void *prov_sig_dup(void *vsig)
     if (from->software != NULL && EVP_PKEY_up_ref(from->software) == 1) {
         to->software = from->software;
     }
-    if (from->md_ctx != NULL) {
+    to->hashing = from->hashing;
+    if (from->hashing) {
         to->md_ctx = EVP_MD_CTX_new();
         if (to->md_ctx == NULL || EVP_MD_CTX_copy_ex(to->md_ctx, from->md_ctx) != 1) {
             return NULL;
@@ -90,8 +91,7 @@ bool prov_sig_start(struct prov_sig *sig, void *vkey, struct err *err)
         EVP_PKEY_free(sig->software);
         sig->software = NULL;
     }
-    EVP_MD_CTX_free(sig->md_ctx);
-    sig->md_ctx = NULL;
+    sig->hashing = false;
     if (sig->key == NULL) {
         return err_set(err, E_OBJECT_MISSING, "no key was given for the signature");
     }
@@ -107,9 +107,10 @@ EVP_MD *prov_sig_fetch_digest(struct prov_sig *sig, const char *name, const char
     const char *query = propq != NULL ? propq : sig->propq;
 
     (void)ERR_set_mark();
-    EVP_MD *md = EVP_MD_fetch(sig->ctx->libctx, name, query);
+    EVP_MD *md = query == NULL ? prov_ctx_digest(sig->ctx, name)
+                               : EVP_MD_fetch(sig->ctx->libctx, name, query);
     if (md == NULL && propq == NULL && query != NULL) {
-        md = EVP_MD_fetch(sig->ctx->libctx, name, NULL);
+        md = prov_ctx_digest(sig->ctx, name);
     }
     (void)ERR_pop_to_mark();
     if (md == NULL) {
@@ -143,11 +144,14 @@ bool prov_sig_digest_start(struct prov_sig *sig, const char *md_name, struct err
     if (name != NULL && !prov_sig_set_digest(sig, name, NULL, err)) {
         return false;
     }
-    sig->md_ctx = EVP_MD_CTX_new();
+    if (sig->md_ctx == NULL) {
+        sig->md_ctx = EVP_MD_CTX_new();
+    }
     if (sig->md_ctx == NULL || EVP_DigestInit_ex2(sig->md_ctx, sig->md, NULL) != 1) {
         return err_set(err, E_INTERNAL, "the digest '%s' does not start",
                        EVP_MD_get0_name(sig->md));
     }
+    sig->hashing = true;
     return true;
 }
 
@@ -155,7 +159,7 @@ int prov_sig_digest_update(void *vsig, const unsigned char *data, size_t len)
 {
     struct prov_sig *sig = vsig;
 
-    return sig->md_ctx != NULL && EVP_DigestUpdate(sig->md_ctx, data, len) == 1;
+    return sig->hashing && EVP_DigestUpdate(sig->md_ctx, data, len) == 1;
 }
 
 static bool has_room(const struct prov_sig *sig, size_t room)
@@ -202,14 +206,13 @@ int prov_sig_sign(struct prov_sig *sig, prov_sign_fn *sign, unsigned char *out, 
 static bool finish(struct prov_sig *sig, uint8_t digest[static EVP_MAX_MD_SIZE], unsigned *len)
 {
     struct err err = ERR_INIT;
-    bool ok = sig->md_ctx != NULL && EVP_DigestFinal_ex(sig->md_ctx, digest, len) == 1;
+    bool ok = sig->hashing && EVP_DigestFinal_ex(sig->md_ctx, digest, len) == 1;
 
     if (!ok) {
         (void)err_set(&err, E_USAGE, "no data is being hashed for this signature");
         prov_raise(sig->ctx, &err);
     }
-    EVP_MD_CTX_free(sig->md_ctx);
-    sig->md_ctx = NULL;
+    sig->hashing = false;
     return ok;
 }
 
@@ -284,7 +287,7 @@ bool prov_sig_set_digest_param(struct prov_sig *sig, const OSSL_PARAM params[], 
         (q != NULL && OSSL_PARAM_get_utf8_string_ptr(q, &propq) != 1)) {
         return err_set(err, E_USAGE, "the digest parameter is not a string");
     }
-    if (sig->md_ctx != NULL) {
+    if (sig->hashing) {
         /* The data is being hashed already; only the same digest may be named again. */
         return EVP_MD_is_a(sig->md, name) ||
                err_set(err, E_USAGE, "the digest cannot change while data is being signed");

@@ -22,7 +22,8 @@ struct prov_sig {
     struct prov_key *key;
     char *propq;
     EVP_MD *md;         /* NULL: the input is signed as it is */
-    EVP_MD_CTX *md_ctx; /* while data is being hashed */
+    EVP_MD_CTX *md_ctx; /* kept for the next operation */
+    bool hashing;       /* data goes into md_ctx */
     EVP_PKEY *software; /* public half, for verification */
     /* RSA */
     int padding; /* RSA_PKCS1_PADDING, ... */

@@ -112,15 +112,26 @@ static bool login_if_needed(struct store *store, struct prov_pin *asking, struct
     return store->classes[0] != CKO_PRIVATE_KEY || hsm_login(store->token, &pin, err);
 }
 
-static bool search(struct store *store, struct err *err)
+/* A store that is read, and how the application that reads it asks for a PIN. */
+struct reading {
+    struct store *store;
+    struct prov_pin *asking;
+};
+
+/* prov_locate_fn */
+static bool search(void *ctx, struct hsm_token *token, struct err *err)
 {
     AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
+    const struct reading *reading = ctx;
+    struct store *store = reading->store;
     size_t total = 0;
 
-    if (!hsm_session_take(store->token, false, &session, err)) {
+    if (!login_if_needed(store, reading->asking, err) ||
+        !hsm_session_take(token, false, &session, err)) {
         return false;
     }
     for (size_t i = 0; i < store->class_count; i++) {
+        hsm_handles_done(&store->found[i]);
         if (!prov_locate_objects(&session, &store->uri, store->classes[i], &store->found[i], err)) {
             return false;
         }
@@ -128,7 +139,7 @@ static bool search(struct store *store, struct err *err)
     }
     if (total == 0) {
         const char *what = store->class_count == 1 ? prov_class_word(store->classes[0]) : "object";
-        return hsm_key_none_found(store->token, &store->uri, what, err);
+        return hsm_key_none_found(token, &store->uri, what, err);
     }
     return true;
 }
@@ -148,8 +159,9 @@ static bool prepare(struct store *store, struct prov_pin *asking, struct err *er
         return err_set(err, E_OBJECT_MISSING, "the URI has type=%s, and something else is wanted",
                        hsm_uri_type_name(store->uri.type));
     }
-    return prov_locate_token(asking, &store->token, err) && login_if_needed(store, asking, err) &&
-           search(store, err);
+    struct reading reading = {.store = store, .asking = asking};
+    return prov_locate_token(asking, &store->token, err) &&
+           prov_locate_with(store->token, search, &reading, err);
 }
 
 /* Moves to the next object that was found. False at the end. */

@@ -1,0 +1,101 @@
+"""What the provider's section in openssl.cnf says, and what the token sees of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from p11e import SHIM, SOFTHSM, Token, calls
+from test_openssl import OpenSSL, first_error
+from test_recovery import Signer, signing
+
+
+@pytest.fixture(scope="module")
+def token(tmp_path_factory: pytest.TempPathFactory) -> Token:
+    made = Token(tmp_path_factory.mktemp("config")).init()
+    made.make_key("EC:prime256v1", "01", "ec")
+    return made
+
+
+def configured(token: Token, path: Path, *lines: str, module: Path = SHIM) -> OpenSSL:
+    made = OpenSSL(path, token, module=module)
+    made.conf.write_text(made.conf.read_text().replace("[p11enroll]\n", "\n".join(["[p11enroll]", *lines, ""])))
+    made.env.update(P11SHIM_MODULE=str(SOFTHSM), P11SHIM_LOG=str(path / "calls"))
+    return made
+
+
+def sign(signer: Signer, times: int) -> None:
+    assert [signer.tell("sign") for _ in range(times)] == [["ok"]] * times
+
+
+def test_keys_are_copied_at_the_second_use(token: Token, tmp_path: Path) -> None:
+    with signing(configured(token, tmp_path), "ec") as signer:
+        sign(signer, 1)
+        assert calls(tmp_path / "calls", "C_CopyObject") == []
+        sign(signer, 20)
+        assert signer.end() == 0
+    names = calls(tmp_path / "calls")
+    assert names.count("C_CopyObject") == 1 and names.count("C_DestroyObject") == 1
+    assert names.count("C_OpenSession") == 2 and names.count("C_Login") == 1
+
+
+def test_no_call_of_bookkeeping_per_signature(token: Token, tmp_path: Path) -> None:
+    with signing(configured(token, tmp_path), "ec") as signer:
+        sign(signer, 2)
+        before = len(calls(tmp_path / "calls"))
+        sign(signer, 10)
+        assert calls(tmp_path / "calls")[before:] == ["C_SignInit", "C_Sign"] * 10
+        assert signer.end() == 0
+
+
+def test_copying_can_be_turned_off(token: Token, tmp_path: Path) -> None:
+    with signing(configured(token, tmp_path, "copy-keys = no"), "ec") as signer:
+        sign(signer, 5)
+        assert signer.end() == 0
+    assert calls(tmp_path / "calls", "C_CopyObject") == []
+
+
+@pytest.mark.parametrize("rv", ["0x54", "0x1b", "0x150"],
+                         ids=["FUNCTION_NOT_SUPPORTED", "ACTION_PROHIBITED", "BUFFER_TOO_SMALL"])
+def test_token_that_copies_nothing(token: Token, tmp_path: Path, rv: str) -> None:
+    mine = configured(token, tmp_path)
+    with signing(mine, "ec", P11SHIM_RULES=f"C_CopyObject:*:fail={rv}") as signer:
+        sign(signer, 5)
+        assert signer.end() == 0
+    assert len(calls(tmp_path / "calls", "C_CopyObject")) == 1
+
+
+def test_one_session_is_enough(token: Token, tmp_path: Path) -> None:
+    with signing(configured(token, tmp_path, "max-sessions = 1"), "ec") as signer:
+        sign(signer, 5)
+        assert signer.end() == 0
+    names = calls(tmp_path / "calls")
+    assert names.count("C_OpenSession") == 1 and "C_CopyObject" not in names
+
+
+@pytest.mark.parametrize(("keep", "then"), [("yes", "ok"), ("no", "failed")])
+def test_kept_pin_survives_its_source(token: Token, tmp_path: Path, keep: str, then: str) -> None:
+    """Like a worker that gave up the right to read the PIN file."""
+    source = tmp_path / "pin"
+    source.write_text(token.pin + "\n")
+    source.chmod(0o600)
+    mine = configured(token, tmp_path, f"keep-pin = {keep}", f"pin-source = file:{source}")
+    mine.conf.write_text(mine.conf.read_text().replace(f"pin-source = file:{token.pin_file}\n", ""))
+    with signing(mine, "ec", P11SHIM_RULES="C_SignInit:2:fail=0x101") as signer:
+        sign(signer, 1)
+        source.unlink()
+        answer = signer.tell("sign")
+        assert answer[0] == then
+        assert then == "ok" or str(source) in answer[1], answer
+
+
+@pytest.mark.parametrize(("line", "sentence"), [
+    ("copy-keys = maybe", "copy-keys = maybe is neither yes nor no"),
+    ("keep-pin = 7", "keep-pin = 7 is neither yes nor no"),
+    ("max-sessions = 0", "max-sessions = 0 is no number from 1 to 64"),
+])
+def test_setting_that_cannot_be_read(token: Token, tmp_path: Path, line: str, sentence: str) -> None:
+    mine = configured(token, tmp_path, line)
+    error = first_error(mine("pkey", "-in", mine.uri("ec"), "-noout", status=1))
+    assert f"the provider's section in openssl.cnf: {sentence}" in error
+    assert calls(tmp_path / "calls") == []
