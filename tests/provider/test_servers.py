@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import tempfile
@@ -280,7 +281,7 @@ def test_worker_that_may_not_read_the_token_says_so(fresh: Site) -> None:
             assert not answers(fresh, server.port)
             log = fresh.dir / "nginx/error.log"
             wait_until("the log says it", lambda: ":p11enroll:" in log.read_text())
-            assert f"key 'rsa': PKCS#11 module {fresh.token.module}" in log.read_text()
+            assert re.search(r"key 'rsa': .*libsofthsm2.so: .*CKR_GENERAL_ERROR", log.read_text()), log.read_text()
     finally:
         open_to_worker(tokens)
 
