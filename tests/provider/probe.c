@@ -7,6 +7,7 @@
  *   p11probe sign URI PROPERTIES   signs with a property query
  *   p11probe finalise URI          a last call with too little room, and again
  *   p11probe param URI NAME        one parameter of the key
+ *   p11probe dup URI               a duplicate signs after the original is gone
  *   p11probe expect URI TYPE       loads with OSSL_STORE_expect()
  */
 #include <openssl/err.h>
@@ -189,6 +190,19 @@ static int param(const char *uri, const char *name)
     return 0;
 }
 
+static int dup_key(const char *uri)
+{
+    EVP_PKEY *key = must_load(uri);
+    EVP_PKEY *copy = EVP_PKEY_dup(key);
+
+    say("dup", copy != NULL);
+    say("dup-eq", EVP_PKEY_eq(key, copy));
+    EVP_PKEY_free(key);
+    generate_and_sign("dup-sign", copy);
+    EVP_PKEY_free(copy);
+    return 0;
+}
+
 static int expect(const char *uri, int type)
 {
     OSSL_STORE_CTX *store = OSSL_STORE_open_ex(uri, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
@@ -215,6 +229,7 @@ int main(int argc, char **argv)
            : strcmp(what, "sign") == 0     ? sign(argv[2], more)
            : strcmp(what, "finalise") == 0 ? finalise(argv[2])
            : strcmp(what, "param") == 0    ? param(argv[2], more)
+           : strcmp(what, "dup") == 0      ? dup_key(argv[2])
            : strcmp(what, "expect") == 0   ? expect(argv[2], atoi(more))
                                            : 2;
 }
