@@ -135,6 +135,7 @@ static const struct {
     {CKA_EC_PARAMS,           "CKA_EC_PARAMS",           SHOW_HEX},
     {CKA_EC_POINT,            "CKA_EC_POINT",            SHOW_NOT},
     {CKA_PUBLIC_KEY_INFO,     "CKA_PUBLIC_KEY_INFO",     SHOW_NOT},
+    {CKA_ALLOWED_MECHANISMS,  "CKA_ALLOWED_MECHANISMS",  SHOW_NOT},
 };
 /* clang-format on */
 

@@ -123,7 +123,7 @@ static bool from_attributes(const struct attr_values *values, struct hsm_key_spe
         set_rsa(n->data, n->len, e->data, e->len, spec, out)) {
         return true;
     }
-    if (spec->type == HSM_KEY_EC && spec->curve != NULL && point != NULL &&
+    if (spec->curve != NULL && point != NULL &&
         set_point(spec->curve, point->data, point->len, out)) {
         return true;
     }
@@ -165,45 +165,57 @@ static bool rsa_from_der(const uint8_t *der, size_t len, struct hsm_key_spec *sp
     return set_rsa(number[0], (size_t)numbers[0], number[1], (size_t)numbers[1], spec, out);
 }
 
+static bool curve_from_oid(const ASN1_OBJECT *oid, const struct hsm_curve **curve)
+{
+    unsigned char der[32];
+    unsigned char *p = der;
+    int len = i2d_ASN1_OBJECT(oid, NULL);
+
+    if (len <= 0 || (size_t)len > sizeof(der) || i2d_ASN1_OBJECT(oid, &p) != len) {
+        return false;
+    }
+    *curve = hsm_curve_by_params(der, (size_t)len);
+    return *curve != NULL;
+}
+
+/* The curve is the parameter of id-ecPublicKey (RFC 5480), and for Ed and X keys the algorithm
+ * itself (RFC 8410). */
+static bool curve_from_algorithm(const X509_ALGOR *algor, const struct hsm_curve **curve)
+{
+    const ASN1_OBJECT *algorithm = NULL;
+    const void *parameter = NULL;
+    int parameter_type = 0;
+
+    X509_ALGOR_get0(&algorithm, &parameter_type, &parameter, algor);
+    if (OBJ_obj2nid(algorithm) != NID_X9_62_id_ecPublicKey) {
+        return parameter_type == V_ASN1_UNDEF && curve_from_oid(algorithm, curve) &&
+               (*curve)->type != HSM_KEY_EC;
+    }
+    return parameter_type == V_ASN1_OBJECT && curve_from_oid(parameter, curve) &&
+           (*curve)->type == HSM_KEY_EC;
+}
+
 static bool from_pubkey(X509_PUBKEY *pubkey, struct hsm_key_spec *spec, struct hsm_public *out)
 {
     ASN1_OBJECT *algorithm = NULL;
     const unsigned char *bits = NULL;
     int bits_len = 0;
     X509_ALGOR *algor = NULL;
-    const void *parameter = NULL;
-    int parameter_type = 0;
+    const struct hsm_curve *curve = NULL;
 
     if (pubkey == NULL ||
         X509_PUBKEY_get0_param(&algorithm, &bits, &bits_len, &algor, pubkey) != 1 ||
         bits_len <= 0) {
         return false;
     }
-    switch (OBJ_obj2nid(algorithm)) {
-    case NID_rsaEncryption:
-    case NID_rsassaPss:
+    int nid = OBJ_obj2nid(algorithm);
+    if (nid == NID_rsaEncryption || nid == NID_rsassaPss) {
         return rsa_from_der(bits, (size_t)bits_len, spec, out);
-    case NID_X9_62_id_ecPublicKey:
-        break;
-    default:
+    }
+    if (!curve_from_algorithm(algor, &curve) || !set_point(curve, bits, (size_t)bits_len, out)) {
         return false;
     }
-    X509_ALGOR_get0(NULL, &parameter_type, &parameter, algor);
-    if (parameter_type != V_ASN1_OBJECT) {
-        return false;
-    }
-    unsigned char oid[32];
-    unsigned char *p = oid;
-    int oid_len = i2d_ASN1_OBJECT(parameter, NULL);
-    if (oid_len <= 0 || (size_t)oid_len > sizeof(oid) ||
-        i2d_ASN1_OBJECT(parameter, &p) != oid_len) {
-        return false;
-    }
-    const struct hsm_curve *curve = hsm_curve_by_params(oid, (size_t)oid_len);
-    if (curve == NULL || !set_point(curve, bits, (size_t)bits_len, out)) {
-        return false;
-    }
-    *spec = (struct hsm_key_spec){.type = HSM_KEY_EC, .bits = curve->bits, .curve = curve};
+    *spec = (struct hsm_key_spec){.type = curve->type, .bits = curve->bits, .curve = curve};
     return true;
 }
 
@@ -238,6 +250,16 @@ bool hsm_public_equal(const struct hsm_key_spec *a_spec, const struct hsm_public
     return a->point_len == b->point_len && memcmp(a->point, b->point, a->point_len) == 0;
 }
 
+/*
+ * CKK_EC goes with every curve: that is what tokens had before PKCS#11 3.0. The two newer types are
+ * not told apart, because SoftHSM calls X25519 keys Edwards keys.
+ */
+static bool curve_fits(CK_ULONG type, const struct hsm_curve *curve)
+{
+    return type == CKK_EC ||
+           ((type == CKK_EC_EDWARDS || type == CKK_EC_MONTGOMERY) && curve->type != HSM_KEY_EC);
+}
+
 static void spec_from_attributes(const struct attr_values *values, struct hsm_key_spec *spec)
 {
     CK_ULONG type = CK_UNAVAILABLE_INFORMATION;
@@ -249,20 +271,63 @@ static void spec_from_attributes(const struct attr_values *values, struct hsm_ke
     if (type == CKK_RSA) {
         spec->type = HSM_KEY_RSA;
         spec->bits = n != NULL && n->len > 0 ? bit_length(n->data, n->len) : 0;
-    } else if (type == CKK_EC && params != NULL) {
-        spec->curve = hsm_curve_by_params(params->data, params->len);
-        spec->type = spec->curve != NULL ? HSM_KEY_EC : HSM_KEY_OTHER;
-        spec->bits = spec->curve != NULL ? spec->curve->bits : 0;
+        return;
     }
+    const struct hsm_curve *curve =
+        params != NULL ? hsm_curve_by_params(params->data, params->len) : NULL;
+    if (curve != NULL && curve_fits(type, curve)) {
+        *spec = (struct hsm_key_spec){.type = curve->type, .bits = curve->bits, .curve = curve};
+    }
+}
+
+static bool is_pss(CK_MECHANISM_TYPE mechanism)
+{
+    static const CK_MECHANISM_TYPE table[] = {
+        CKM_RSA_PKCS_PSS,        CKM_SHA1_RSA_PKCS_PSS,   CKM_SHA224_RSA_PKCS_PSS,
+        CKM_SHA256_RSA_PKCS_PSS, CKM_SHA384_RSA_PKCS_PSS, CKM_SHA512_RSA_PKCS_PSS,
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        if (table[i] == mechanism) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An absent or empty list allows everything (PKCS#11 3.0, section 4.8, says so of the absent one;
+ * SoftHSM gives an empty one). */
+static bool allows_pss_alone(const struct attr_values *values)
+{
+    const struct attr_value *v = attr_values_find(values, CKA_ALLOWED_MECHANISMS);
+
+    if (v == NULL || v->len == 0 || v->len % sizeof(CK_MECHANISM_TYPE) != 0) {
+        return false;
+    }
+    for (size_t at = 0; at < v->len; at += sizeof(CK_MECHANISM_TYPE)) {
+        CK_MECHANISM_TYPE mechanism = 0;
+        memcpy(&mechanism, v->data + at, sizeof(mechanism));
+        if (!is_pss(mechanism)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 bool hsm_key_load(struct hsm_session *session, CK_OBJECT_HANDLE handle, CK_OBJECT_CLASS class,
                   bool want_public, struct hsm_key *key, struct err *err)
 {
     static const CK_ATTRIBUTE_TYPE types[] = {
-        CKA_ID,       CKA_LABEL,           CKA_KEY_TYPE,
-        CKA_MODULUS,  CKA_PUBLIC_EXPONENT, CKA_EC_PARAMS,
-        CKA_EC_POINT, CKA_PUBLIC_KEY_INFO, CKA_ALWAYS_AUTHENTICATE,
+        CKA_ID,
+        CKA_LABEL,
+        CKA_KEY_TYPE,
+        CKA_MODULUS,
+        CKA_PUBLIC_EXPONENT,
+        CKA_EC_PARAMS,
+        CKA_EC_POINT,
+        CKA_PUBLIC_KEY_INFO,
+        CKA_ALWAYS_AUTHENTICATE,
+        CKA_ALLOWED_MECHANISMS,
     };
     AUTO(attr_values) struct attr_values values = {.count = 0};
 
@@ -277,6 +342,7 @@ bool hsm_key_load(struct hsm_session *session, CK_OBJECT_HANDLE handle, CK_OBJEC
     }
     spec_from_attributes(&values, &key->spec);
     (void)attr_values_bool(&values, CKA_ALWAYS_AUTHENTICATE, &key->always_authenticate);
+    key->pss_only = key->spec.type == HSM_KEY_RSA && allows_pss_alone(&values);
     if (from_attributes(&values, &key->spec, &key->public) || !want_public) {
         return true;
     }
@@ -337,7 +403,7 @@ bool hsm_key_find_public(struct hsm_session *session, struct hsm_key *key, struc
         AUTO(hsm_handles) struct hsm_handles found = HSM_HANDLES_INIT;
         attrs_add_ulong(&template, CKA_CLASS, classes[c]);
         attrs_add_bytes(&template, CKA_ID, key->id.data, key->id.len);
-        if (!hsm_find(session, &template, &found, err)) {
+        if (!hsm_find_some(session, &template, &found, err)) {
             return false;
         }
         for (size_t i = 0; i < found.count && !key->public.known; i++) {
@@ -501,13 +567,19 @@ static OSSL_PARAM *public_params(const struct hsm_key *key)
         }
         return OSSL_PARAM_BLD_to_param(bld);
     }
-    if (!OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, key->spec.curve->group,
-                                         0) ||
+    if ((key->spec.type == HSM_KEY_EC &&
+         !OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, key->spec.curve->group,
+                                          0)) ||
         !OSSL_PARAM_BLD_push_octet_string(bld, OSSL_PKEY_PARAM_PUB_KEY, pub->point,
                                           pub->point_len)) {
         return NULL;
     }
     return OSSL_PARAM_BLD_to_param(bld);
+}
+
+const char *hsm_key_evp_type(const struct hsm_key *key)
+{
+    return key->pss_only ? "RSA-PSS" : hsm_key_spec_evp(&key->spec);
 }
 
 bool hsm_key_public_evp(const struct hsm_key *key, EVP_PKEY **out, struct err *err)
@@ -519,8 +591,7 @@ bool hsm_key_public_evp(const struct hsm_key *key, EVP_PKEY **out, struct err *e
     EVP_PKEY *made = NULL; /* fromdata would reuse what it finds */
     AUTO(params) OSSL_PARAM *params = public_params(key);
     AUTO(pkey_ctx)
-    EVP_PKEY_CTX *ctx =
-        EVP_PKEY_CTX_new_from_name(NULL, key->spec.type == HSM_KEY_RSA ? "RSA" : "EC", NULL);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, hsm_key_evp_type(key), NULL);
     if (params == NULL || ctx == NULL || EVP_PKEY_fromdata_init(ctx) != 1 ||
         EVP_PKEY_fromdata(ctx, &made, EVP_PKEY_PUBLIC_KEY, params) != 1) {
         return err_set_ssl(err, E_TOKEN, "%s: the public half of key '%s' is not a valid key",

@@ -32,7 +32,7 @@ struct hsm_public {
     size_t modulus_len;
     uint8_t *exponent;
     size_t exponent_len;
-    /* EC: uncompressed point */
+    /* EC: uncompressed point; Ed and X keys: the public key as it is */
     uint8_t point[HSM_POINT_MAX];
     size_t point_len;
 };
@@ -56,6 +56,7 @@ struct hsm_key {
     struct hsm_id id;
     char *label;              /* owned, "" if it has none */
     bool always_authenticate; /* CKA_ALWAYS_AUTHENTICATE: a PIN for every operation */
+    bool pss_only;            /* RSA, and CKA_ALLOWED_MECHANISMS lists PSS signatures alone */
     struct hsm_public public;
 };
 
@@ -97,6 +98,10 @@ bool hsm_key_uri(const struct hsm_key *key, struct hsm_uri *uri, struct err *err
 
 /* A URI for a file that outlives updates of the token: its label and serial, id, label, type. */
 bool hsm_key_file_uri(const struct hsm_key *key, struct hsm_uri *uri, struct err *err) NODISCARD;
+
+/* OpenSSL's name of the key's type: "RSA", "RSA-PSS", "EC", "ED25519"; NULL if it is none of ours.
+ */
+const char *hsm_key_evp_type(const struct hsm_key *key);
 
 /* A software EVP_PKEY with the public half, in the default library context; EVP_PKEY_free() it.
  * E_TOKEN. */

@@ -56,14 +56,19 @@ struct made {
     bool known; /* false: the token reported a failure, and what it left behind is unknown */
 };
 
-static CK_RV generate(struct hsm_session *session, const struct hsm_policy *policy,
-                      const struct hsm_key_name *name, struct made *made)
+static CK_MECHANISM_TYPE generation_mechanism(enum hsm_key_type type)
+{
+    return type == HSM_KEY_RSA  ? CKM_RSA_PKCS_KEY_PAIR_GEN
+           : type == HSM_KEY_ED ? CKM_EC_EDWARDS_KEY_PAIR_GEN
+                                : CKM_EC_KEY_PAIR_GEN;
+}
+
+static CK_RV generate_as(struct hsm_session *session, const struct hsm_policy *policy,
+                         const struct hsm_key_name *name, struct made *made)
 {
     struct attrs private_template = ATTRS_INIT;
     struct attrs public_template = ATTRS_INIT;
-    CK_MECHANISM mechanism = {.mechanism = policy->spec.type == HSM_KEY_RSA
-                                               ? CKM_RSA_PKCS_KEY_PAIR_GEN
-                                               : CKM_EC_KEY_PAIR_GEN};
+    CK_MECHANISM mechanism = {.mechanism = generation_mechanism(policy->spec.type)};
 
     hsm_policy_public_template(policy, name->id, name->label, &public_template);
     hsm_policy_private_template(policy, name->id, name->label, &private_template);
@@ -72,6 +77,25 @@ static CK_RV generate(struct hsm_session *session, const struct hsm_policy *poli
                              public_template.list, public_template.count, private_template.list,
                              private_template.count, &made->handles[0], &made->handles[1]);
     made->known = rv == CKR_OK;
+    return rv;
+}
+
+/*
+ * PKCS#11 3.0 names Edwards curves by a PrintableString, 3.1 by an OID as well, and each is refused
+ * by some token.
+ */
+static CK_RV generate(struct hsm_session *session, const struct hsm_policy *policy,
+                      const struct hsm_key_name *name, struct made *made)
+{
+    struct hsm_policy by_name = *policy;
+    CK_RV rv = generate_as(session, policy, name, made);
+
+    by_name.curve_by_name = true;
+    if (policy->spec.type == HSM_KEY_ED &&
+        (rv == CKR_ATTRIBUTE_VALUE_INVALID || rv == CKR_DOMAIN_PARAMS_INVALID ||
+         rv == CKR_CURVE_NOT_SUPPORTED)) {
+        return generate_as(session, &by_name, name, made);
+    }
     return rv;
 }
 

@@ -23,7 +23,7 @@ static bool find_failed(struct hsm_session *session, CK_RV rv, const char *what,
     return err_wrap(err, "%s", hsm_token_name(&session->token->info));
 }
 
-static bool collect(struct hsm_session *session, struct hsm_handles *out, struct err *err)
+static bool collect(struct hsm_session *session, bool all, struct hsm_handles *out, struct err *err)
 {
     const struct cryptoki *ck = hsm_session_cryptoki(session);
     size_t cap = 0;
@@ -48,14 +48,14 @@ static bool collect(struct hsm_session *session, struct hsm_handles *out, struct
         }
         out->count += got;
         /* A short batch is not the end for every module, an empty one is. */
-        if (got == 0) {
+        if (got == 0 || !all) {
             return true;
         }
     }
 }
 
-bool hsm_find(struct hsm_session *session, struct attrs *template, struct hsm_handles *out,
-              struct err *err)
+static bool find(struct hsm_session *session, struct attrs *template, bool all,
+                 struct hsm_handles *out, struct err *err)
 {
     const struct cryptoki *ck = hsm_session_cryptoki(session);
     CK_RV rv = ck_find_objects_init(ck, session->handle, template->list, template->count);
@@ -64,12 +64,24 @@ bool hsm_find(struct hsm_session *session, struct attrs *template, struct hsm_ha
     if (rv != CKR_OK) {
         return find_failed(session, rv, "C_FindObjectsInit", err);
     }
-    bool ok = collect(session, out, err);
+    bool ok = collect(session, all, out, err);
     (void)ck_find_objects_final(ck, session->handle);
     if (!ok) {
         hsm_handles_done(out);
     }
     return ok;
+}
+
+bool hsm_find(struct hsm_session *session, struct attrs *template, struct hsm_handles *out,
+              struct err *err)
+{
+    return find(session, template, true, out, err);
+}
+
+bool hsm_find_some(struct hsm_session *session, struct attrs *template, struct hsm_handles *out,
+                   struct err *err)
+{
+    return find(session, template, false, out, err);
 }
 
 /* Types whose value may be longer than FIRST_ROOM; the others are absent if they did not fit. */
@@ -150,11 +162,26 @@ static bool read_one(struct hsm_session *session, CK_OBJECT_HANDLE object, struc
     return keep(value, room, a.ulValueLen, err);
 }
 
+/* Of other keys nobody need ask for the modulus again. */
+static bool may_be_rsa(const CK_ATTRIBUTE *list, size_t count)
+{
+    CK_ULONG type = CKK_RSA;
+
+    for (size_t i = 0; i < count; i++) {
+        if (list[i].type == CKA_KEY_TYPE && list[i].ulValueLen == sizeof(type)) {
+            memcpy(&type, list[i].pValue, sizeof(type));
+        }
+    }
+    return type == CKK_RSA;
+}
+
 /* Sorts the answer of the common call into values; those that must be asked again are left for
  * read_one(). */
 static bool sort_answer(const CK_ATTRIBUTE *list, size_t count, CK_RV rv, struct attr_values *out,
                         bool *again, struct err *err)
 {
+    bool is_rsa = may_be_rsa(list, count);
+
     for (size_t i = 0; i < count; i++) {
         struct attr_value *value = &out->list[i];
         again[i] = false;
@@ -162,7 +189,7 @@ static bool sort_answer(const CK_ATTRIBUTE *list, size_t count, CK_RV rv, struct
             if (!keep(value, list[i].pValue, list[i].ulValueLen, err)) {
                 return false;
             }
-        } else {
+        } else if (list[i].type != CKA_MODULUS || is_rsa) {
             /* One return code stands for all: only asking one by one tells which it means. */
             value->sensitive = rv == CKR_ATTRIBUTE_SENSITIVE;
             again[i] = may_be_long(list[i].type);

@@ -28,6 +28,10 @@ void hsm_handles_done(struct hsm_handles *handles);
 bool hsm_find(struct hsm_session *session, struct attrs *template, struct hsm_handles *out,
               struct err *err) NODISCARD;
 
+/* Some of them, as many as the token gives at once: for whoever is content with any one. */
+bool hsm_find_some(struct hsm_session *session, struct attrs *template, struct hsm_handles *out,
+                   struct err *err) NODISCARD;
+
 /*
  * Reads attributes: normally one call; attributes that turn out larger, two more each. Attributes
  * that the object has not, or does not show, are marked in *out and are no error.

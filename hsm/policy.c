@@ -69,6 +69,8 @@ void hsm_policy_public_template(const struct hsm_policy *policy, const struct hs
     if (policy->spec.type == HSM_KEY_RSA) {
         attrs_add_ulong(out, CKA_MODULUS_BITS, (CK_ULONG)policy->spec.bits);
         attrs_add_bytes(out, CKA_PUBLIC_EXPONENT, public_exponent, sizeof(public_exponent));
+    } else if (policy->curve_by_name) {
+        attrs_add_string(out, CKA_EC_PARAMS, policy->spec.curve->name_der);
     } else {
         attrs_add_bytes(out, CKA_EC_PARAMS, policy->spec.curve->oid_der,
                         policy->spec.curve->oid_der_len);

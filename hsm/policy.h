@@ -19,6 +19,7 @@
 struct hsm_policy {
     struct hsm_key_spec spec;
     bool always_authenticate; /* ask the token for a PIN at every signature */
+    bool curve_by_name;       /* name the curve by its name and not by its OID */
 };
 
 /* A signing key as public CAs want it: sensitive, not extractable, for signatures alone. */

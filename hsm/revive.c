@@ -39,16 +39,21 @@ static CK_RV ask(const struct hsm_token *token)
  */
 static bool revive_child(struct hsm_module *module, struct err *err)
 {
+    AUTO(hsm_lock) struct hsm_lock lock = HSM_LOCK_INIT;
+    struct err ignored = ERR_INIT;
     bool was_ours = module->ours;
 
+    /* A worker that gave up its rights may not reach the lock: then it goes without. */
+    bool locked = hsm_module_lock(module, &lock, &ignored);
     if (!hsm_module_start_again(module, false, err)) {
         return false;
     }
     module->inherited = !module->ours;
-    log_line(LOG_DEBUG, "hsm", "module %s in a forked child: %s", module->path,
+    log_line(LOG_DEBUG, "hsm", "module %s in a forked child: %s%s", module->path,
              module->ours ? "initialised anew"
              : was_ours   ? "inherited"
-                          : "not ours");
+                          : "not ours",
+             locked ? "" : ", without the lock");
     for (struct hsm_token *t = module->tokens; t != NULL; t = t->next) {
         bool logged_in = t->logged_in && module->inherited;
         hsm_token_forget(t, !module->inherited);

@@ -8,6 +8,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
+#include <openssl/provider.h>
 #include <string.h>
 
 DEFINE_AUTO(md, EVP_MD *, EVP_MD_free)
@@ -20,7 +21,7 @@ void prov_ctx_free(struct prov_ctx *ctx)
     for (size_t i = 0; i < PROV_DIGESTS; i++) {
         EVP_MD_free(atomic_load(&ctx->digests[i]));
     }
-    OSSL_LIB_CTX_free(ctx->libctx);
+    OSSL_LIB_CTX_free(ctx->child);
     free(ctx->module_path);
     free(ctx->init_args);
     free(ctx->pin_source);
@@ -163,13 +164,38 @@ bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struc
     ctx->copies_keys = true;
     take_core_functions(ctx, in);
     atomic_init(&ctx->shows_keymgmt, default_came_first(handle, in));
-    ctx->libctx = OSSL_LIB_CTX_new_child(handle, in);
-    if (ctx->libctx == NULL || !read_configuration(ctx)) {
+    ctx->child = OSSL_LIB_CTX_new_child(handle, in);
+    if (ctx->child == NULL || !read_configuration(ctx)) {
         prov_ctx_free(ctx);
         return false;
     }
     *out = ctx;
     return true;
+}
+
+struct search {
+    const struct prov_ctx *ctx;
+    bool found;
+};
+
+static int is_it_us(OSSL_PROVIDER *provider, void *arg)
+{
+    struct search *search = arg;
+
+    search->found = search->found || OSSL_PROVIDER_get0_provider_ctx(provider) == search->ctx;
+    return 1;
+}
+
+OSSL_LIB_CTX *prov_ctx_libctx(struct prov_ctx *ctx)
+{
+    if (ctx->where == PROV_WHERE_UNKNOWN) {
+        struct search search = {.ctx = ctx};
+        ERR_set_mark();
+        (void)OSSL_PROVIDER_do_all(NULL, is_it_us, &search);
+        ERR_pop_to_mark();
+        ctx->where = search.found ? PROV_WHERE_DEFAULT : PROV_WHERE_ELSEWHERE;
+    }
+    return ctx->where == PROV_WHERE_DEFAULT ? NULL : ctx->child;
 }
 
 EVP_MD *prov_ctx_digest(struct prov_ctx *ctx, const char *name)
@@ -181,12 +207,12 @@ EVP_MD *prov_ctx_digest(struct prov_ctx *ctx, const char *name)
         i++;
     }
     if (i == PROV_DIGESTS) {
-        return EVP_MD_fetch(ctx->libctx, name, NULL);
+        return EVP_MD_fetch(prov_ctx_libctx(ctx), name, NULL);
     }
     EVP_MD *md = atomic_load(&ctx->digests[i]);
     if (md == NULL) {
         EVP_MD *none = NULL;
-        md = EVP_MD_fetch(ctx->libctx, names[i], NULL);
+        md = EVP_MD_fetch(prov_ctx_libctx(ctx), names[i], NULL);
         if (md != NULL && !atomic_compare_exchange_strong(&ctx->digests[i], &none, md)) {
             EVP_MD_free(md);
             md = none; /* another thread was faster */
@@ -210,7 +236,7 @@ bool prov_ctx_check(struct prov_ctx *ctx, struct err *err)
         return err_wrap(err, "the provider's section in openssl.cnf");
     }
     /* The module runs in this process too, and looks in the default library context. */
-    if (!has_digests(ctx->libctx) || !has_digests(NULL)) {
+    if (!has_digests(prov_ctx_libctx(ctx)) || !has_digests(NULL)) {
         return err_set(err, E_CONFIG,
                        "the provider 'default' is not active beside 'p11enroll'; add it to the "
                        "providers section of openssl.cnf ([default_sect] activate = 1)");

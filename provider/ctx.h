@@ -18,7 +18,8 @@ enum { PROV_DIGESTS = 3 };
 
 struct prov_ctx {
     const OSSL_CORE_HANDLE *handle;
-    OSSL_LIB_CTX *libctx; /* a child of the application's: hashing and verification happen there */
+    OSSL_LIB_CTX *child; /* of the application's library context; see prov_ctx_libctx() */
+    enum { PROV_WHERE_UNKNOWN, PROV_WHERE_DEFAULT, PROV_WHERE_ELSEWHERE } _Atomic where;
 
     OSSL_FUNC_core_get_params_fn *core_get_params;
     OSSL_FUNC_core_new_error_fn *core_new_error;
@@ -42,6 +43,13 @@ struct prov_ctx {
 
 bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struct prov_ctx **out);
 void prov_ctx_free(struct prov_ctx *ctx);
+
+/*
+ * The library context for hashing and verification: the default one where that is the application's
+ * own, and otherwise the child of the application's. The child would always do, but all that it
+ * fetches is fetched twice in the process, which takes longer than a signature.
+ */
+OSSL_LIB_CTX *prov_ctx_libctx(struct prov_ctx *ctx);
 
 /*
  * A digest of the library context, whatever its provider. SHA-256, -384 and -512 are fetched once

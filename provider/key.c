@@ -56,7 +56,7 @@ bool prov_key_set_origin(struct prov_key *key, const struct hsm_uri *uri)
 
 const char *prov_key_type(const struct prov_key *key)
 {
-    return key->hsm.spec.type == HSM_KEY_RSA ? "RSA" : "EC";
+    return hsm_key_evp_type(&key->hsm);
 }
 
 bool prov_key_hand_over(struct prov_key **key, const char *data_type, OSSL_CALLBACK *cb,
@@ -102,6 +102,10 @@ size_t prov_key_max_size(const struct prov_key *key)
     }
     if (spec->type == HSM_KEY_RSA) {
         return ((size_t)spec->bits + 7) / 8;
+    }
+    if (spec->type != HSM_KEY_EC) {
+        /* R || S; of an X key, what EVP_PKEY_get_size(3) is then: the public key */
+        return (spec->type == HSM_KEY_ED ? 2 : 1) * spec->curve->field_bytes;
     }
     /* ECDSA-Sig-Value: SEQUENCE of two INTEGERs, each with a possible leading zero. */
     size_t integer = 2 + spec->curve->field_bytes + 1;
@@ -159,10 +163,12 @@ static bool push_rsa(OSSL_PARAM_BLD *bld, const struct hsm_public *public, const
            OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_E, e) == 1;
 }
 
-static bool push_ec(OSSL_PARAM_BLD *bld, const struct hsm_key *key)
+/* Ed and X keys have no group: their type is the curve. */
+static bool push_point(OSSL_PARAM_BLD *bld, const struct hsm_key *key)
 {
-    return OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, key->spec.curve->group,
-                                           0) == 1 &&
+    return (key->spec.type != HSM_KEY_EC ||
+            OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, key->spec.curve->group,
+                                            0) == 1) &&
            OSSL_PARAM_BLD_push_octet_string(bld, OSSL_PKEY_PARAM_PUB_KEY, key->public.point,
                                             key->public.point_len) == 1;
 }
@@ -179,7 +185,7 @@ bool prov_key_export_public(const struct prov_key *key, OSSL_CALLBACK *cb, void 
     bool rsa = key->hsm.spec.type == HSM_KEY_RSA;
     AUTO(bn) BIGNUM *n = rsa ? BN_bin2bn(public->modulus, (int)public->modulus_len, NULL) : NULL;
     AUTO(bn) BIGNUM *e = rsa ? BN_bin2bn(public->exponent, (int)public->exponent_len, NULL) : NULL;
-    if (rsa ? !push_rsa(bld, public, n, e) : !push_ec(bld, &key->hsm)) {
+    if (rsa ? !push_rsa(bld, public, n, e) : !push_point(bld, &key->hsm)) {
         return false;
     }
     AUTO(params) OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(bld);
@@ -194,10 +200,10 @@ struct import {
 static int import_public(const OSSL_PARAM params[], void *arg)
 {
     struct import *import = arg;
-    const char *type = import->key->hsm.spec.type == HSM_KEY_RSA ? "RSA" : "EC";
     AUTO(pkey_ctx)
-    EVP_PKEY_CTX *ctx =
-        EVP_PKEY_CTX_new_from_name(import->key->ctx->libctx, type, "provider!=p11enroll");
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(prov_ctx_libctx(import->key->ctx),
+                                                   hsm_key_evp_type(&import->key->hsm),
+                                                   "provider!=p11enroll");
 
     return ctx != NULL && EVP_PKEY_fromdata_init(ctx) == 1 &&
            EVP_PKEY_fromdata(ctx, &import->pkey, EVP_PKEY_PUBLIC_KEY,

@@ -53,6 +53,29 @@ bool prov_keymgmt_public_wanted(const struct prov_key *key, const OSSL_PARAM *wa
     return false;
 }
 
+bool prov_keymgmt_set_int(OSSL_PARAM params[], const char *name, int value)
+{
+    OSSL_PARAM *p = OSSL_PARAM_locate(params, name);
+
+    return p == NULL || OSSL_PARAM_set_int(p, value) == 1;
+}
+
+bool prov_keymgmt_set_string(OSSL_PARAM params[], const char *name, const char *value)
+{
+    OSSL_PARAM *p = OSSL_PARAM_locate(params, name);
+
+    return p == NULL || OSSL_PARAM_set_utf8_string(p, value) == 1;
+}
+
+bool prov_keymgmt_set_point(OSSL_PARAM params[], const char *name, const struct prov_key *key)
+{
+    const struct hsm_public *public = &key->hsm.public;
+    OSSL_PARAM *p = OSSL_PARAM_locate(params, name);
+
+    return prov_keymgmt_public_wanted(key, p) &&
+           (p == NULL || OSSL_PARAM_set_octet_string(p, public->point, public->point_len) == 1);
+}
+
 void prov_keymgmt_free(void *keydata)
 {
     prov_key_free(keydata);

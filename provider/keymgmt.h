@@ -1,4 +1,4 @@
-/* Key management: the functions that RSA and EC share, and what each adds. */
+/* Key management: the functions that all kinds of keys share, and what each adds. */
 #ifndef PROVIDER_KEYMGMT_H
 #define PROVIDER_KEYMGMT_H
 
@@ -6,8 +6,10 @@
 
 #include <openssl/core_dispatch.h>
 
-extern const OSSL_DISPATCH prov_keymgmt_rsa[];
+extern const OSSL_DISPATCH prov_keymgmt_rsa[]; /* RSA-PSS, too */
 extern const OSSL_DISPATCH prov_keymgmt_ec[];
+extern const OSSL_DISPATCH prov_keymgmt_ed[]; /* Ed25519, Ed448 */
+extern const OSSL_DISPATCH prov_keymgmt_x[];  /* X25519, X448 */
 
 /* Shared life-cycle functions, for the dispatch tables. */
 OSSL_FUNC_keymgmt_new_fn prov_keymgmt_new;
@@ -19,6 +21,14 @@ OSSL_FUNC_keymgmt_has_fn prov_keymgmt_has;
 OSSL_FUNC_keymgmt_match_fn prov_keymgmt_match;
 OSSL_FUNC_keymgmt_dup_fn prov_keymgmt_dup;
 OSSL_FUNC_keymgmt_export_fn prov_keymgmt_export;
+
+/* For get_params: sets the parameter if it is asked for. */
+bool prov_keymgmt_set_int(OSSL_PARAM params[], const char *name, int value);
+bool prov_keymgmt_set_string(OSSL_PARAM params[], const char *name, const char *value);
+
+/* The same with the public point or, for Ed and X keys, the public key. False, with an error that
+ * names the key, if it is asked for and not known. */
+bool prov_keymgmt_set_point(OSSL_PARAM params[], const char *name, const struct prov_key *key);
 
 /* For get_params: false, with an error that names the key, if a parameter of the public half is
  * wanted (not NULL) and the public half is not known. */

@@ -8,29 +8,6 @@
 
 DEFINE_AUTO(bn, BIGNUM *, BN_free)
 
-static bool set_int(OSSL_PARAM params[], const char *name, int value)
-{
-    OSSL_PARAM *p = OSSL_PARAM_locate(params, name);
-
-    return p == NULL || OSSL_PARAM_set_int(p, value) == 1;
-}
-
-static bool set_string(OSSL_PARAM params[], const char *name, const char *value)
-{
-    OSSL_PARAM *p = OSSL_PARAM_locate(params, name);
-
-    return p == NULL || OSSL_PARAM_set_utf8_string(p, value) == 1;
-}
-
-static bool set_octets(OSSL_PARAM params[], const char *name, const struct prov_key *key)
-{
-    const struct hsm_public *public = &key->hsm.public;
-    OSSL_PARAM *p = OSSL_PARAM_locate(params, name);
-
-    return prov_keymgmt_public_wanted(key, p) &&
-           (p == NULL || OSSL_PARAM_set_octet_string(p, public->point, public->point_len) == 1);
-}
-
 /* A coordinate of the point: 04 || X || Y. */
 static bool set_coordinate(OSSL_PARAM params[], const char *name, const struct prov_key *key,
                            int index)
@@ -57,16 +34,18 @@ static int get_params(void *keydata, OSSL_PARAM params[])
     if (prov_key_is_empty(key)) {
         return 0;
     }
-    return set_int(params, OSSL_PKEY_PARAM_BITS, curve->bits) &&
-           set_int(params, OSSL_PKEY_PARAM_SECURITY_BITS, curve->security_bits) &&
-           set_int(params, OSSL_PKEY_PARAM_MAX_SIZE, (int)prov_key_max_size(key)) &&
-           set_int(params, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, 0) &&
-           set_string(params, OSSL_PKEY_PARAM_GROUP_NAME, curve->group) &&
-           set_string(params, OSSL_PKEY_PARAM_EC_ENCODING, OSSL_PKEY_EC_ENCODING_GROUP) &&
-           set_string(params, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, "uncompressed") &&
-           set_string(params, OSSL_PKEY_PARAM_DEFAULT_DIGEST, "SHA256") &&
-           set_octets(params, OSSL_PKEY_PARAM_PUB_KEY, key) &&
-           set_octets(params, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, key) &&
+    return prov_keymgmt_set_int(params, OSSL_PKEY_PARAM_BITS, curve->bits) &&
+           prov_keymgmt_set_int(params, OSSL_PKEY_PARAM_SECURITY_BITS, curve->security_bits) &&
+           prov_keymgmt_set_int(params, OSSL_PKEY_PARAM_MAX_SIZE, (int)prov_key_max_size(key)) &&
+           prov_keymgmt_set_int(params, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, 0) &&
+           prov_keymgmt_set_string(params, OSSL_PKEY_PARAM_GROUP_NAME, curve->group) &&
+           prov_keymgmt_set_string(params, OSSL_PKEY_PARAM_EC_ENCODING,
+                                   OSSL_PKEY_EC_ENCODING_GROUP) &&
+           prov_keymgmt_set_string(params, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT,
+                                   "uncompressed") &&
+           prov_keymgmt_set_string(params, OSSL_PKEY_PARAM_DEFAULT_DIGEST, "SHA256") &&
+           prov_keymgmt_set_point(params, OSSL_PKEY_PARAM_PUB_KEY, key) &&
+           prov_keymgmt_set_point(params, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, key) &&
            set_coordinate(params, OSSL_PKEY_PARAM_EC_PUB_X, key, 0) &&
            set_coordinate(params, OSSL_PKEY_PARAM_EC_PUB_Y, key, 1);
 }

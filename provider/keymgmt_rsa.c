@@ -24,13 +24,6 @@ static int security_bits(int bits)
     return 0;
 }
 
-static bool set_int(OSSL_PARAM params[], const char *name, int value)
-{
-    OSSL_PARAM *p = OSSL_PARAM_locate(params, name);
-
-    return p == NULL || OSSL_PARAM_set_int(p, value) == 1;
-}
-
 static bool set_number(OSSL_PARAM params[], const char *name, const uint8_t *data, size_t len)
 {
     OSSL_PARAM *p = OSSL_PARAM_locate(params, name);
@@ -56,9 +49,10 @@ static int get_params(void *keydata, OSSL_PARAM params[])
     if (p != NULL && OSSL_PARAM_set_utf8_string(p, "SHA256") != 1) {
         return 0;
     }
-    return set_int(params, OSSL_PKEY_PARAM_BITS, key->hsm.spec.bits) &&
-           set_int(params, OSSL_PKEY_PARAM_SECURITY_BITS, security_bits(key->hsm.spec.bits)) &&
-           set_int(params, OSSL_PKEY_PARAM_MAX_SIZE, (int)prov_key_max_size(key)) &&
+    return prov_keymgmt_set_int(params, OSSL_PKEY_PARAM_BITS, key->hsm.spec.bits) &&
+           prov_keymgmt_set_int(params, OSSL_PKEY_PARAM_SECURITY_BITS,
+                                security_bits(key->hsm.spec.bits)) &&
+           prov_keymgmt_set_int(params, OSSL_PKEY_PARAM_MAX_SIZE, (int)prov_key_max_size(key)) &&
            set_number(params, OSSL_PKEY_PARAM_RSA_N, public->modulus, public->modulus_len) &&
            set_number(params, OSSL_PKEY_PARAM_RSA_E, public->exponent, public->exponent_len);
 }

@@ -55,7 +55,7 @@ bool prov_locate_load(struct hsm_session *session, const struct prov_pin *pin,
     if (!hsm_key_load(session, handle, class, false, &key, err)) {
         return false;
     }
-    if (key.spec.type == HSM_KEY_OTHER) {
+    if (hsm_key_evp_type(&key) == NULL) {
         return true;
     }
     /* Without its public half not even the size of such a key is known. */

@@ -38,13 +38,20 @@
 
 static const OSSL_ALGORITHM keymgmt_algorithms[] = {
     {PROV_RSA, PROPERTIES, prov_keymgmt_rsa, PROV_RSA_TEXT},
+    {PROV_RSA_PSS, PROPERTIES, prov_keymgmt_rsa, PROV_RSA_PSS_TEXT},
     {PROV_EC, PROPERTIES, prov_keymgmt_ec, PROV_EC_TEXT},
+    {PROV_ED25519, PROPERTIES, prov_keymgmt_ed, PROV_ED25519_TEXT},
+    {PROV_ED448, PROPERTIES, prov_keymgmt_ed, PROV_ED448_TEXT},
+    {PROV_X25519, PROPERTIES, prov_keymgmt_x, PROV_X25519_TEXT},
+    {PROV_X448, PROPERTIES, prov_keymgmt_x, PROV_X448_TEXT},
     {NULL, NULL, NULL, NULL},
 };
 
 static const OSSL_ALGORITHM signature_algorithms[] = {
     {PROV_RSA, PROPERTIES, prov_signature_rsa, PROV_RSA_TEXT},
     {PROV_ECDSA, PROPERTIES, prov_signature_ecdsa, PROV_ECDSA_TEXT},
+    {PROV_ED25519, PROPERTIES, prov_signature_ed, PROV_ED25519_TEXT},
+    {PROV_ED448, PROPERTIES, prov_signature_ed, PROV_ED448_TEXT},
     {NULL, NULL, NULL, NULL},
 };
 

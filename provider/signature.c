@@ -108,7 +108,7 @@ EVP_MD *prov_sig_fetch_digest(struct prov_sig *sig, const char *name, const char
 
     (void)ERR_set_mark();
     EVP_MD *md = query == NULL ? prov_ctx_digest(sig->ctx, name)
-                               : EVP_MD_fetch(sig->ctx->libctx, name, query);
+                               : EVP_MD_fetch(prov_ctx_libctx(sig->ctx), name, query);
     if (md == NULL && propq == NULL && query != NULL) {
         md = prov_ctx_digest(sig->ctx, name);
     }
@@ -231,18 +231,26 @@ int prov_sig_digest_final(struct prov_sig *sig, prov_sign_fn *sign, unsigned cha
            prov_sig_sign(sig, sign, out, out_len, room, digest, len);
 }
 
-int prov_sig_verify(struct prov_sig *sig, prov_verify_setup_fn *setup, const unsigned char *value,
-                    size_t value_len, const unsigned char *in, size_t in_len)
+bool prov_sig_need_software(struct prov_sig *sig)
 {
     struct err err = ERR_INIT;
 
     if (sig->software == NULL && !prov_key_software_public(sig->key, &sig->software, &err)) {
         prov_raise(sig->ctx, &err);
+        return false;
+    }
+    return true;
+}
+
+int prov_sig_verify(struct prov_sig *sig, prov_verify_setup_fn *setup, const unsigned char *value,
+                    size_t value_len, const unsigned char *in, size_t in_len)
+{
+    if (!prov_sig_need_software(sig)) {
         return 0;
     }
     AUTO(pkey_ctx)
     EVP_PKEY_CTX *verify =
-        EVP_PKEY_CTX_new_from_pkey(sig->ctx->libctx, sig->software, "provider!=p11enroll");
+        EVP_PKEY_CTX_new_from_pkey(prov_ctx_libctx(sig->ctx), sig->software, "provider!=p11enroll");
     if (verify == NULL || EVP_PKEY_verify_init(verify) != 1 ||
         (sig->md != NULL && EVP_PKEY_CTX_set_signature_md(verify, sig->md) != 1) ||
         (setup != NULL && !setup(sig, verify))) {
@@ -262,10 +270,12 @@ int prov_sig_digest_verify_final(struct prov_sig *sig, prov_verify_setup_fn *set
 
 int prov_sig_algorithm_der(int md_nid, int key_nid, bool null_parameter, unsigned char **der)
 {
-    int signature_nid = NID_undef;
+    int signature_nid = md_nid == NID_undef ? key_nid : NID_undef;
     AUTO(algor) X509_ALGOR *algor = X509_ALGOR_new();
 
-    if (algor == NULL || OBJ_find_sigid_by_algs(&signature_nid, md_nid, key_nid) != 1 ||
+    if (algor == NULL ||
+        (md_nid != NID_undef && OBJ_find_sigid_by_algs(&signature_nid, md_nid, key_nid) != 1) ||
+        signature_nid == NID_undef ||
         X509_ALGOR_set0(algor, OBJ_nid2obj(signature_nid),
                         null_parameter ? V_ASN1_NULL : V_ASN1_UNDEF, NULL) != 1) {
         return 0;

@@ -1,6 +1,7 @@
 /*
  * Signatures with token keys. Hashing is done in software, in the child library context; the token
- * signs the digest. Verification needs no token: it goes to a software copy of the public half.
+ * signs the digest (EdDSA: the message). Verification needs no token: it goes to a software copy of
+ * the public half.
  */
 #ifndef PROVIDER_SIGNATURE_H
 #define PROVIDER_SIGNATURE_H
@@ -12,6 +13,7 @@
 
 extern const OSSL_DISPATCH prov_signature_rsa[];
 extern const OSSL_DISPATCH prov_signature_ecdsa[];
+extern const OSSL_DISPATCH prov_signature_ed[];
 
 /* Salt lengths as OpenSSL numbers them (EVP_PKEY_CTX_set_rsa_pss_saltlen(3)). */
 enum { PROV_SALT_DIGEST = -1, PROV_SALT_AUTO = -2, PROV_SALT_MAX = -3 };
@@ -63,13 +65,18 @@ int prov_sig_sign(struct prov_sig *sig, prov_sign_fn *sign, unsigned char *out, 
                   size_t room, const unsigned char *in, size_t in_len);
 int prov_sig_digest_final(struct prov_sig *sig, prov_sign_fn *sign, unsigned char *out,
                           size_t *out_len, size_t room);
+
+/* Makes sig->software, if it is not there yet. False, with an error raised, if there is no public
+ * half. */
+bool prov_sig_need_software(struct prov_sig *sig) NODISCARD;
+
 int prov_sig_verify(struct prov_sig *sig, prov_verify_setup_fn *setup, const unsigned char *value,
                     size_t value_len, const unsigned char *in, size_t in_len);
 int prov_sig_digest_verify_final(struct prov_sig *sig, prov_verify_setup_fn *setup,
                                  const unsigned char *value, size_t value_len);
 
-/* Sets *der to the AlgorithmIdentifier that goes with a signature of digest and key kind;
- * OPENSSL_free() it. */
+/* Sets *der to the AlgorithmIdentifier that goes with a signature of digest and key kind (without a
+ * digest, the key kind's own); OPENSSL_free() it. Returns its length, 0 if there is none. */
 int prov_sig_algorithm_der(int md_nid, int key_nid, bool null_parameter, unsigned char **der);
 
 /* The parameters "digest" and "algorithm-id" that both have. */

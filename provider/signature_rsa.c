@@ -21,17 +21,36 @@ DEFINE_AUTO(md, EVP_MD *, EVP_MD_free)
 
 enum { DIGEST_INFO_MAX = 128 };
 
+/* PKCS#11 3.0, sections 2.1.8 and 6.20; p11-kit's header has none of SHA-3. */
+enum {
+    SHA3_256 = 0x2b0,
+    SHA3_224 = 0x2b5,
+    SHA3_384 = 0x2c0,
+    SHA3_512 = 0x2d0,
+    MGF1_NONE = 0, /* PKCS#11 knows no MGF1 with this hash */
+    MGF1_SHA3_224 = 6,
+    MGF1_SHA3_256 = 7,
+    MGF1_SHA3_384 = 8,
+    MGF1_SHA3_512 = 9,
+};
+
 /* clang-format off */
 static const struct {
     int nid;
     CK_MECHANISM_TYPE hash;
     CK_RSA_PKCS_MGF_TYPE mgf;
 } pss_hashes[] = {
-    {NID_sha1,   CKM_SHA_1,  CKG_MGF1_SHA1},
-    {NID_sha224, CKM_SHA224, CKG_MGF1_SHA224},
-    {NID_sha256, CKM_SHA256, CKG_MGF1_SHA256},
-    {NID_sha384, CKM_SHA384, CKG_MGF1_SHA384},
-    {NID_sha512, CKM_SHA512, CKG_MGF1_SHA512},
+    {NID_sha1,       CKM_SHA_1,      CKG_MGF1_SHA1},
+    {NID_sha224,     CKM_SHA224,     CKG_MGF1_SHA224},
+    {NID_sha256,     CKM_SHA256,     CKG_MGF1_SHA256},
+    {NID_sha384,     CKM_SHA384,     CKG_MGF1_SHA384},
+    {NID_sha512,     CKM_SHA512,     CKG_MGF1_SHA512},
+    {NID_sha512_224, CKM_SHA512_224, MGF1_NONE},
+    {NID_sha512_256, CKM_SHA512_256, MGF1_NONE},
+    {NID_sha3_224,   SHA3_224,       MGF1_SHA3_224},
+    {NID_sha3_256,   SHA3_256,       MGF1_SHA3_256},
+    {NID_sha3_384,   SHA3_384,       MGF1_SHA3_384},
+    {NID_sha3_512,   SHA3_512,       MGF1_SHA3_512},
 };
 
 static const struct {
@@ -122,7 +141,7 @@ static bool find_pss_hash(const EVP_MD *md, size_t *row, struct err *err)
             return true;
         }
     }
-    return err_set(err, E_USAGE, "RSA-PSS in a token needs SHA-1 or SHA-2, not %s",
+    return err_set(err, E_USAGE, "RSA-PSS in a token needs SHA-1, SHA-2 or SHA-3, not %s",
                    md != NULL ? EVP_MD_get0_name(md) : "no digest at all");
 }
 
@@ -154,6 +173,10 @@ static bool sign_pss(struct prov_sig *sig, const uint8_t *in, size_t in_len, uin
     if (!find_pss_hash(sig->md, &hash, err) || !find_pss_hash(mgf1_of(sig), &mgf, err) ||
         !check_digest_length(sig, in_len, err) || !salt_length(sig, &how.pss_salt_len, err)) {
         return false;
+    }
+    if (pss_hashes[mgf].mgf == MGF1_NONE) {
+        return err_set(err, E_USAGE, "PKCS#11 has no MGF1 with %s; choose another (rsa_mgf1_md)",
+                       EVP_MD_get0_name(mgf1_of(sig)));
     }
     how.pss_hash = pss_hashes[hash].hash;
     how.pss_mgf = pss_hashes[mgf].mgf;
@@ -190,6 +213,17 @@ static bool verify_setup(struct prov_sig *sig, EVP_PKEY_CTX *verify)
            (sig->mgf1_md == NULL || EVP_PKEY_CTX_set_rsa_mgf1_md(verify, sig->mgf1_md) > 0);
 }
 
+static bool allow_padding(const struct prov_sig *sig, int padding, struct err *err)
+{
+    if (sig->key == NULL || !sig->key->hsm.pss_only || padding == RSA_PKCS1_PSS_PADDING) {
+        return true;
+    }
+    return err_set(err, E_USAGE,
+                   "key '%s' on %s is for RSA-PSS alone: its CKA_ALLOWED_MECHANISMS lists no other "
+                   "signature",
+                   sig->key->hsm.label, hsm_token_name(&sig->key->hsm.token->info));
+}
+
 static bool set_padding(struct prov_sig *sig, const OSSL_PARAM *p, struct err *err)
 {
     int number = 0;
@@ -200,6 +234,9 @@ static bool set_padding(struct prov_sig *sig, const OSSL_PARAM *p, struct err *e
         bool by_number = p->data_type == OSSL_PARAM_INTEGER &&
                          OSSL_PARAM_get_int(p, &number) == 1 && number == paddings[i].number;
         if (by_name || by_number) {
+            if (!allow_padding(sig, paddings[i].number, err)) {
+                return false;
+            }
             sig->padding = paddings[i].number;
             return true;
         }
@@ -394,12 +431,24 @@ static int get_ctx_params(void *vsig, OSSL_PARAM params[])
            prov_sig_get_digest_param(sig, params);
 }
 
+/* What the kind of the key settles, before the application's parameters. */
+static bool begin(struct prov_sig *sig, void *key, struct err *err)
+{
+    if (!prov_sig_start(sig, key, err)) {
+        return false;
+    }
+    if (sig->key->hsm.pss_only) {
+        sig->padding = RSA_PKCS1_PSS_PADDING;
+    }
+    return true;
+}
+
 static int start(void *vsig, void *key, const OSSL_PARAM params[])
 {
     struct prov_sig *sig = vsig;
     struct err err = ERR_INIT;
 
-    if (!prov_sig_start(sig, key, &err)) {
+    if (!begin(sig, key, &err)) {
         prov_raise(sig->ctx, &err);
         return 0;
     }
@@ -411,7 +460,7 @@ static int digest_start(void *vsig, const char *md_name, void *key, const OSSL_P
     struct prov_sig *sig = vsig;
     struct err err = ERR_INIT;
 
-    if (!prov_sig_start(sig, key, &err) || !prov_sig_digest_start(sig, md_name, &err)) {
+    if (!begin(sig, key, &err) || !prov_sig_digest_start(sig, md_name, &err)) {
         prov_raise(sig->ctx, &err);
         return 0;
     }

@@ -26,7 +26,7 @@ static const struct opt token_init_opts[] = {
 static const struct opt key_generate_opts[] = {
     {"label", 0, OPT_TEXT, "TEXT", AT(opts_key_generate, label), "label of the key (required)"},
     {"type", 0, OPT_TEXT, "TYPE", AT(opts_key_generate, type),
-     "rsa:2048, rsa:3072, rsa:4096, ec:P-256, ec:P-384 or ec:P-521 (default: the profile's)"},
+     "rsa:2048, rsa:3072, rsa:4096, ec:P-256, ec:P-384, ec:P-521, ed25519 or ed448 (default: the profile's)"},
     {"id", 0, OPT_TEXT, "HEX", AT(opts_key_generate, id), "CKA_ID of the key (default: 16 random bytes)"},
 };
 

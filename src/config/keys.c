@@ -213,7 +213,7 @@ static const struct row rows[] = {
     {{CONFIG_PROFILE, "term", "term", "DAYS", "0", "validity; 0: the product's only or shortest term"},
      set_number, PROFILE(term_days)},
     {{CONFIG_PROFILE, "key_type", "key-type", "TYPE", "rsa:3072",
-      "rsa:2048, rsa:3072, rsa:4096, ec:P-256, ec:P-384 or ec:P-521"},
+      "rsa:2048, rsa:3072, rsa:4096, ec:P-256, ec:P-384, ec:P-521, ed25519 or ed448"},
      set_text, PROFILE(key_type)},
     {{CONFIG_PROFILE, "label", "label", "TEXT", "{name}-{date}-{id}",
       "label of a new key; {name}: first name, {date}: day, {id}: begin of the key id, {order}: order number"},

@@ -118,8 +118,10 @@ static bool describe(struct keystore *keystore, const struct hsm_opened *target,
     AUTO(buf) struct buf uri = BUF_INIT(2 * HSM_URI_MAX);
     AUTO(keystore_key) struct keystore_key made = {.pkey = NULL};
 
-    if (key->spec.type == HSM_KEY_OTHER) {
-        return err_set(err, E_USAGE, "key '%s' on %s is neither RSA nor EC with a usual curve",
+    if (key->spec.type == HSM_KEY_OTHER || key->spec.type == HSM_KEY_MONTGOMERY) {
+        return err_set(err, E_USAGE,
+                       "key '%s' on %s is no key that signs: neither RSA, nor EC with a usual "
+                       "curve, nor Ed25519 or Ed448",
                        key->label, hsm_token_name(&key->token->info));
     }
     if (!provider_uri(target, key, &uri, err) ||

@@ -14,10 +14,14 @@ DEFINE_AUTO(general_names, GENERAL_NAMES *, GENERAL_NAMES_free)
 
 enum { CN_MAX = 64 }; /* ub-common-name, RFC 5280 appendix A.1 */
 
+/* NULL: EdDSA hashes as a part of the signature and takes no digest (RFC 8410, section 3). */
 static const char *default_digest(EVP_PKEY *key)
 {
     int bits = EVP_PKEY_get_bits(key);
 
+    if (EVP_PKEY_is_a(key, "ED25519") == 1 || EVP_PKEY_is_a(key, "ED448") == 1) {
+        return NULL;
+    }
     if (EVP_PKEY_is_a(key, "EC") != 1) {
         return "SHA256";
     }

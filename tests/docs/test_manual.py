@@ -90,7 +90,7 @@ def test_values_of_a_setting_are_in_the_manual() -> None:
     lists = {o: v.split("|") for o, v in re.findall(r"^ +--([a-z-]+) ([a-z0-9.]+(?:\|[a-z0-9.]+)+)$", help_text, re.MULTILINE)}
     lists.update({o: v.split("|") for o, v in re.findall(r"^ +--([a-z-]+) ([a-z0-9.]+(?:\|[a-z0-9.]+)+) ", help_text, re.MULTILINE)})
     assert {"auth", "poll", "chain", "san", "tls-max", "collect-form"} == set(lists)
-    lists["key-type"] = ["rsa:2048", "rsa:3072", "rsa:4096", "ec:P-256", "ec:P-384", "ec:P-521"]
+    lists["key-type"] = ["rsa:2048", "rsa:3072", "rsa:4096", "ec:P-256", "ec:P-384", "ec:P-521", "ed25519", "ed448"]
     for option, words in lists.items():
         entry = next(e for e in MAN5.split("\n.It Cm ") if f"\n.Fl Fl {option} ." in e)
         assert f"One of\n.Cm {' , '.join(words[:-1])}\nor\n.Cm {words[-1]} ." in entry, option

@@ -233,6 +233,8 @@ def test_preflight_refuses_before_a_key_is_made(client: Client, token: Token) ->
     fails(client, 44, "no term of 199 days", args=("enroll", "--name", "a.example.org"))
     client.set("profile:web", term="90")
     fails(client, 44, "does not take EC P-256 keys", args=("enroll", "--name", "a.example.org"))
+    client.set("profile:web", key_type="ed25519")
+    fails(client, 44, "does not take Ed25519 keys; it takes: RSA", args=("enroll", "--name", "a.example.org"))
     client.set("profile:web", product="4711")
     fails(client, 44, "no product '4711'", args=("enroll", "--name", "a.example.org"))
     assert token.objects() == []

@@ -116,7 +116,7 @@ def test_info_shows_state_and_limits(offline: Client) -> None:
     assert any(m["mechanism"] == "ECDSA" for m in info["mechanisms"])
 
 
-@pytest.mark.parametrize("kind", ["rsa:2048", "ec:P-256", "ec:P-384", "ec:P-521"])
+@pytest.mark.parametrize("kind", ["rsa:2048", "ec:P-256", "ec:P-384", "ec:P-521", "ed25519", "ed448"])
 def test_generated_key_keeps_the_policy(offline: Client, token: Token, kind: str) -> None:
     made = offline.json("key", "generate", "--label", "k", "--type", kind)
     assert made["policy"] == "kept" and made["policy_violations"] is None
@@ -203,6 +203,22 @@ def test_csr_verifies_and_carries_the_named_curve(offline: Client, token: Token)
     for part in ("DNS:a.example.org", "IP Address:10.0.0.1", "ASN1 OID: secp384r1", "O = \"Example, Ltd\"",
                  "ecdsa-with-SHA384"):
         assert part in text.stdout, text.stdout
+
+
+@pytest.mark.parametrize("kind", ["Ed25519", "Ed448"])
+def test_csr_with_an_edwards_key_verifies(offline: Client, kind: str) -> None:
+    uri = offline.json("key", "generate", "--label", "k", "--type", kind.lower())["uri"]
+    out = offline.dir / "r.csr"
+    offline.run("csr", "create", uri, "--name", "a.example.org", "--out", str(out))
+    text = run(["openssl", "req", "-in", str(out), "-verify", "-noout", "-text"], env=clean_env())
+    assert "verify OK" in text.stderr and f"Signature Algorithm: {kind.upper()}" in text.stdout
+    assert offline.json("key", "show", uri)["type"] == kind
+
+
+def test_key_that_does_not_sign_is_refused(offline: Client, token: Token) -> None:
+    token.make_special_key("x25519", "01", "k")
+    done = offline.run("csr", "create", f"{token.uri};object=k", "--name", "a.example.org", status=None)
+    assert done.returncode != 0 and "'k' on token 't1'" in done.stderr and "is no key that signs" in done.stderr
 
 
 @pytest.mark.parametrize("call", ["C_Login", "C_FindObjectsInit", "C_GenerateKeyPair", "C_Initialize",

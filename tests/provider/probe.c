@@ -8,6 +8,8 @@
  *   p11probe finalise URI          a last call with too little room, and again
  *   p11probe param URI NAME        one parameter of the key
  *   p11probe dup URI               a duplicate signs after the original is gone
+ *   p11probe params URI            what callers ask of a key, as numbers
+ *   p11probe stream URI            a one-shot signature given piece by piece
  *   p11probe expect URI TYPE       loads with OSSL_STORE_expect()
  */
 #include <openssl/err.h>
@@ -65,6 +67,27 @@ static EVP_PKEY *must_load(const char *uri)
     return key;
 }
 
+static EVP_PKEY *generate_pss(void)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA-PSS", NULL);
+    EVP_PKEY *key = NULL;
+
+    if (EVP_PKEY_keygen_init(ctx) == 1) {
+        (void)EVP_PKEY_generate(ctx, &key);
+    }
+    EVP_PKEY_CTX_free(ctx);
+    return key;
+}
+
+static EVP_PKEY *generate_like(const EVP_PKEY *key)
+{
+    return EVP_PKEY_is_a(key, "EC")        ? EVP_EC_gen("P-256")
+           : EVP_PKEY_is_a(key, "ED25519") ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519")
+           : EVP_PKEY_is_a(key, "ED448")   ? EVP_PKEY_Q_keygen(NULL, NULL, "ED448")
+           : EVP_PKEY_is_a(key, "RSA-PSS") ? generate_pss()
+                                           : EVP_RSA_gen(2048);
+}
+
 static int pair(const char *uri, const char *path)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_method());
@@ -85,7 +108,7 @@ static int pair(const char *uri, const char *path)
     say("software-token", EVP_PKEY_eq(X509_get0_pubkey(cert), key));
     say("token-software", EVP_PKEY_eq(key, X509_get0_pubkey(cert)));
     say("token-token", EVP_PKEY_eq(key, again));
-    EVP_PKEY *other = EVP_PKEY_is_a(key, "EC") ? EVP_EC_gen("P-256") : EVP_RSA_gen(2048);
+    EVP_PKEY *other = generate_like(key);
     say("generate", other != NULL);
     say("token-other", EVP_PKEY_eq(key, other));
     say("other-token", EVP_PKEY_eq(other, key));
@@ -97,15 +120,21 @@ static int pair(const char *uri, const char *path)
     return 0;
 }
 
+static int is_edwards(const EVP_PKEY *key)
+{
+    return EVP_PKEY_is_a(key, "ED25519") || EVP_PKEY_is_a(key, "ED448");
+}
+
 static int generate_and_sign(const char *what, EVP_PKEY *key)
 {
     EVP_MD_CTX *md = EVP_MD_CTX_new();
     unsigned char signature[512];
     size_t len = sizeof(signature);
-    int ok = key != NULL && EVP_DigestSignInit_ex(md, NULL, "SHA256", NULL, NULL, key, NULL) == 1 &&
+    const char *digest = key != NULL && is_edwards(key) ? NULL : "SHA256";
+    int ok = key != NULL && EVP_DigestSignInit_ex(md, NULL, digest, NULL, NULL, key, NULL) == 1 &&
              EVP_DigestSign(md, signature, &len, (const unsigned char *)"x", 1) == 1 &&
              EVP_MD_CTX_reset(md) == 1 &&
-             EVP_DigestVerifyInit_ex(md, NULL, "SHA256", NULL, NULL, key, NULL) == 1 &&
+             EVP_DigestVerifyInit_ex(md, NULL, digest, NULL, NULL, key, NULL) == 1 &&
              EVP_DigestVerify(md, signature, len, (const unsigned char *)"x", 1) == 1;
 
     EVP_MD_CTX_free(md);
@@ -124,6 +153,9 @@ static int generate(const char *uri)
     generate_and_sign("rsa-after", rsa);
     generate_and_sign("ec-before-after", ec);
     generate_and_sign("token", token);
+    EVP_PKEY *like = generate_like(token);
+    generate_and_sign("like-after", like);
+    EVP_PKEY_free(like);
     EVP_PKEY *qualified = load(uri, "provider=p11enroll");
     generate_and_sign("token-qualified", qualified);
     EVP_PKEY_free(qualified);
@@ -203,6 +235,53 @@ static int dup_key(const char *uri)
     return 0;
 }
 
+/* Equal for a software key and a token key of the same kind. */
+static int params(const char *uri)
+{
+    static const char *const types[] = {"RSA",   "RSA-PSS", "EC",  "ED25519",
+                                        "ED448", "X25519",  "X448"};
+    EVP_PKEY *key = must_load(uri);
+    unsigned char *encoded = NULL;
+    unsigned char raw[64];
+    char digest[80] = "";
+    char group[80] = "";
+    size_t len = sizeof(raw);
+
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        char what[32];
+        snprintf(what, sizeof(what), "is-%s", types[i]);
+        say(what, EVP_PKEY_is_a(key, types[i]));
+    }
+    say("bits", EVP_PKEY_get_bits(key));
+    say("security-bits", EVP_PKEY_get_security_bits(key));
+    say("size", EVP_PKEY_get_size(key));
+    printf("raw=%d\n", EVP_PKEY_get_raw_public_key(key, raw, &len));
+    printf("raw-length=%zu\n", len);
+    printf("encoded=%zu\n", EVP_PKEY_get1_encoded_public_key(key, &encoded));
+    OPENSSL_free(encoded);
+    printf("digest=%d\n", EVP_PKEY_get_default_digest_name(key, digest, sizeof(digest)));
+    printf("digest-%s=1\n", digest);
+    printf("group=%d\n", EVP_PKEY_get_group_name(key, group, sizeof(group), NULL));
+    printf("group-%s=1\n", group);
+    printf("id=%d\n", EVP_PKEY_get_field_type(key));
+    printf("form=%d\n", EVP_PKEY_get_ec_point_conv_form(key));
+    ERR_clear_error();
+    EVP_PKEY_free(key);
+    return 0;
+}
+
+static int stream(const char *uri)
+{
+    EVP_PKEY *key = must_load(uri);
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+
+    say("init", EVP_DigestSignInit_ex(md, NULL, NULL, NULL, NULL, key, NULL));
+    say("update", EVP_DigestSignUpdate(md, "x", 1));
+    EVP_MD_CTX_free(md);
+    EVP_PKEY_free(key);
+    return 0;
+}
+
 static int expect(const char *uri, int type)
 {
     OSSL_STORE_CTX *store = OSSL_STORE_open_ex(uri, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
@@ -230,6 +309,8 @@ int main(int argc, char **argv)
            : strcmp(what, "finalise") == 0 ? finalise(argv[2])
            : strcmp(what, "param") == 0    ? param(argv[2], more)
            : strcmp(what, "dup") == 0      ? dup_key(argv[2])
+           : strcmp(what, "params") == 0   ? params(argv[2])
+           : strcmp(what, "stream") == 0   ? stream(argv[2])
            : strcmp(what, "expect") == 0   ? expect(argv[2], atoi(more))
                                            : 2;
 }

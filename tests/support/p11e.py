@@ -126,6 +126,11 @@ class Token:
         """A key pair made by somebody else's tool: kind is RSA:2048 or EC:prime256v1."""
         self.tool("--keypairgen", "--key-type", kind, "--id", id_hex, "--label", name)
 
+    def make_special_key(self, kind: str, id_hex: str, name: str) -> None:
+        """A key pair that pkcs11-tool cannot make: ed448, x25519, x448, rsa-pss:2048."""
+        run([PYTHON, str(SUPPORT / "p11keys.py"), str(SOFTHSM), self.label, id_hex, name, kind],
+            env=clean_env(**self.env, PIN=self.pin))
+
     def objects(self) -> list[dict[str, str]]:
         """What is on the token, as pkcs11-tool sees it: kind, label, ID."""
         found: list[dict[str, str]] = []

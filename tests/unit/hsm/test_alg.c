@@ -45,9 +45,44 @@ static void test_curves_in_every_spelling(void **state UNUSED)
     assert_string_equal(spec_of("p521"), "EC P-521");
 }
 
+static void test_edwards_keys_in_every_spelling(void **state UNUSED)
+{
+    assert_string_equal(spec_of("ed25519"), "Ed25519");
+    assert_string_equal(spec_of("Ed25519"), "Ed25519");
+    assert_string_equal(spec_of("edwards25519"), "Ed25519");
+    assert_string_equal(spec_of("ec:ed25519"), "Ed25519");
+    assert_string_equal(spec_of("ED448"), "Ed448");
+}
+
+static void test_keys_that_do_not_sign_are_none_to_make(void **state UNUSED)
+{
+    refuses("x25519");
+    refuses("curve25519");
+    refuses("X448");
+}
+
+static void test_openssls_names(void **state UNUSED)
+{
+    static const struct {
+        const char *text, *name;
+    } cases[] = {{"rsa:2048", "RSA"}, {"p384", "EC"}, {"ed25519", "ED25519"}, {"ed448", "ED448"}};
+    struct hsm_key_spec other = {.type = HSM_KEY_OTHER};
+    struct hsm_key_spec curveless = {.type = HSM_KEY_ED};
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct hsm_key_spec spec;
+        struct err err = ERR_INIT;
+        assert_ok(hsm_key_spec_parse(cases[i].text, &spec, &err), &err);
+        assert_string_equal(hsm_key_spec_evp(&spec), cases[i].name);
+    }
+    assert_null(hsm_key_spec_evp(&other));
+    assert_null(hsm_key_spec_evp(&curveless));
+}
+
 static void test_names_round_trip(void **state UNUSED)
 {
-    static const char *const names[] = {"RSA-2048", "RSA-4096", "EC P-256", "EC P-384", "EC P-521"};
+    static const char *const names[] = {"RSA-2048", "RSA-4096", "EC P-256", "EC P-384",
+                                        "EC P-521", "Ed25519",  "Ed448"};
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         assert_string_equal(spec_of(names[i]), names[i]);
@@ -74,7 +109,7 @@ static void test_rsa_sizes_are_multiples_of_256(void **state UNUSED)
 static void test_other_texts_are_refused(void **state UNUSED)
 {
     static const char *const bad[] = {"",          "rsa",  "rsa:",      "rsa:x",     "rsa:3072x",
-                                      "ec",        "ec:",  "ec:P-1",    "ed25519",   "dsa:2048",
+                                      "ec",        "ec:",  "ec:P-1",    "x25519",    "dsa:2048",
                                       "secp256k1", "3072", "p256 p256", "ec:ec:p256"};
 
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -132,6 +167,43 @@ static void test_curve_by_params(void **state UNUSED)
     assert_non_null(curve);
     assert_string_equal(curve->name, "P-256");
     assert_string_equal(curve->group, "prime256v1");
+}
+
+static void test_curve_by_each_form_of_params(void **state UNUSED)
+{
+    static const struct {
+        const char *der, *name;
+        enum hsm_key_type type;
+    } cases[] = {
+        {"\x06\x03\x2b\x65\x70", "Ed25519", HSM_KEY_ED},
+        {"\x06\x03\x2b\x65\x71", "Ed448", HSM_KEY_ED},
+        {"\x06\x03\x2b\x65\x6e", "X25519", HSM_KEY_MONTGOMERY},
+        {"\x06\x03\x2b\x65\x6f", "X448", HSM_KEY_MONTGOMERY},
+        {"\x06\x09\x2b\x06\x01\x04\x01\xda\x47\x0f\x01", "Ed25519", HSM_KEY_ED},
+        {"\x06\x0a\x2b\x06\x01\x04\x01\x97\x55\x01\x05\x01", "X25519", HSM_KEY_MONTGOMERY},
+        {"\x13\x0c"
+         "edwards25519",
+         "Ed25519", HSM_KEY_ED},
+        {"\x13\x0a"
+         "edwards448",
+         "Ed448", HSM_KEY_ED},
+        {"\x13\x0a"
+         "curve25519",
+         "X25519", HSM_KEY_MONTGOMERY},
+        {"\x13\x08"
+         "curve448",
+         "X448", HSM_KEY_MONTGOMERY},
+        {"\x13\x09secp384r1", "P-384", HSM_KEY_EC},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        size_t len = strlen(cases[i].der);
+        const struct hsm_curve *curve = hsm_curve_by_params((const uint8_t *)cases[i].der, len);
+        assert_non_null(curve);
+        assert_string_equal(curve->name, cases[i].name);
+        assert_int_equal(curve->type, cases[i].type);
+        assert_null(hsm_curve_by_params((const uint8_t *)cases[i].der, len - 1));
+    }
 }
 
 static void test_curve_by_foreign_params_is_none(void **state UNUSED)
@@ -304,6 +376,41 @@ static void test_empty_point_is_refused(void **state UNUSED)
     assert_false(is_point("P-256", &cut));
 }
 
+/* Ed and X keys have no uncompressed point: the length alone tells. */
+
+static void finds_octets(const char *params, size_t size)
+{
+    const struct hsm_curve *curve = hsm_curve_by_params((const uint8_t *)params, strlen(params));
+    uint8_t value[80] = {0x04, (uint8_t)size};
+    size_t len = 0;
+
+    assert_non_null(curve);
+    for (size_t i = 0; i < size; i++) {
+        value[2 + i] = (uint8_t)(0x40 + i);
+    }
+    assert_ptr_equal(hsm_ec_point(curve, value + 2, size, &len), value + 2);
+    assert_int_equal(len, size);
+    assert_ptr_equal(hsm_ec_point(curve, value, size + 2, &len), value + 2);
+    assert_int_equal(len, size);
+    memmove(value + 3, value + 2, size);
+    value[0] = 0x03;
+    value[1] = (uint8_t)(size + 1);
+    value[2] = 0;
+    assert_ptr_equal(hsm_ec_point(curve, value, size + 3, &len), value + 3);
+    assert_int_equal(len, size);
+    for (size_t cut = 0; cut < size + 3; cut++) {
+        assert_int_equal(hsm_ec_point(curve, value, cut, &len) != NULL, cut == size);
+    }
+}
+
+static void test_public_key_of_every_edwards_and_montgomery_curve(void **state UNUSED)
+{
+    finds_octets("\x06\x03\x2b\x65\x70", 32);
+    finds_octets("\x06\x03\x2b\x65\x71", 57);
+    finds_octets("\x06\x03\x2b\x65\x6e", 32);
+    finds_octets("\x06\x03\x2b\x65\x6f", 56);
+}
+
 static void test_mechanism_names(void **state UNUSED)
 {
     assert_string_equal(hsm_mechanism_name(CKM_ECDSA), "ECDSA");
@@ -316,6 +423,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rsa_in_every_spelling),
         cmocka_unit_test(test_curves_in_every_spelling),
+        cmocka_unit_test(test_edwards_keys_in_every_spelling),
+        cmocka_unit_test(test_keys_that_do_not_sign_are_none_to_make),
+        cmocka_unit_test(test_openssls_names),
         cmocka_unit_test(test_names_round_trip),
         cmocka_unit_test(test_rsa_sizes_have_bounds),
         cmocka_unit_test(test_rsa_sizes_are_multiples_of_256),
@@ -325,6 +435,7 @@ int main(void)
         cmocka_unit_test(test_names_of_unusual_specs),
         cmocka_unit_test(test_specs_are_equal_by_type_size_and_curve),
         cmocka_unit_test(test_curve_by_params),
+        cmocka_unit_test(test_curve_by_each_form_of_params),
         cmocka_unit_test(test_curve_by_foreign_params_is_none),
         cmocka_unit_test(test_curve_by_name),
         cmocka_unit_test(test_raw_point),
@@ -336,6 +447,7 @@ int main(void)
         cmocka_unit_test(test_bit_string_with_unused_bits_is_refused),
         cmocka_unit_test(test_point_with_a_long_form_length_is_refused),
         cmocka_unit_test(test_empty_point_is_refused),
+        cmocka_unit_test(test_public_key_of_every_edwards_and_montgomery_curve),
         cmocka_unit_test(test_mechanism_names),
     };
 

@@ -1,6 +1,8 @@
 /* Keys on a token and where their public half is found. */
 #include "hsm/key.h"
 
+#include "base/str.h"
+
 #include "unit/hsm/fake.h"
 #include "unit/pki.h"
 #include "unit/unit.h"
@@ -111,6 +113,70 @@ static void test_public_half_from_a_public_key_object(void **state UNUSED)
     assert_ok(find("pkcs11:id=1", &key, &err), &err);
     assert_true(key.public.known);
     assert_memory_equal(key.public.point, point_b, 65);
+}
+
+static void allows(const CK_MECHANISM_TYPE *list, size_t count, const char *type)
+{
+    AUTO(hsm_key) struct hsm_key key = {0};
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    (void)fake_object(CKO_PRIVATE_KEY, "1", "rsa");
+    fake_number(CKA_KEY_TYPE, CKK_RSA);
+    fake_bytes(CKA_MODULUS, "\xc0\x01", 2);
+    fake_bytes(CKA_PUBLIC_EXPONENT, "\x03", 1);
+    fake_bytes(CKA_ALLOWED_MECHANISMS, list, count * sizeof(*list));
+    assert_ok(find("pkcs11:id=1", &key, &err), &err);
+    assert_string_equal(hsm_key_evp_type(&key), type);
+}
+
+static void test_rsa_key_that_may_only_do_pss_is_an_rsa_pss_key(void **state UNUSED)
+{
+    static const CK_MECHANISM_TYPE list[] = {CKM_RSA_PKCS_PSS, CKM_SHA512_RSA_PKCS_PSS,
+                                             CKM_RSA_PKCS};
+
+    allows(list, 0, "RSA");
+    allows(list, 1, "RSA-PSS");
+    allows(list, 2, "RSA-PSS");
+    allows(list, 3, "RSA");
+}
+
+static void loads_edwards(CK_ULONG type, const char *params, const char *name)
+{
+    AUTO(hsm_key) struct hsm_key key = {0};
+    struct err err = ERR_INIT;
+    uint8_t point[34] = {0x04, 0x20, 0xed};
+
+    fake_begin();
+    (void)fake_object(CKO_PRIVATE_KEY, "1", "ed");
+    fake_number(CKA_KEY_TYPE, type);
+    fake_bytes(CKA_EC_PARAMS, params, strlen(params));
+    fake_bytes(CKA_EC_POINT, point, sizeof(point));
+    assert_ok(find("pkcs11:id=1", &key, &err), &err);
+    assert_string_equal(hsm_key_spec_name(&key.spec), name);
+    assert_int_equal(key.public.point_len, key.public.known ? 32 : 0);
+    assert_int_equal(key.public.known, !str_equal(name, "other"));
+}
+
+static void test_edwards_keys_as_tokens_declare_them(void **state UNUSED)
+{
+    loads_edwards(CKK_EC_EDWARDS, "\x06\x03\x2b\x65\x70", "Ed25519");
+    loads_edwards(CKK_EC_EDWARDS,
+                  "\x13\x0c"
+                  "edwards25519",
+                  "Ed25519");
+    loads_edwards(CKK_EC, "\x06\x03\x2b\x65\x70", "Ed25519");
+    loads_edwards(CKK_EC_MONTGOMERY, "\x06\x03\x2b\x65\x6e", "X25519");
+    loads_edwards(CKK_EC_EDWARDS,
+                  "\x13\x0a"
+                  "curve25519",
+                  "X25519");
+}
+
+static void test_edwards_type_with_a_nist_curve_is_no_key_of_ours(void **state UNUSED)
+{
+    loads_edwards(CKK_EC_EDWARDS, "\x06\x05\x2b\x81\x04\x00\x22", "other");
+    loads_edwards(CKK_EC_EDWARDS, "\x13\x00", "other");
 }
 
 static void test_public_half_of_another_kind_is_not_taken(void **state UNUSED)
@@ -288,6 +354,9 @@ int main(void)
         cmocka_unit_test(test_several_keys_are_an_error_with_the_candidates),
         cmocka_unit_test(test_long_list_of_candidates_is_cut),
         cmocka_unit_test(test_public_half_from_a_public_key_object),
+        cmocka_unit_test(test_rsa_key_that_may_only_do_pss_is_an_rsa_pss_key),
+        cmocka_unit_test(test_edwards_keys_as_tokens_declare_them),
+        cmocka_unit_test(test_edwards_type_with_a_nist_curve_is_no_key_of_ours),
         cmocka_unit_test(test_public_half_of_another_kind_is_not_taken),
         cmocka_unit_test(test_public_half_from_a_certificate),
         cmocka_unit_test(test_public_half_from_public_key_info),

@@ -192,6 +192,59 @@ static void test_key_without_a_public_half_is_refused(void **state UNUSED)
     assert_int_equal(fake_count(CKO_PRIVATE_KEY), 0);
 }
 
+static CK_ATTRIBUTE_TYPE refused_tag;
+static CK_MECHANISM_TYPE used_mechanism;
+static unsigned attempts;
+
+/* Knows curves by their names (tag 0x13) or by their OIDs (tag 0x06). */
+static CK_RV generate_edwards(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+                              CK_ATTRIBUTE *public_list, CK_ULONG public_count,
+                              CK_ATTRIBUTE *private_list, CK_ULONG private_count,
+                              CK_OBJECT_HANDLE *public_key, CK_OBJECT_HANDLE *private_key)
+{
+    attempts++;
+    used_mechanism = mechanism->mechanism;
+    for (CK_ULONG i = 0; i < public_count; i++) {
+        const uint8_t *value = public_list[i].pValue;
+        if (public_list[i].type == CKA_EC_PARAMS && value[0] == refused_tag) {
+            return CKR_CURVE_NOT_SUPPORTED;
+        }
+    }
+    return fake_generate(session, mechanism, public_list, public_count, private_list, private_count,
+                         public_key, private_key);
+}
+
+static void generates_edwards(CK_ATTRIBUTE_TYPE refused, unsigned expected)
+{
+    AUTO(hsm_key) struct hsm_key key = {0};
+    struct hsm_key_spec spec;
+    struct hsm_verdict verdict;
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    refused_tag = refused;
+    attempts = 0;
+    fake.fns.C_GenerateKeyPair = generate_edwards;
+    assert_ok(hsm_key_spec_parse("ed25519", &spec, &err), &err);
+    struct hsm_policy policy = hsm_policy_signing(spec);
+    struct hsm_key_name called = {.id = &id, .label = "www", .id_is_random = true};
+    /* what the fake makes is a P-256 key */
+    assert_fails(hsm_keygen(&fake.token, &policy, &called, &key, &verdict, &err), &err, E_POLICY,
+                 "the key is EC P-256 instead of Ed25519");
+    assert_int_equal(used_mechanism, CKM_EC_EDWARDS_KEY_PAIR_GEN);
+    assert_int_equal(attempts, expected);
+}
+
+static void test_edwards_curve_is_named_by_its_oid(void **state UNUSED)
+{
+    generates_edwards(0, 1);
+}
+
+static void test_edwards_curve_is_named_by_its_name_where_the_oid_is_refused(void **state UNUSED)
+{
+    generates_edwards(0x06, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +262,8 @@ int main(void)
         cmocka_unit_test(test_label_of_a_certificate_may_be_used),
         cmocka_unit_test(test_write_protected_token_is_refused),
         cmocka_unit_test(test_key_without_a_public_half_is_refused),
+        cmocka_unit_test(test_edwards_curve_is_named_by_its_oid),
+        cmocka_unit_test(test_edwards_curve_is_named_by_its_name_where_the_oid_is_refused),
     };
 
     return UNIT_RUN(tests);

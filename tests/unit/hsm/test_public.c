@@ -109,13 +109,61 @@ static void test_compressed_point_is_refused(void **state UNUSED)
     assert_false(is_taken(key));
 }
 
+static void test_edwards_and_montgomery_keys(void **state UNUSED)
+{
+    static const struct {
+        const char *type, *name;
+        size_t size;
+    } cases[] = {{"ED25519", "Ed25519", 32},
+                 {"ED448", "Ed448", 57},
+                 {"X25519", "X25519", 32},
+                 {"X448", "X448", 56}};
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        AUTO(pki_key) EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, cases[i].type);
+        AUTO(spki) struct spki spki = spki_of(key);
+        AUTO(hsm_public) struct hsm_public public = {.known = false};
+        struct hsm_key_spec spec = {.type = HSM_KEY_OTHER};
+        uint8_t expected[57];
+        size_t len = sizeof(expected);
+        assert_true(hsm_public_from_spki(spki.der, spki.len, &spec, &public));
+        assert_string_equal(hsm_key_spec_name(&spec), cases[i].name);
+        assert_int_equal(EVP_PKEY_get_raw_public_key(key, expected, &len), 1);
+        assert_int_equal(len, cases[i].size);
+        assert_int_equal(public.point_len, len);
+        assert_memory_equal(public.point, expected, len);
+    }
+}
+
 static void test_other_algorithms_are_refused(void **state UNUSED)
 {
-    AUTO(pki_key) EVP_PKEY *ed = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-    AUTO(pki_key) EVP_PKEY *x = EVP_PKEY_Q_keygen(NULL, NULL, "X25519");
+    AUTO(pki_key) EVP_PKEY *sm2 = EVP_PKEY_Q_keygen(NULL, NULL, "SM2");
 
-    assert_false(is_taken(ed));
-    assert_false(is_taken(x));
+    assert_false(is_taken(sm2));
+}
+
+/* SubjectPublicKeyInfo { { algorithm [, parameter] }, key } around 32 bytes. */
+static bool ed_around(const char *algorithm, size_t len)
+{
+    unsigned char der[80] = {0x30, (unsigned char)(2 + len + 35), 0x30, (unsigned char)len};
+    AUTO(hsm_public) struct hsm_public public = {.known = false};
+    struct hsm_key_spec spec = {.type = HSM_KEY_OTHER};
+
+    memcpy(der + 4, algorithm, len);
+    memcpy(der + 4 + len, "\x03\x21\x00", 3);
+    return hsm_public_from_spki(der, 4 + len + 35, &spec, &public);
+}
+
+static void test_edwards_algorithm_is_the_curve(void **state UNUSED)
+{
+    assert_true(ed_around("\x06\x03\x2b\x65\x70", 5));
+    /* RFC 8410, section 3: the parameters are absent */
+    assert_false(ed_around("\x06\x03\x2b\x65\x70\x05\x00", 7));
+    /* of another length */
+    assert_false(ed_around("\x06\x03\x2b\x65\x71", 5));
+    /* a curve where the algorithm belongs, and the other way round */
+    assert_false(ed_around("\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", 10));
+    assert_false(ed_around("\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x03\x2b\x65\x70", 14));
 }
 
 static void test_cut_and_longer_bytes_are_refused(void **state UNUSED)
@@ -222,7 +270,9 @@ static void test_public_evp_round_trips(void **state UNUSED)
 {
     AUTO(pki_key) EVP_PKEY *rsa = pki_rsa();
     AUTO(pki_key) EVP_PKEY *ec = pki_ec("secp521r1");
-    EVP_PKEY *const keys[] = {rsa, ec};
+    AUTO(pki_key) EVP_PKEY *ed = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    AUTO(pki_key) EVP_PKEY *x = EVP_PKEY_Q_keygen(NULL, NULL, "X448");
+    EVP_PKEY *const keys[] = {rsa, ec, ed, x};
 
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         AUTO(spki) struct spki spki = spki_of(keys[i]);
@@ -255,7 +305,9 @@ int main(void)
         cmocka_unit_test(test_foreign_curve_is_refused),
         cmocka_unit_test(test_explicit_parameters_are_refused),
         cmocka_unit_test(test_compressed_point_is_refused),
+        cmocka_unit_test(test_edwards_and_montgomery_keys),
         cmocka_unit_test(test_other_algorithms_are_refused),
+        cmocka_unit_test(test_edwards_algorithm_is_the_curve),
         cmocka_unit_test(test_cut_and_longer_bytes_are_refused),
         cmocka_unit_test(test_rsa_key_that_is_no_pair_of_numbers_is_refused),
         cmocka_unit_test(test_rsa_numbers_of_zero_are_refused),

@@ -137,6 +137,15 @@ static void test_rsa_is_signed_with_sha256(void **state UNUSED)
     assert_int_equal(signature_of(key), NID_sha256WithRSAEncryption);
 }
 
+static void test_edwards_keys_take_no_digest(void **state UNUSED)
+{
+    AUTO(pki_key) EVP_PKEY *ed25519 = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    AUTO(pki_key) EVP_PKEY *ed448 = EVP_PKEY_Q_keygen(NULL, NULL, "ED448");
+
+    assert_int_equal(signature_of(ed25519), NID_ED25519);
+    assert_int_equal(signature_of(ed448), NID_ED448);
+}
+
 static void test_digest_can_be_chosen(void **state UNUSED)
 {
     AUTO(pki_key) EVP_PKEY *key = pki_ec("prime256v1");
@@ -235,6 +244,7 @@ int main(void)
         cmocka_unit_test(test_request_without_names_has_no_extension),
         cmocka_unit_test(test_digest_follows_the_curve),
         cmocka_unit_test(test_rsa_is_signed_with_sha256),
+        cmocka_unit_test(test_edwards_keys_take_no_digest),
         cmocka_unit_test(test_digest_can_be_chosen),
         cmocka_unit_test(test_request_is_pem_of_version_1),
         cmocka_unit_test(test_public_key_alone_cannot_sign),

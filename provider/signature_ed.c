@@ -1,0 +1,109 @@
+/*
+ * EdDSA (RFC 8032), pure: the message itself is signed and goes through the token whole, so there
+ * is no update function. OpenSSL refuses EVP_DigestSignUpdate() then, as it does for its own keys.
+ */
+#include "provider/signature.h"
+
+#include "base/cleanup.h"
+#include "hsm/op.h"
+#include "provider/prov_err.h"
+
+#include <openssl/core_names.h>
+#include <openssl/objects.h>
+#include <openssl/params.h>
+
+DEFINE_AUTO(md_ctx, EVP_MD_CTX *, EVP_MD_CTX_free)
+
+static bool sign(struct prov_sig *sig, const uint8_t *in, size_t in_len, uint8_t *out,
+                 size_t *out_len, struct err *err)
+{
+    const struct hsm_sign how = {.scheme = HSM_SIGN_EDDSA};
+    const struct hsm_pin pin = {.get = prov_key_operation_pin, .ctx = sig->key};
+    const struct hsm_key *key = &sig->key->hsm;
+
+    if (!hsm_sign(&sig->key->hsm, &how, &pin, in, in_len, out, out_len, err)) {
+        return false;
+    }
+    return *out_len == 2 * key->spec.curve->field_bytes ||
+           err_set(err, E_TOKEN, "key '%s' on %s: an %s signature of %zu bytes is impossible",
+                   key->label, hsm_token_name(&key->token->info), key->spec.curve->name, *out_len);
+}
+
+static bool check_digest(const struct prov_sig *sig, const char *md_name, struct err *err)
+{
+    return md_name == NULL || md_name[0] == '\0' ||
+           err_set(err, E_USAGE, "%s signs the message itself and takes no digest, such as %.40s",
+                   sig->key->hsm.spec.curve->name, md_name);
+}
+
+static int digest_start(void *vsig, const char *md_name, void *key,
+                        const OSSL_PARAM params[] UNUSED)
+{
+    struct prov_sig *sig = vsig;
+    struct err err = ERR_INIT;
+
+    if (!prov_sig_start(sig, key, &err) || !check_digest(sig, md_name, &err)) {
+        prov_raise(sig->ctx, &err);
+        return 0;
+    }
+    return 1;
+}
+
+static int digest_sign(void *vsig, unsigned char *out, size_t *out_len, size_t room,
+                       const unsigned char *in, size_t in_len)
+{
+    return prov_sig_sign(vsig, sign, out, out_len, room, in, in_len);
+}
+
+static int digest_verify(void *vsig, const unsigned char *value, size_t value_len,
+                         const unsigned char *in, size_t in_len)
+{
+    struct prov_sig *sig = vsig;
+    AUTO(md_ctx) EVP_MD_CTX *verify = EVP_MD_CTX_new();
+
+    if (!prov_sig_need_software(sig) || verify == NULL ||
+        EVP_DigestVerifyInit_ex(verify, NULL, NULL, sig->ctx->libctx, "provider!=p11enroll",
+                                sig->software, NULL) != 1) {
+        return 0;
+    }
+    return EVP_DigestVerify(verify, value, value_len, in, in_len);
+}
+
+static int get_ctx_params(void *vsig, OSSL_PARAM params[])
+{
+    const struct prov_sig *sig = vsig;
+    OSSL_PARAM *p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_ALGORITHM_ID);
+    unsigned char *der = NULL;
+
+    if (p == NULL) {
+        return 1;
+    }
+    int nid = sig->key != NULL ? OBJ_sn2nid(sig->key->hsm.spec.curve->group) : NID_undef;
+    int len = prov_sig_algorithm_der(NID_undef, nid, false, &der);
+    bool ok = len > 0 && OSSL_PARAM_set_octet_string(p, der, (size_t)len) == 1;
+    OPENSSL_free(der);
+    return ok;
+}
+
+static const OSSL_PARAM *gettable_ctx_params(void *vsig UNUSED, void *provctx UNUSED)
+{
+    static const OSSL_PARAM params[] = {
+        OSSL_PARAM_octet_string(OSSL_SIGNATURE_PARAM_ALGORITHM_ID, NULL, 0),
+        OSSL_PARAM_END,
+    };
+
+    return params;
+}
+
+const OSSL_DISPATCH prov_signature_ed[] = {
+    {OSSL_FUNC_SIGNATURE_NEWCTX, (void (*)(void))prov_sig_new},
+    {OSSL_FUNC_SIGNATURE_FREECTX, (void (*)(void))prov_sig_free},
+    {OSSL_FUNC_SIGNATURE_DUPCTX, (void (*)(void))prov_sig_dup},
+    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, (void (*)(void))digest_start},
+    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN, (void (*)(void))digest_sign},
+    {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT, (void (*)(void))digest_start},
+    {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY, (void (*)(void))digest_verify},
+    {OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS, (void (*)(void))get_ctx_params},
+    {OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS, (void (*)(void))gettable_ctx_params},
+    {0, NULL},
+};
