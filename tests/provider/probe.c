@@ -8,6 +8,7 @@
  *   p11probe finalise URI          a last call with too little room, and again
  *   p11probe param URI NAME        one parameter of the key
  *   p11probe expect URI TYPE       loads with OSSL_STORE_expect()
+ *   p11probe file URI FILE.pem     reads a key from a PEM file as servers do, and for TLS
  */
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -205,6 +206,22 @@ static int expect(const char *uri, int type)
     return 0;
 }
 
+static int file(const char *path)
+{
+    FILE *in = fopen(path, "r");
+    EVP_PKEY *key = in != NULL ? PEM_read_PrivateKey(in, NULL, NULL, NULL) : NULL;
+
+    if (in != NULL) {
+        (void)fclose(in);
+    }
+    say("read", key != NULL);
+    EVP_PKEY_free(key);
+    SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+    say("use", SSL_CTX_use_PrivateKey_file(ctx, path, SSL_FILETYPE_PEM));
+    SSL_CTX_free(ctx);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 2 ? argv[1] : "";
@@ -216,5 +233,6 @@ int main(int argc, char **argv)
            : strcmp(what, "finalise") == 0 ? finalise(argv[2])
            : strcmp(what, "param") == 0    ? param(argv[2], more)
            : strcmp(what, "expect") == 0   ? expect(argv[2], atoi(more))
+           : strcmp(what, "file") == 0     ? file(more)
                                            : 2;
 }
