@@ -11,6 +11,7 @@
  *   p11probe params URI            what callers ask of a key, as numbers
  *   p11probe stream URI            a one-shot signature given piece by piece
  *   p11probe expect URI TYPE       loads with OSSL_STORE_expect()
+ *   p11probe file URI FILE.pem     reads a key from a PEM file as servers do, and for TLS
  */
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -298,6 +299,22 @@ static int expect(const char *uri, int type)
     return 0;
 }
 
+static int file(const char *path)
+{
+    FILE *in = fopen(path, "r");
+    EVP_PKEY *key = in != NULL ? PEM_read_PrivateKey(in, NULL, NULL, NULL) : NULL;
+
+    if (in != NULL) {
+        (void)fclose(in);
+    }
+    say("read", key != NULL);
+    EVP_PKEY_free(key);
+    SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+    say("use", SSL_CTX_use_PrivateKey_file(ctx, path, SSL_FILETYPE_PEM));
+    SSL_CTX_free(ctx);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 2 ? argv[1] : "";
@@ -312,5 +329,6 @@ int main(int argc, char **argv)
            : strcmp(what, "params") == 0   ? params(argv[2])
            : strcmp(what, "stream") == 0   ? stream(argv[2])
            : strcmp(what, "expect") == 0   ? expect(argv[2], atoi(more))
+           : strcmp(what, "file") == 0     ? file(more)
                                            : 2;
 }
