@@ -62,8 +62,8 @@ static int digest_verify(void *vsig, const unsigned char *value, size_t value_le
     AUTO(md_ctx) EVP_MD_CTX *verify = EVP_MD_CTX_new();
 
     if (!prov_sig_need_software(sig) || verify == NULL ||
-        EVP_DigestVerifyInit_ex(verify, NULL, NULL, sig->ctx->libctx, "provider!=p11enroll",
-                                sig->software, NULL) != 1) {
+        EVP_DigestVerifyInit_ex(verify, NULL, NULL, prov_ctx_libctx(sig->ctx),
+                                "provider!=p11enroll", sig->software, NULL) != 1) {
         return 0;
     }
     return EVP_DigestVerify(verify, value, value_len, in, in_len);

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from p11e import SHIM, SOFTHSM, Token, calls
-from test_openssl import OpenSSL, first_error
+from support import OpenSSL, first_error
 from test_recovery import Signer, signing
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from p11e import SOFTHSM, Token, clean_env, run
-from test_openssl import EACH, KEYS, ORDERS, OpenSSL, first_error, plain
+from support import ORDERS, OpenSSL, first_error, plain
+from test_openssl import EACH, KEYS
 
 BEGIN = "-----BEGIN PKCS#11 PROVIDER URI-----"
 RSA = pytest.mark.parametrize("name", [n for n in KEYS if n.startswith("rsa")])

@@ -281,7 +281,7 @@ def test_always_authenticate(tmp_path: Path, name: str) -> None:
 
 
 # 12: calls of the module that one `openssl req -new` makes, with one token and the spare slot of SoftHSM.
-BUDGET = {"rsa": 20, "p256": 27}
+BUDGET = {"rsa": 20, "p256": 24}
 
 
 @EACH

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from p11e import SHIM, SOFTHSM, Token, calls, clean_env, private_file, run
-from test_openssl import EACH, KEYS, ORDERS, OpenSSL, first_error, free_port, plain, wait_for_port
+from support import ORDERS, OpenSSL, free_port, plain, wait_for_port
+from test_openssl import EACH, KEYS
 
 TLS = pytest.mark.parametrize("tls", ["1.2", "1.3"])
 

@@ -11,7 +11,7 @@ from p11e import PYTHON, Token, clean_env, need, run
 from peers import Authority, Server, talk, wait_until, wrap
 from support import OpenSSL, free_port, plain
 
-KEYS = {"rsa": "RSA:2048", "p256": "EC:prime256v1", "p384": "EC:secp384r1"}
+KEYS = {"rsa": "RSA:2048", "p256": "EC:prime256v1", "p384": "EC:secp384r1", "ed25519": "EC:edwards25519"}
 EACH = pytest.mark.parametrize("name", KEYS)
 VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from p11e import BUILD, P11KIT_CLIENT, SHIM, SOFTHSM, P11KitServer, Token, calls, need
-from test_openssl import OpenSSL
+from support import OpenSSL
 
 SIGNER = BUILD / "support" / "p11signer"
 KINDS = pytest.mark.parametrize("name", ["rsa", "ec"])
