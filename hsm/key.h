@@ -96,12 +96,12 @@ bool hsm_key_several_found(struct hsm_session *session, const struct hsm_uri *ur
 /* A URI that names this very object: token attributes, id, label, type. Strings owned by *uri. */
 bool hsm_key_uri(const struct hsm_key *key, struct hsm_uri *uri, struct err *err) NODISCARD;
 
-/* A URI for a file that outlives updates of the token: its label and serial, id, label, type. */
-bool hsm_key_file_uri(const struct hsm_key *key, struct hsm_uri *uri, struct err *err) NODISCARD;
-
 /* OpenSSL's name of the key's type: "RSA", "RSA-PSS", "EC", "ED25519"; NULL if it is none of ours.
  */
 const char *hsm_key_evp_type(const struct hsm_key *key);
+
+/* A URI for a file that outlives updates of the token: its label and serial, id, label, type. */
+bool hsm_key_file_uri(const struct hsm_key *key, struct hsm_uri *uri, struct err *err) NODISCARD;
 
 /* A software EVP_PKEY with the public half, in the default library context; EVP_PKEY_free() it.
  * E_TOKEN. */

@@ -201,9 +201,9 @@ static int import_public(const OSSL_PARAM params[], void *arg)
 {
     struct import *import = arg;
     AUTO(pkey_ctx)
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(prov_ctx_libctx(import->key->ctx),
-                                                   hsm_key_evp_type(&import->key->hsm),
-                                                   "provider!=p11enroll");
+    EVP_PKEY_CTX *ctx =
+        EVP_PKEY_CTX_new_from_name(prov_ctx_libctx(import->key->ctx),
+                                   hsm_key_evp_type(&import->key->hsm), "provider!=p11enroll");
 
     return ctx != NULL && EVP_PKEY_fromdata_init(ctx) == 1 &&
            EVP_PKEY_fromdata(ctx, &import->pkey, EVP_PKEY_PUBLIC_KEY,
