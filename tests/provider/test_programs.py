@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from p11e import PYTHON, Token, clean_env, need, run
-from peers import Authority, Server, talk, wait_until, wrap
+from peers import Authority, Server, ignore_leaks, talk, wait_until, wrap
 from support import OpenSSL, free_port, plain
 
 KEYS = {"rsa": "RSA:2048", "p256": "EC:prime256v1", "p384": "EC:secp384r1", "ed25519": "EC:edwards25519"}
@@ -36,7 +36,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     path = tmp_path_factory.mktemp("programs")
     token = Token(path / "token").init()
-    made = World(OpenSSL(path, token), Authority(path / "ca"), {})
+    made = World(ignore_leaks(OpenSSL(path, token)), Authority(path / "ca"), {})
     for n, (name, kind) in enumerate(KEYS.items()):
         token.make_key(kind, f"{n + 1:02x}", name)
         made.openssl("req", "-new", "-key", made.openssl.uri(name), "-subj", f"/CN={name}", "-out", f"{name}.csr")

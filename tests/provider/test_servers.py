@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from p11e import FULL, SANITIZED, Token, clean_env, need, run
-from peers import Authority, Load, Server, members, talk, wait_until, wrap
+from p11e import FULL, Token, clean_env, need, run
+from peers import Authority, Load, Server, ignore_leaks, members, talk, wait_until, wrap
 from support import OpenSSL, free_port
 
 KEYS = {"rsa": "RSA:2048", "p256": "EC:prime256v1"}
@@ -81,8 +81,7 @@ def fresh(site: Site) -> Site:
     site.ports = {name: free_port() for name in KEYS}
     # httpd asks an engine first, if one is installed
     site.openssl.env["OPENSSL_ENGINES"] = str(site.dir)
-    if SANITIZED:  # a server's own leaks are none of ours
-        site.openssl.env["ASAN_OPTIONS"] = "detect_leaks=0"
+    ignore_leaks(site.openssl)
     return site
 
 

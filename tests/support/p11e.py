@@ -63,9 +63,7 @@ def sanitizer_preload() -> dict[str, str]:
         return {}
     libs = [subprocess.run(["gcc", f"-print-file-name={name}"], text=True, capture_output=True, check=True).stdout.strip()
             for name in ("libasan.so", "libubsan.so")]
-    # libcrypto keeps no frame pointers: without the slow unwinder no leak behind it shows whose it is (lsan.supp)
-    options = [o for o in (os.environ.get("ASAN_OPTIONS"), "fast_unwind_on_malloc=0") if o]
-    return {"LD_PRELOAD": ":".join([*libs, str(BUILD / "support" / "nodlclose.so")]), "ASAN_OPTIONS": ":".join(options)}
+    return {"LD_PRELOAD": ":".join([*libs, str(BUILD / "support" / "nodlclose.so")])}
 
 
 def private_file(path: Path, text: str) -> Path:
