@@ -119,14 +119,14 @@ static int open_lock_file(const char *path)
     return fd;
 }
 
+/* Always as long, so that nothing of a longer number stays: truncating the file would cost a disk
+ * ten times as much. */
 static void note_holder(int fd)
 {
     char text[24];
-    int len = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+    int len = snprintf(text, sizeof(text), "%-20ld\n", (long)getpid());
 
-    if (ftruncate(fd, 0) == 0 && len > 0) {
-        ssize_t put UNUSED = pwrite(fd, text, (size_t)len, 0);
-    }
+    ssize_t put UNUSED = pwrite(fd, text, (size_t)len, 0);
 }
 
 static bool busy(int fd, const char *path, int64_t wait_ms, struct err *err)

@@ -10,6 +10,8 @@
 /* Login, search, copy, use: each may be wanted twice when something ends meanwhile. */
 enum { NEXT_STEPS_MAX = 6 };
 
+static const char COPY_LABEL[] = "p11enroll working copy";
+
 bool hsm_token_can(struct hsm_token *token, CK_MECHANISM_TYPE mechanism)
 {
     struct err ignored = ERR_INIT;
@@ -111,9 +113,13 @@ static void make_copy(struct hsm_key *key)
     CK_RV rv = CKR_SESSION_COUNT;
 
     attrs_add_bool(&template, CKA_TOKEN, false);
+    attrs_add_string(&template, CKA_LABEL, COPY_LABEL); /* so that nobody finds it by the key's */
     if (take_anchor(token, &anchor, &copy.epoch)) {
-        rv = ck_copy_object(hsm_module_cryptoki(token->module), anchor, key->handle, template.list,
-                            template.count, &copy.handle);
+        const struct cryptoki *ck = hsm_module_cryptoki(token->module);
+        rv = ck_copy_object(ck, anchor, key->handle, template.list, template.count, &copy.handle);
+        if (rv == CKR_ATTRIBUTE_READ_ONLY || rv == CKR_TEMPLATE_INCONSISTENT) {
+            rv = ck_copy_object(ck, anchor, key->handle, template.list, 1, &copy.handle);
+        }
     }
     copy.state = rv == CKR_OK ? HSM_COPY_READY : HSM_COPY_REFUSED;
     pthread_mutex_lock(&token->lock);

@@ -17,25 +17,36 @@ static const struct {
     bool value;
     bool asked; /* part of the template; the others are consequences that are only read */
     enum rule rule;
+    unsigned usage; /* true, and MUST, where the policy has this usage */
 } private_rules[] = {
-    {CKA_TOKEN,             true,  true,  MUST},
-    {CKA_PRIVATE,           true,  true,  MUST},
-    {CKA_SENSITIVE,         true,  true,  MUST},
-    {CKA_EXTRACTABLE,       false, true,  MUST},
-    {CKA_SIGN,              true,  true,  MUST},
-    {CKA_DECRYPT,           false, true,  MUST_IF_SAID},
-    {CKA_UNWRAP,            false, true,  MUST_IF_SAID},
-    {CKA_SIGN_RECOVER,      false, true,  MUST_IF_SAID},
-    {CKA_DERIVE,            false, true,  MUST_IF_SAID},
-    {CKA_LOCAL,             true,  false, MUST_IF_SAID},
-    {CKA_ALWAYS_SENSITIVE,  true,  false, MUST_IF_SAID},
-    {CKA_NEVER_EXTRACTABLE, true,  false, MUST_IF_SAID},
+    {CKA_TOKEN,             true,  true,  MUST,         0},
+    {CKA_PRIVATE,           true,  true,  MUST,         0},
+    {CKA_SENSITIVE,         true,  true,  MUST,         0},
+    {CKA_EXTRACTABLE,       false, true,  MUST,         0},
+    {CKA_SIGN,              false, true,  MUST_IF_SAID, HSM_USE_SIGN},
+    {CKA_DECRYPT,           false, true,  MUST_IF_SAID, HSM_USE_DECRYPT},
+    {CKA_UNWRAP,            false, true,  MUST_IF_SAID, 0},
+    {CKA_SIGN_RECOVER,      false, true,  MUST_IF_SAID, 0},
+    {CKA_DERIVE,            false, true,  MUST_IF_SAID, HSM_USE_DERIVE},
+    {CKA_LOCAL,             true,  false, MUST_IF_SAID, 0},
+    {CKA_ALWAYS_SENSITIVE,  true,  false, MUST_IF_SAID, 0},
+    {CKA_NEVER_EXTRACTABLE, true,  false, MUST_IF_SAID, 0},
 };
 /* clang-format on */
 
 struct hsm_policy hsm_policy_signing(struct hsm_key_spec spec)
 {
-    return (struct hsm_policy){.spec = spec, .always_authenticate = false};
+    return (struct hsm_policy){.spec = spec, .usage = HSM_USE_SIGN};
+}
+
+static bool is_used(const struct hsm_policy *policy, size_t i)
+{
+    return (policy->usage & private_rules[i].usage) != 0;
+}
+
+static bool wanted_value(const struct hsm_policy *policy, size_t i)
+{
+    return is_used(policy, i) || private_rules[i].value;
 }
 
 static void add_name(struct attrs *out, const struct hsm_id *id, const char *label)
@@ -49,7 +60,7 @@ void hsm_policy_private_template(const struct hsm_policy *policy, const struct h
 {
     for (size_t i = 0; i < ARRAY_LEN(private_rules); i++) {
         if (private_rules[i].asked) {
-            attrs_add_bool(out, private_rules[i].type, private_rules[i].value);
+            attrs_add_bool(out, private_rules[i].type, wanted_value(policy, i));
         }
     }
     if (policy->always_authenticate) {
@@ -63,8 +74,8 @@ void hsm_policy_public_template(const struct hsm_policy *policy, const struct hs
 {
     attrs_add_bool(out, CKA_TOKEN, true);
     attrs_add_bool(out, CKA_PRIVATE, false);
-    attrs_add_bool(out, CKA_VERIFY, true);
-    attrs_add_bool(out, CKA_ENCRYPT, false);
+    attrs_add_bool(out, CKA_VERIFY, (policy->usage & HSM_USE_SIGN) != 0);
+    attrs_add_bool(out, CKA_ENCRYPT, (policy->usage & HSM_USE_DECRYPT) != 0);
     attrs_add_bool(out, CKA_WRAP, false);
     if (policy->spec.type == HSM_KEY_RSA) {
         attrs_add_ulong(out, CKA_MODULUS_BITS, (CK_ULONG)policy->spec.bits);
@@ -109,16 +120,18 @@ static void violation(struct hsm_verdict *verdict, const char *text)
     verdict->ok = false;
 }
 
-static void check_flag(const struct attr_values *values, size_t i, struct hsm_verdict *verdict)
+static void check_flag(const struct hsm_policy *policy, const struct attr_values *values, size_t i,
+                       struct hsm_verdict *verdict)
 {
+    enum rule rule = is_used(policy, i) ? MUST : private_rules[i].rule;
     bool value = false;
     bool shown = attr_values_bool(values, private_rules[i].type, &value);
     char text[64];
 
-    if (shown && value == private_rules[i].value) {
+    if (shown && value == wanted_value(policy, i)) {
         return;
     }
-    if (!shown && private_rules[i].rule == MUST_IF_SAID) {
+    if (!shown && rule == MUST_IF_SAID) {
         return;
     }
     (void)snprintf(text, sizeof(text), "%s is %s", attr_name(private_rules[i].type),
@@ -138,7 +151,7 @@ void hsm_policy_check(const struct hsm_policy *policy, const struct hsm_key_spec
     (void)attr_values_bool(values, CKA_NEVER_EXTRACTABLE, &verdict->never_extractable);
     (void)attr_values_bool(values, CKA_LOCAL, &verdict->local);
     for (size_t i = 0; i < ARRAY_LEN(private_rules); i++) {
-        check_flag(values, i, verdict);
+        check_flag(policy, values, i, verdict);
     }
     if (policy->always_authenticate) {
         bool always = false;

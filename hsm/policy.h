@@ -16,8 +16,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* What a key may do; several together. */
+enum hsm_usage { HSM_USE_SIGN = 1, HSM_USE_DECRYPT = 2, HSM_USE_DERIVE = 4 };
+
 struct hsm_policy {
     struct hsm_key_spec spec;
+    unsigned usage;           /* enum hsm_usage */
     bool always_authenticate; /* ask the token for a PIN at every signature */
     bool curve_by_name;       /* name the curve by its name and not by its OID */
 };

@@ -9,6 +9,7 @@
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <openssl/provider.h>
+#include <openssl/rand.h>
 #include <string.h>
 
 DEFINE_AUTO(md, EVP_MD *, EVP_MD_free)
@@ -22,6 +23,8 @@ void prov_ctx_free(struct prov_ctx *ctx)
         EVP_MD_free(atomic_load(&ctx->digests[i]));
     }
     OSSL_LIB_CTX_free(ctx->child);
+    OPENSSL_cleanse(ctx->rejection, sizeof(ctx->rejection));
+    (void)pthread_mutex_destroy(&ctx->lock);
     free(ctx->module_path);
     free(ctx->init_args);
     free(ctx->pin_source);
@@ -160,10 +163,12 @@ bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struc
         return false;
     }
     ctx->handle = handle;
+    (void)pthread_mutex_init(&ctx->lock, NULL);
     ctx->keeps_pin = true;
     ctx->copies_keys = true;
     take_core_functions(ctx, in);
-    atomic_init(&ctx->shows_keymgmt, default_came_first(handle, in));
+    ctx->default_came_first = default_came_first(handle, in);
+    atomic_init(&ctx->shows_keymgmt, ctx->default_came_first);
     ctx->child = OSSL_LIB_CTX_new_child(handle, in);
     if (ctx->child == NULL || !read_configuration(ctx)) {
         prov_ctx_free(ctx);
@@ -242,4 +247,36 @@ bool prov_ctx_check(struct prov_ctx *ctx, struct err *err)
                        "providers section of openssl.cnf ([default_sect] activate = 1)");
     }
     return true;
+}
+
+EVP_MD *prov_ctx_fetch_digest(struct prov_ctx *ctx, const char *name, const char *propq,
+                              const char *operation_propq, struct err *err)
+{
+    const char *query = propq != NULL ? propq : operation_propq;
+
+    (void)ERR_set_mark();
+    EVP_MD *md = query == NULL ? prov_ctx_digest(ctx, name)
+                               : EVP_MD_fetch(prov_ctx_libctx(ctx), name, query);
+    if (md == NULL && propq == NULL && query != NULL) {
+        md = prov_ctx_digest(ctx, name);
+    }
+    (void)ERR_pop_to_mark();
+    if (md == NULL) {
+        (void)err_set(err, E_USAGE, "there is no digest '%.40s'", name);
+    }
+    return md;
+}
+
+bool prov_ctx_rejection_secret(struct prov_ctx *ctx, uint8_t out[static PROV_REJECTION_BYTES],
+                               struct err *err)
+{
+    pthread_mutex_lock(&ctx->lock);
+    if (!ctx->has_rejection) {
+        ctx->has_rejection = RAND_priv_bytes_ex(prov_ctx_libctx(ctx), ctx->rejection,
+                                                sizeof(ctx->rejection), 0) == 1;
+    }
+    bool ok = ctx->has_rejection;
+    memcpy(out, ctx->rejection, sizeof(ctx->rejection));
+    pthread_mutex_unlock(&ctx->lock);
+    return ok || err_set(err, E_INTERNAL, "no random bytes for decryption");
 }

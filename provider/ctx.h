@@ -10,11 +10,12 @@
 #include <openssl/core.h>
 #include <openssl/core_dispatch.h>
 #include <openssl/types.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
 /* Digests that are fetched once: nearly every signature wants one of them. */
-enum { PROV_DIGESTS = 3 };
+enum { PROV_DIGESTS = 3, PROV_REJECTION_BYTES = 32 };
 
 struct prov_ctx {
     const OSSL_CORE_HANDLE *handle;
@@ -38,7 +39,15 @@ struct prov_ctx {
     unsigned max_sessions;  /* at a time and token; 0: as many as the token gives */
 
     _Atomic(EVP_MD *) digests[PROV_DIGESTS]; /* see prov_ctx_digest(); owned */
+    bool default_came_first;                 /* "default" was active before us */
     atomic_bool shows_keymgmt; /* key management is offered; see query_keymgmt() in provider.c */
+
+    atomic_int agreements; /* key agreements that go on: peers are imported while there are some */
+
+    /* what wrong RSA padding is answered with depends on it; see prov_ctx_rejection_secret() */
+    pthread_mutex_t lock;
+    bool has_rejection;
+    uint8_t rejection[PROV_REJECTION_BYTES];
 };
 
 bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struct prov_ctx **out);
@@ -63,5 +72,21 @@ EVP_MD *prov_ctx_digest(struct prov_ctx *ctx, const char *name);
  * right one, so this is asked before a PIN is sent. E_CONFIG.
  */
 bool prov_ctx_check(struct prov_ctx *ctx, struct err *err) NODISCARD;
+
+/*
+ * Fetches a digest under a property query of its own or, without one,
+ * that of the operation. The latter is meant for the key ("provider=p11enroll") and we have no
+ * digests: if nothing fits, any will do. Both may be NULL. EVP_MD_free() it. NULL with E_USAGE if
+ * there is none.
+ */
+EVP_MD *prov_ctx_fetch_digest(struct prov_ctx *ctx, const char *name, const char *propq,
+                              const char *operation_propq, struct err *err) NODISCARD;
+
+/*
+ * A random secret of this process (and of its later children), made when first asked for: the same
+ * wrong ciphertext has to be answered with the same bytes. E_INTERNAL.
+ */
+bool prov_ctx_rejection_secret(struct prov_ctx *ctx, uint8_t out[static PROV_REJECTION_BYTES],
+                               struct err *err) NODISCARD;
 
 #endif

@@ -7,7 +7,10 @@
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/core_object.h>
+#include <openssl/ec.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/objects.h>
 #include <openssl/param_build.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +18,11 @@
 DEFINE_AUTO(param_bld, OSSL_PARAM_BLD *, OSSL_PARAM_BLD_free)
 DEFINE_AUTO(params, OSSL_PARAM *, OSSL_PARAM_free)
 DEFINE_AUTO(bn, BIGNUM *, BN_free)
+DEFINE_AUTO(ec_group, EC_GROUP *, EC_GROUP_free)
+DEFINE_AUTO(ec_point, EC_POINT *, EC_POINT_free)
 DEFINE_AUTO(pkey_ctx, EVP_PKEY_CTX *, EVP_PKEY_CTX_free)
+
+enum { NAME_MAX_CHARS = 512 };
 
 struct prov_key *prov_key_new(struct prov_ctx *ctx, struct hsm_key *hsm, const char *pin_source)
 {
@@ -32,7 +39,8 @@ struct prov_key *prov_key_new(struct prov_ctx *ctx, struct hsm_key *hsm, const c
         return NULL;
     }
     atomic_init(&key->refs, 1);
-    atomic_init(&key->public_asked, hsm->public.known);
+    atomic_init(&key->public_asked, hsm->public.known || hsm->token == NULL);
+    atomic_init(&key->refused, 0);
     key->ctx = ctx;
     key->hsm = *hsm;
     memset(hsm, 0, sizeof(*hsm));
@@ -93,11 +101,48 @@ void prov_key_free(struct prov_key *key)
     free(key);
 }
 
+const char *prov_key_name(const struct prov_key *key)
+{
+    static _Thread_local char name[NAME_MAX_CHARS];
+
+    if (key->hsm.token == NULL) {
+        return "a software key";
+    }
+    (void)snprintf(name, sizeof(name), "key '%s' on %s", key->hsm.label,
+                   hsm_token_name(&key->hsm.token->info));
+    return name;
+}
+
+bool prov_key_set_foreign_point(struct prov_key *key, const struct hsm_curve *curve,
+                                const uint8_t *point, size_t len)
+{
+    struct hsm_public *public = &key->hsm.public;
+
+    (void)ERR_set_mark();
+    AUTO(ec_group)
+    EC_GROUP *group =
+        EC_GROUP_new_by_curve_name_ex(prov_ctx_libctx(key->ctx), NULL, OBJ_sn2nid(curve->group));
+    AUTO(ec_point) EC_POINT *p = group != NULL ? EC_POINT_new(group) : NULL;
+    size_t size = p != NULL && EC_POINT_oct2point(group, p, point, len, NULL) == 1
+                      ? EC_POINT_point2oct(group, p, POINT_CONVERSION_UNCOMPRESSED, public->point,
+                                           sizeof(public->point), NULL)
+                      : 0;
+    (void)ERR_pop_to_mark();
+    if (size != 1 + 2 * curve->field_bytes) {
+        return false; /* infinity is one byte */
+    }
+    public->point_len = size;
+    public->known = true;
+    key->hsm.class = CKO_PUBLIC_KEY;
+    key->hsm.spec = (struct hsm_key_spec){.type = HSM_KEY_EC, .bits = curve->bits, .curve = curve};
+    return true;
+}
+
 size_t prov_key_max_size(const struct prov_key *key)
 {
     const struct hsm_key_spec *spec = &key->hsm.spec;
 
-    if (prov_key_is_empty(key)) {
+    if (spec->type == HSM_KEY_OTHER) {
         return 0;
     }
     if (spec->type == HSM_KEY_RSA) {
@@ -150,9 +195,9 @@ bool prov_key_check_public(const struct prov_key *key, struct err *err)
     }
     return key->hsm.public.known ||
            err_set(err, E_TOKEN,
-                   "the public half of key '%s' on %s is not known: the token has neither a public "
-                   "key nor a certificate for it",
-                   key->hsm.label, hsm_token_name(&key->hsm.token->info));
+                   "the public half of %s is not known: the token has neither a public key nor a "
+                   "certificate for it",
+                   prov_key_name(key));
 }
 
 static bool push_rsa(OSSL_PARAM_BLD *bld, const struct hsm_public *public, const BIGNUM *n,
@@ -218,8 +263,7 @@ bool prov_key_software_public(const struct prov_key *key, EVP_PKEY **out, struct
         return false;
     }
     if (!prov_key_export_public(key, import_public, &import)) {
-        return err_set(err, E_TOKEN, "the public half of key '%s' on %s cannot be used",
-                       key->hsm.label, hsm_token_name(&key->hsm.token->info));
+        return err_set(err, E_TOKEN, "the public half of %s cannot be used", prov_key_name(key));
     }
     *out = import.pkey;
     return true;

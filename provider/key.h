@@ -1,4 +1,7 @@
-/* The key object that keymgmt, signature and store share: a token key, reference-counted. */
+/*
+ * The key object that keymgmt, signature and store share, reference-counted: a token key, or the
+ * public half of a software key that was imported as the peer of a key agreement.
+ */
 #ifndef PROVIDER_KEY_H
 #define PROVIDER_KEY_H
 
@@ -25,6 +28,7 @@ struct prov_key {
 
     pthread_mutex_t lock;     /* over the search for the public half */
     atomic_bool public_asked; /* hsm.public does not change any more */
+    atomic_uint refused; /* what the token lists and does not do with this key; see decrypt.c */
 };
 
 /* Takes over *hsm (which is empty afterwards). NULL when out of memory. */
@@ -35,7 +39,7 @@ struct prov_key *prov_key_new_empty(struct prov_ctx *ctx);
 
 static inline bool prov_key_is_empty(const struct prov_key *key)
 {
-    return key->hsm.token == NULL;
+    return key->hsm.token == NULL && !key->hsm.public.known;
 }
 
 /* Remembers what else a URI must say to find the key again. False when out of memory. */
@@ -48,6 +52,18 @@ const char *prov_key_type(const struct prov_key *key);
  * then *key is NULL. True if the callback was content. */
 bool prov_key_hand_over(struct prov_key **key, const char *data_type, OSSL_CALLBACK *cb,
                         void *cb_arg);
+/* A public key from elsewhere: it has no token, handle or label. */
+static inline bool prov_key_is_foreign(const struct prov_key *key)
+{
+    return key->hsm.token == NULL && key->hsm.public.known;
+}
+
+/* Makes an empty key a foreign EC key. `point` is in any form, and has to be on the curve. */
+bool prov_key_set_foreign_point(struct prov_key *key, const struct hsm_curve *curve,
+                                const uint8_t *point, size_t len) NODISCARD;
+
+/* "key 'www' on token 'prod' (serial 12af)": how errors name it. Borrowed per-thread buffer. */
+const char *prov_key_name(const struct prov_key *key);
 
 struct prov_key *prov_key_ref(struct prov_key *key);
 void prov_key_free(struct prov_key *key);

@@ -2,6 +2,7 @@
 
 #include "provider/prov_err.h"
 
+#include <openssl/core_names.h>
 #include <openssl/params.h>
 #include <string.h>
 
@@ -22,24 +23,58 @@ void *prov_keymgmt_load(const void *reference, size_t reference_sz)
 /*
  * OpenSSL compares a software key with a token key by trying to import the one into the provider of
  * the other, and only then the other way round. Without these functions the first attempt leaves an
- * error behind that is none. Nothing is ever imported: key material from outside has no place here.
+ * error behind that is none.
  */
 void *prov_keymgmt_new(void *provctx)
 {
     return prov_key_new_empty(provctx);
 }
 
-int prov_keymgmt_import(void *keydata UNUSED, int selection UNUSED,
-                        const OSSL_PARAM params[] UNUSED)
+/*
+ * Whether this is the peer of a key agreement, which OpenSSL hands over this way. At other times it
+ * only tries which provider could do something with a software key, and whatever that is, the
+ * default provider is to do it. Where that comes after us, a key pair is refused at any time: the
+ * peer's is normally public, and OpenSSL would sign with what it sees accepted.
+ */
+static bool is_for_agreement(struct prov_ctx *ctx, const OSSL_PARAM params[])
 {
-    return 0;
+    return atomic_load(&ctx->agreements) > 0 &&
+           (ctx->default_came_first ||
+            OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_PRIV_KEY) == NULL);
 }
 
-const OSSL_PARAM *prov_keymgmt_import_types(int selection UNUSED)
+/* Private halves are never imported: key material from outside has no place here. */
+int prov_keymgmt_import(void *keydata, int selection, const OSSL_PARAM params[])
+{
+    struct prov_key *key = keydata;
+    const OSSL_PARAM *group = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_GROUP_NAME);
+    const OSSL_PARAM *public = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_PUB_KEY);
+    const char *name = NULL;
+    const void *point = NULL;
+    size_t len = 0;
+
+    if ((selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) == 0 || !prov_key_is_empty(key) ||
+        !is_for_agreement(key->ctx, params)) {
+        return 0;
+    }
+    if (group == NULL || OSSL_PARAM_get_utf8_string_ptr(group, &name) != 1 || public == NULL ||
+        OSSL_PARAM_get_octet_string_ptr(public, &point, &len) != 1) {
+        return 0;
+    }
+    const struct hsm_curve *curve = hsm_curve_by_name(name);
+    return curve != NULL && prov_key_set_foreign_point(key, curve, point, len);
+}
+
+const OSSL_PARAM *prov_keymgmt_import_types(int selection)
 {
     static const OSSL_PARAM none[] = {OSSL_PARAM_END};
+    static const OSSL_PARAM public[] = {
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, NULL, 0),
+        OSSL_PARAM_END,
+    };
 
-    return none;
+    return (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0 ? public : none;
 }
 
 bool prov_keymgmt_public_wanted(const struct prov_key *key, const OSSL_PARAM *wanted)
@@ -89,7 +124,8 @@ int prov_keymgmt_has(const void *keydata, int selection)
         return 0;
     }
     if (prov_key_is_empty(key)) {
-        return (selection & OSSL_KEYMGMT_SELECT_ALL) == 0;
+        int has = key->hsm.spec.curve != NULL ? OSSL_KEYMGMT_SELECT_ALL_PARAMETERS : 0;
+        return (selection & OSSL_KEYMGMT_SELECT_ALL & ~has) == 0;
     }
     if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0 && !prov_key_is_private(key)) {
         return 0;
@@ -105,23 +141,35 @@ int prov_keymgmt_match(const void *keydata1, const void *keydata2, int selection
     const struct prov_key *a = keydata1;
     const struct prov_key *b = keydata2;
 
-    if (prov_key_is_empty(a) || prov_key_is_empty(b)) {
+    if (a->hsm.spec.type == HSM_KEY_OTHER || b->hsm.spec.type == HSM_KEY_OTHER) {
         return 0;
     }
     if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0) {
         return a->hsm.spec.type == b->hsm.spec.type && a->hsm.spec.curve == b->hsm.spec.curve;
     }
-    if (a->hsm.token == b->hsm.token && a->hsm.handle == b->hsm.handle) {
+    if (a->hsm.token != NULL && a->hsm.token == b->hsm.token && a->hsm.handle == b->hsm.handle) {
         return 1;
     }
     return prov_key_has_public(a) && prov_key_has_public(b) &&
            hsm_public_equal(&a->hsm.spec, &a->hsm.public, &b->hsm.spec, &b->hsm.public);
 }
 
-/* A token key never changes, so a duplicate is another reference. */
-void *prov_keymgmt_dup(const void *keydata, int selection UNUSED)
+/*
+ * A token key never changes, so a duplicate is another reference. A duplicate of its parameters is
+ * what CMS puts the peer's public key into.
+ */
+void *prov_keymgmt_dup(const void *keydata, int selection)
 {
-    return prov_key_ref((struct prov_key *)(uintptr_t)keydata);
+    const struct prov_key *key = keydata;
+
+    if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) != 0) {
+        return prov_key_ref((struct prov_key *)(uintptr_t)keydata);
+    }
+    struct prov_key *parameters = prov_key_new_empty(key->ctx);
+    if (parameters != NULL && key->hsm.spec.curve != NULL) {
+        parameters->hsm.spec = key->hsm.spec;
+    }
+    return parameters;
 }
 
 int prov_keymgmt_export(void *keydata, int selection, OSSL_CALLBACK *param_cb, void *cbarg)

@@ -29,6 +29,13 @@ bool prov_keymgmt_set_string(OSSL_PARAM params[], const char *name, const char *
 /* The same with the public point or, for Ed and X keys, the public key. False, with an error that
  * names the key, if it is asked for and not known. */
 bool prov_keymgmt_set_point(OSSL_PARAM params[], const char *name, const struct prov_key *key);
+/* Generation, shared but for how it starts; see keymgmt_gen.c. */
+OSSL_FUNC_keymgmt_gen_init_fn prov_keymgmt_gen_init_rsa;
+OSSL_FUNC_keymgmt_gen_init_fn prov_keymgmt_gen_init_ec;
+OSSL_FUNC_keymgmt_gen_set_params_fn prov_keymgmt_gen_set_params;
+OSSL_FUNC_keymgmt_gen_settable_params_fn prov_keymgmt_gen_settable_params;
+OSSL_FUNC_keymgmt_gen_fn prov_keymgmt_gen;
+OSSL_FUNC_keymgmt_gen_cleanup_fn prov_keymgmt_gen_cleanup;
 
 /* For get_params: false, with an error that names the key, if a parameter of the public half is
  * wanted (not NULL) and the public half is not known. */
@@ -45,6 +52,15 @@ bool prov_keymgmt_public_wanted(const struct prov_key *key, const OSSL_PARAM *wa
         {OSSL_FUNC_KEYMGMT_DUP, (void (*)(void))prov_keymgmt_dup},                                 \
     {                                                                                              \
         OSSL_FUNC_KEYMGMT_EXPORT, (void (*)(void))prov_keymgmt_export                              \
+    }
+
+#define PROV_KEYMGMT_GEN(init)                                                                     \
+    {OSSL_FUNC_KEYMGMT_GEN_INIT, (void (*)(void))(init)},                                          \
+        {OSSL_FUNC_KEYMGMT_GEN_SET_PARAMS, (void (*)(void))prov_keymgmt_gen_set_params},           \
+        {OSSL_FUNC_KEYMGMT_GEN_SETTABLE_PARAMS, (void (*)(void))prov_keymgmt_gen_settable_params}, \
+        {OSSL_FUNC_KEYMGMT_GEN, (void (*)(void))prov_keymgmt_gen},                                 \
+    {                                                                                              \
+        OSSL_FUNC_KEYMGMT_GEN_CLEANUP, (void (*)(void))prov_keymgmt_gen_cleanup                    \
     }
 
 #endif

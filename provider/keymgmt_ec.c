@@ -31,7 +31,7 @@ static int get_params(void *keydata, OSSL_PARAM params[])
     const struct prov_key *key = keydata;
     const struct hsm_curve *curve = key->hsm.spec.curve;
 
-    if (prov_key_is_empty(key)) {
+    if (curve == NULL) {
         return 0;
     }
     return prov_keymgmt_set_int(params, OSSL_PKEY_PARAM_BITS, curve->bits) &&
@@ -71,6 +71,32 @@ static const OSSL_PARAM *gettable_params(void *provctx UNUSED)
     return params;
 }
 
+/* The public half can be put into a key that has parameters alone, and into no other. */
+static int set_params(void *keydata, const OSSL_PARAM params[])
+{
+    struct prov_key *key = keydata;
+    const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY);
+    const void *point = NULL;
+    size_t len = 0;
+
+    if (p == NULL) {
+        return 1;
+    }
+    return prov_key_is_empty(key) && key->hsm.spec.curve != NULL &&
+           OSSL_PARAM_get_octet_string_ptr(p, &point, &len) == 1 &&
+           prov_key_set_foreign_point(key, key->hsm.spec.curve, point, len);
+}
+
+static const OSSL_PARAM *settable_params(void *provctx UNUSED)
+{
+    static const OSSL_PARAM params[] = {
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, NULL, 0),
+        OSSL_PARAM_END,
+    };
+
+    return params;
+}
+
 static const OSSL_PARAM *export_types(int selection)
 {
     static const OSSL_PARAM params[] = {
@@ -82,15 +108,26 @@ static const OSSL_PARAM *export_types(int selection)
     return (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0 ? params : NULL;
 }
 
+/*
+ * The default provider's names, although a name of our own would save OpenSSL a vain attempt to
+ * move the key there at each signature: that attempt also makes it remember the default provider's
+ * key management for software keys. Without it, ours is remembered, and nobody can make one any
+ * more.
+ */
 static const char *operation_name(int operation_id)
 {
-    return operation_id == OSSL_OP_SIGNATURE ? "ECDSA" : NULL;
+    return operation_id == OSSL_OP_SIGNATURE ? "ECDSA"
+           : operation_id == OSSL_OP_KEYEXCH ? "ECDH"
+                                             : NULL;
 }
 
 const OSSL_DISPATCH prov_keymgmt_ec[] = {
     PROV_KEYMGMT_COMMON,
+    PROV_KEYMGMT_GEN(prov_keymgmt_gen_init_ec),
     {OSSL_FUNC_KEYMGMT_GET_PARAMS, (void (*)(void))get_params},
     {OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, (void (*)(void))gettable_params},
+    {OSSL_FUNC_KEYMGMT_SET_PARAMS, (void (*)(void))set_params},
+    {OSSL_FUNC_KEYMGMT_SETTABLE_PARAMS, (void (*)(void))settable_params},
     {OSSL_FUNC_KEYMGMT_EXPORT_TYPES, (void (*)(void))export_types},
     {OSSL_FUNC_KEYMGMT_QUERY_OPERATION_NAME, (void (*)(void))operation_name},
     {0, NULL},

@@ -85,11 +85,14 @@ static const OSSL_PARAM *export_types(int selection)
 
 static const char *operation_name(int operation_id)
 {
-    return operation_id == OSSL_OP_SIGNATURE ? "RSA" : NULL;
+    return operation_id == OSSL_OP_SIGNATURE     ? "RSA"
+           : operation_id == OSSL_OP_ASYM_CIPHER ? "RSA"
+                                                 : NULL;
 }
 
 const OSSL_DISPATCH prov_keymgmt_rsa[] = {
     PROV_KEYMGMT_COMMON,
+    PROV_KEYMGMT_GEN(prov_keymgmt_gen_init_rsa),
     {OSSL_FUNC_KEYMGMT_GET_PARAMS, (void (*)(void))get_params},
     {OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, (void (*)(void))gettable_params},
     {OSSL_FUNC_KEYMGMT_EXPORT_TYPES, (void (*)(void))export_types},

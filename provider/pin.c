@@ -22,8 +22,11 @@ static bool ask_application(struct prov_pin *asking, const char *what, struct se
         OSSL_PARAM_END,
     };
 
-    if (asking->callback == NULL ||
-        asking->callback(buffer, sizeof(buffer), &len, params, asking->callback_arg) != 1) {
+    if (asking->callback == NULL) {
+        return err_set(err, E_PIN_NEEDED,
+                       "there is no %s: name where it comes from with pin-source", what);
+    }
+    if (asking->callback(buffer, sizeof(buffer), &len, params, asking->callback_arg) != 1) {
         return err_set(err, E_PIN_NEEDED, "the application gave no %s", what);
     }
     bool ok = secret_set(pin, buffer, len, err);
@@ -61,7 +64,7 @@ static bool asks_a_person(const struct prov_pin *pin)
 {
     const char *source = prov_pin_source(pin->prov, pin->uri);
 
-    return !secret_is_set(&pin->uri->pin_value) &&
+    return pin->callback != NULL && !secret_is_set(&pin->uri->pin_value) &&
            (source == NULL || secret_source_is_prompt(source));
 }
 

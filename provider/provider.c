@@ -7,6 +7,8 @@
  *   encoder.c       keys -> public halves, text, and such PEM files
  *   keymgmt*.c      what OpenSSL asks about a key
  *   signature*.c    signing with it
+ *   asym_cipher.c   decrypting with it
+ *   exchange.c      agreeing on a secret with it
  *   locate.c        the token and the objects that a URI means; pin.c: where PINs come from
  *
  * Nothing touches the token before a URI is loaded.
@@ -15,9 +17,11 @@
 
 #include "base/compiler.h"
 #include "hsm/cryptoki.h"
+#include "provider/asym_cipher.h"
 #include "provider/ctx.h"
 #include "provider/decoder.h"
 #include "provider/encoder.h"
+#include "provider/exchange.h"
 #include "provider/keymgmt.h"
 #include "provider/prov_err.h"
 #include "provider/signature.h"
@@ -52,6 +56,16 @@ static const OSSL_ALGORITHM signature_algorithms[] = {
     {PROV_ECDSA, PROPERTIES, prov_signature_ecdsa, PROV_ECDSA_TEXT},
     {PROV_ED25519, PROPERTIES, prov_signature_ed, PROV_ED25519_TEXT},
     {PROV_ED448, PROPERTIES, prov_signature_ed, PROV_ED448_TEXT},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const OSSL_ALGORITHM asym_cipher_algorithms[] = {
+    {PROV_RSA, PROPERTIES, prov_asym_cipher_rsa, PROV_RSA_TEXT},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const OSSL_ALGORITHM exchange_algorithms[] = {
+    {PROV_ECDH, PROPERTIES, prov_exchange_ecdh, PROV_ECDH_TEXT},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -123,6 +137,10 @@ static const OSSL_ALGORITHM *query_operation(void *provctx, int operation_id, in
         return query_keymgmt(provctx, no_cache);
     case OSSL_OP_SIGNATURE:
         return signature_algorithms;
+    case OSSL_OP_ASYM_CIPHER:
+        return asym_cipher_algorithms;
+    case OSSL_OP_KEYEXCH:
+        return exchange_algorithms;
     case OSSL_OP_DECODER:
         return decoder_algorithms;
     case OSSL_OP_ENCODER:

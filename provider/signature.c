@@ -5,7 +5,6 @@
 #include "provider/prov_err.h"
 
 #include <openssl/core_names.h>
-#include <openssl/err.h>
 #include <openssl/objects.h>
 #include <openssl/params.h>
 #include <openssl/rsa.h>
@@ -104,19 +103,7 @@ bool prov_sig_start(struct prov_sig *sig, void *vkey, struct err *err)
 EVP_MD *prov_sig_fetch_digest(struct prov_sig *sig, const char *name, const char *propq,
                               struct err *err)
 {
-    const char *query = propq != NULL ? propq : sig->propq;
-
-    (void)ERR_set_mark();
-    EVP_MD *md = query == NULL ? prov_ctx_digest(sig->ctx, name)
-                               : EVP_MD_fetch(prov_ctx_libctx(sig->ctx), name, query);
-    if (md == NULL && propq == NULL && query != NULL) {
-        md = prov_ctx_digest(sig->ctx, name);
-    }
-    (void)ERR_pop_to_mark();
-    if (md == NULL) {
-        (void)err_set(err, E_USAGE, "there is no digest '%.40s'", name);
-    }
-    return md;
+    return prov_ctx_fetch_digest(sig->ctx, name, propq, sig->propq, err);
 }
 
 bool prov_sig_set_digest(struct prov_sig *sig, const char *name, const char *propq, struct err *err)
@@ -189,7 +176,7 @@ int prov_sig_sign(struct prov_sig *sig, prov_sign_fn *sign, unsigned char *out, 
         return 0;
     }
     if (!prov_key_is_private(sig->key)) {
-        (void)err_set(&err, E_USAGE, "'%s' is a public key and cannot sign", sig->key->hsm.label);
+        (void)err_set(&err, E_USAGE, "%s is a public key and cannot sign", prov_key_name(sig->key));
         prov_raise(sig->ctx, &err);
         return 0;
     }

@@ -49,11 +49,7 @@ void *prov_sig_dup(void *vsig);
  * none. */
 bool prov_sig_start(struct prov_sig *sig, void *vkey, struct err *err) NODISCARD;
 
-/*
- * Fetches a digest under a property query of its own or, without one, the signature's. That is
- * meant for the key ("provider=p11enroll") and we have no digests: if nothing fits, any will do.
- * EVP_MD_free() it. NULL with E_USAGE if there is none.
- */
+/* prov_ctx_fetch_digest() with the property query of the signature. */
 EVP_MD *prov_sig_fetch_digest(struct prov_sig *sig, const char *name, const char *propq,
                               struct err *err) NODISCARD;
 bool prov_sig_set_digest(struct prov_sig *sig, const char *name, const char *propq,

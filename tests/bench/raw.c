@@ -117,6 +117,25 @@ void raw_sign(const struct raw *r, CK_OBJECT_HANDLE key, int rsa, const uint8_t 
     must(r->p11->C_Sign(r->session, data, at + 32, sig, &sig_len), "C_Sign");
 }
 
+CK_OBJECT_HANDLE raw_copy(const struct raw *r, CK_OBJECT_HANDLE key)
+{
+    CK_BBOOL no = CK_FALSE;
+    CK_ATTRIBUTE template = {CKA_TOKEN, &no, sizeof(no)};
+    CK_OBJECT_HANDLE copy = 0;
+
+    must(r->p11->C_CopyObject(r->session, key, &template, 1, &copy), "C_CopyObject");
+    return copy;
+}
+
+struct raw raw_another_session(const struct raw *r)
+{
+    struct raw other = *r;
+
+    must(r->p11->C_OpenSession(r->slot, CKF_SERIAL_SESSION, NULL, NULL, &other.session),
+         "C_OpenSession");
+    return other;
+}
+
 /* What both kinds of pair have in common: kept on the token, found by label, made for signing. */
 static void generate(const struct raw *r, CK_MECHANISM_TYPE type, CK_ATTRIBUTE *kind,
                      CK_ULONG kind_count, const char *label)

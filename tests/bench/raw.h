@@ -28,6 +28,12 @@ void raw_find_pair(const struct raw *r, const char *label);
 /* One signature over a SHA-256 digest: RSA with its DigestInfo, or ECDSA. */
 void raw_sign(const struct raw *r, CK_OBJECT_HANDLE key, int rsa, const uint8_t digest[32]);
 
+/* A session object with a copy of the key; it lives as long as the session. */
+CK_OBJECT_HANDLE raw_copy(const struct raw *r, CK_OBJECT_HANDLE key);
+
+/* One more session on the same token. */
+struct raw raw_another_session(const struct raw *r);
+
 /* Generates P-256 key pairs named k-<first>, ..., k-<last - 1>, or one RSA-2048 pair. */
 void raw_generate_ec(const struct raw *r, long first, long last);
 void raw_generate_rsa(const struct raw *r, const char *label);

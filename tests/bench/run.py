@@ -7,6 +7,7 @@ before the median, so that a machine whose speed drifts says little about the ra
 
   run.py                       everything, about ten minutes
   run.py --record FILE         and puts the tables between the marks in FILE
+  run.py --many 1000000        and watches the memory of one process over so many signatures
   run.py --smoke               a few rounds on a small token: that it works, not how fast
 """
 
@@ -26,11 +27,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
-from p11e import BUILD, MODULES, P11ENROLL, PROVIDER, SOFTHSM, Token, clean_env, private_file, run  # noqa: E402
+from p11e import BUILD, MODULES, P11ENROLL, PROVIDER, SHIM, SOFTHSM, Token, clean_env, private_file, run  # noqa: E402
 
 BENCH = BUILD / "tests" / "bench" / "p11bench"
 ENGINE = MODULES.parent / "engines-3" / "pkcs11.so"
 LABEL = "k-0"
+PEER = os.environ.get("P11BENCH_PEER", "")  # the path of pkcs11-provider's pkcs11.so; scripts/bench finds it
 MARK = "<!-- figures -->"
 
 
@@ -74,8 +76,17 @@ class Bench:
             "openssl_conf = init\n[init]\nengines = e\n[e]\npkcs11 = p\n"
             f"[p]\nengine_id = pkcs11\nMODULE_PATH = {SOFTHSM}\nPIN = {self.token.pin}\ninit = 1\n"
             "[req]\ndistinguished_name = dn\n[dn]\n")
+        self.peer_conf = path / "peer.cnf"
+        self.peer_conf.write_text(
+            "openssl_conf = init\n[init]\nproviders = p\n[p]\ndefault = d\npkcs11 = e\n[d]\nactivate = 1\n"
+            f"[e]\nmodule = {PEER}\npkcs11-module-path = {SOFTHSM}\n"
+            f"pkcs11-module-token-pin = file:{self.token.pin_file}\n"
+            "pkcs11-module-quirks = no-deinit\nactivate = 1\n"  # without it, it crashes at exit over SoftHSM
+            "[req]\ndistinguished_name = dn\n[dn]\n")
         self.env = clean_env(**self.token.env, P11ENROLL_PROVIDER_DIR=str(PROVIDER.parent),
                              P11ENROLL_PIN_SOURCE=f"file:{self.token.pin_file}")
+        if PEER:
+            self.env["P11BENCH_PEER_CONF"] = str(self.peer_conf)
 
     def p11bench(self, mode: str, *args: object) -> list[list[float]]:
         done = run([str(BENCH), mode, str(SOFTHSM), "bench", *[str(a) for a in args]], env=self.env,
@@ -97,6 +108,8 @@ class Bench:
                  "--name", "bench.example", "--out", str(self.dir / "ours.csr")], {}),
             "`openssl req`, p11enroll.so": ([*req, "-key", uri], {"OPENSSL_CONF": str(self.openssl_conf)}),
         }
+        if PEER:
+            ways["`openssl req`, pkcs11-provider"] = ([*req, "-key", uri], {"OPENSSL_CONF": str(self.peer_conf)})
         if ENGINE.exists():
             ways["`openssl req`, pkcs11 engine"] = (
                 [*req, "-engine", "pkcs11", "-keyform", "engine", "-key", uri],
@@ -113,15 +126,56 @@ class Bench:
         return took
 
 
+NAMES = ["raw", "raw, session copy", "p11enroll.so, context kept", "p11enroll.so", "pkcs11-provider", "pkcs11 engine"]
+COPY = 1
+
+
 def sign_table(bench: Bench, plan: Plan) -> list[str]:
-    lines = ["| key | raw C_Sign, per second | through p11enroll.so | time, p11enroll.so : raw | time, pkcs11 engine : raw |",
+    """Of each way: signatures per second beside the session copy's in the same round, and processor time beyond it."""
+    lines = ["| key, threads | way | rate : session copy | processor time, us | beyond the session copy, us |",
              "|---|---|---|---|---|"]
-    for kind, label in (("RSA-2048", "rsa"), ("P-256", LABEL)):
-        rows = bench.p11bench("sign", label, "rsa" if label == "rsa" else "ec", plan.rounds, plan.slice_ms)
-        peer = spread([raw / p for raw, _, p in rows]) if all(p for _, _, p in rows) else "not installed"
-        lines.append(f"| {kind} | {spread([r[0] for r in rows], 0)} | {spread([r[1] for r in rows], 0)} | "
-                     f"{spread([raw / ours for raw, ours, _ in rows])} | {peer} |")
+    for kind, label in (("P-256", LABEL), ("RSA-2048", "rsa")):
+        for threads in (1, 2):
+            rows = bench.p11bench("sign", label, "rsa" if label == "rsa" else "ec", plan.rounds, plan.slice_ms, threads)
+            for way, name in enumerate(NAMES):
+                rate = [row[2 * way] for row in rows]
+                cpu = [row[2 * way + 1] for row in rows]
+                if not all(rate):
+                    lines.append(f"| {kind}, {threads} | {name} | absent | | |")
+                    continue
+                ratio = [a / row[2 * COPY] for a, row in zip(rate, rows, strict=True)]
+                more = [a - row[2 * COPY + 1] for a, row in zip(cpu, rows, strict=True)]
+                lines.append(f"| {kind}, {threads} | {name} | {spread(ratio)} | {spread(cpu, 1)} | {spread(more, 1)} |")
     return lines
+
+
+def call_table(bench: Bench) -> list[str]:
+    """The calls into the module that one request costs, counted by the shim under all of them."""
+    lines = ["| way | calls | of which searches |", "|---|---|---|"]
+    for name, (command, env) in bench.cold().items():
+        if name == "floor":
+            continue
+        log = bench.dir / "calls"
+        log.unlink(missing_ok=True)
+        shim = {"P11SHIM_MODULE": str(SOFTHSM), "P11SHIM_LOG": str(log)}
+        for variable in ("OPENSSL_CONF",):
+            if variable in env:
+                conf = bench.dir / "shim.cnf"
+                private_file(conf, Path(env[variable]).read_text().replace(str(SOFTHSM), str(SHIM)))
+                env = {**env, variable: str(conf)}
+        if "p11enroll csr" in name:
+            conf = bench.dir / "shim.conf"
+            conf.write_text(bench.conf.read_text().replace(str(SOFTHSM), str(SHIM)))
+            command = [str(conf) if word == str(bench.conf) else word for word in command]
+        bench.time_once(command, {**env, **shim})
+        names = [line.split()[0] for line in log.read_text().splitlines()]
+        lines.append(f"| {name} | {len(names)} | {names.count('C_FindObjectsInit')} |")
+    return lines
+
+
+def many_table(bench: Bench, count: int) -> list[str]:
+    lines = ["| signatures so far | resident memory, kB |", "|---|---|"]
+    return lines + [f"| {int(done)} | {int(kb)} |" for done, kb in bench.p11bench("many", LABEL, count)]
 
 
 def size_tables(bench: Bench, plan: Plan) -> tuple[list[str], list[str]]:
@@ -152,9 +206,10 @@ def machine() -> str:
     cpu = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                 if line.startswith("model name")), platform.machine())
     versions = []
-    for package in ("softhsm2", "openssl", "libengine-pkcs11-openssl"):
+    for package in ("softhsm2", "openssl", "libp11-3", "libengine-pkcs11-openssl"):
         done = run(["dpkg-query", "-W", "-f=${Version}", package], check=False)
         versions.append(f"{package} {done.stdout or 'not installed'}")
+    versions.append(f"pkcs11-provider {os.environ.get('P11BENCH_PEER_VERSION') or 'not installed'}")
     return f"{cpu}, {os.cpu_count()} processors; {', '.join(versions)}"
 
 
@@ -167,6 +222,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--record", type=Path, metavar="FILE")
     parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--many", type=int, metavar="COUNT", help="also watch the memory over so many signatures")
     args = parser.parse_args()
     plan = SMOKE if args.smoke else WHOLE
 
@@ -177,12 +233,15 @@ def main() -> None:
         bench = Bench(path)
         bench.grow(plan.sizes[0])
         signatures = sign_table(bench, plan)
+        calls = call_table(bench)
+        many = many_table(bench, args.many) if args.many else []
         lookup, cold = size_tables(bench, plan)
     finally:
         shutil.rmtree(path, ignore_errors=True)
     text = "\n".join([f"Measured on {machine()}; {plan.rounds} rounds, objects in {base}.", "",
                       "### Signatures", "", *signatures, "", "### Finding a key in a running process", "", *lookup, "",
-                      "### A fresh process, from start to CSR", "", *cold])
+                      "### A fresh process, from start to CSR", "", *cold, "", "### Calls into the module for that", "", *calls,
+                      *(["", "### Memory over many signatures", "", *many] if many else [])])
     print(text)
     if args.record:
         record(args.record, text)

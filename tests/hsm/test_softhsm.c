@@ -59,8 +59,8 @@ static struct hsm_token *open_token(const char *label, bool login)
     return token;
 }
 
-static void make_key(struct hsm_token *token, const char *kind, const char *label,
-                     struct hsm_key *key)
+static void make_key_for(struct hsm_token *token, const char *kind, const char *label,
+                         unsigned usage, struct hsm_key *key)
 {
     struct hsm_key_spec spec;
     struct hsm_verdict verdict;
@@ -70,11 +70,18 @@ static void make_key(struct hsm_token *token, const char *kind, const char *labe
     assert_true(hsm_key_spec_parse(kind, &spec, &err));
     assert_true(hsm_new_id(&id, &err));
     struct hsm_policy policy = hsm_policy_signing(spec);
+    policy.usage = usage;
     struct hsm_key_name name = {.id = &id, .label = label, .id_is_random = true};
     if (!hsm_keygen(token, &policy, &name, key, &verdict, &err)) {
         fail_msg("%s", err.msg);
     }
     assert_true(verdict.ok);
+}
+
+static void make_key(struct hsm_token *token, const char *kind, const char *label,
+                     struct hsm_key *key)
+{
+    make_key_for(token, kind, label, HSM_USE_SIGN, key);
 }
 
 /* Counts the calls of one function in the shim's log. */
@@ -427,6 +434,115 @@ static void test_failed_signature_leaves_the_session_pool_usable(void **state UN
     assert_true(hsm_sign(&key, &right, NULL, digest, sizeof(digest), out, &len, &err));
 }
 
+/* The secret as the peer gets it, with the public half of the token key. */
+static size_t software_secret(EVP_PKEY *peer, const struct hsm_key *key, uint8_t *out, size_t room)
+{
+    EVP_PKEY *public = NULL;
+    struct err err = ERR_INIT;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(peer, NULL);
+    size_t len = room;
+
+    assert_true(hsm_key_public_evp(key, &public, &err));
+    assert_int_equal(EVP_PKEY_derive_init(ctx), 1);
+    assert_int_equal(EVP_PKEY_derive_set_peer(ctx, public), 1);
+    assert_int_equal(EVP_PKEY_derive(ctx, out, &len), 1);
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(public);
+    return len;
+}
+
+static size_t point_of(EVP_PKEY *peer, uint8_t *out, size_t room)
+{
+    size_t len = 0;
+
+    assert_int_equal(EVP_PKEY_get_octet_string_param(peer, "pub", out, room, &len), 1);
+    return len;
+}
+
+static void agree_on(const char *curve, const char *label)
+{
+    struct hsm_token *token = open_token("one", true);
+    AUTO(hsm_key) struct hsm_key key = {0};
+    EVP_PKEY *peer = EVP_EC_gen(curve);
+    struct err err = ERR_INIT;
+    uint8_t point[HSM_POINT_MAX];
+    uint8_t ours[66];
+    uint8_t theirs[66];
+
+    make_key_for(token, curve, label, HSM_USE_DERIVE, &key);
+    size_t point_len = point_of(peer, point, sizeof(point));
+    size_t len = software_secret(peer, &key, theirs, sizeof(theirs));
+    if (!hsm_derive(&key, NULL, point, point_len, ours, len, &err)) {
+        fail_msg("%s", err.msg);
+    }
+    assert_memory_equal(ours, theirs, len);
+    EVP_PKEY_free(peer);
+}
+
+static void test_derived_secret_is_the_peers(void **state UNUSED)
+{
+    agree_on("P-256", "d-256");
+    agree_on("P-384", "d-384");
+    agree_on("P-521", "d-521");
+}
+
+static void test_point_that_is_none_gives_no_secret(void **state UNUSED)
+{
+    struct hsm_token *token = open_token("one", true);
+    AUTO(hsm_key) struct hsm_key key = {0};
+    struct err err = ERR_INIT;
+    uint8_t point[65] = {4, 1};
+    uint8_t out[32];
+
+    make_key_for(token, "P-256", "d-wrong", HSM_USE_DERIVE, &key);
+    assert_false(hsm_derive(&key, NULL, point, sizeof(point), out, sizeof(out), &err));
+    assert_non_null(strstr(err.msg, "key 'd-wrong' on token 'one'"));
+    assert_non_null(strstr(err.msg, "C_DeriveKey"));
+}
+
+static void test_signing_key_derives_and_decrypts_nothing(void **state UNUSED)
+{
+    struct hsm_token *token = open_token("one", true);
+    AUTO(hsm_key) struct hsm_key ec = {0};
+    AUTO(hsm_key) struct hsm_key rsa = {0};
+    struct err err = ERR_INIT;
+    uint8_t out[256];
+    uint8_t in[256] = {1};
+    size_t len = sizeof(out);
+    const struct hsm_decrypt how = {.scheme = HSM_DECRYPT_RSA_PKCS1};
+
+    make_key(token, "P-256", "s-ec", &ec);
+    make_key(token, "rsa:2048", "s-rsa", &rsa);
+    assert_false(hsm_derive(&ec, NULL, ec.public.point, ec.public.point_len, out, 32, &err));
+    assert_int_equal(err.native, CKR_KEY_FUNCTION_NOT_PERMITTED);
+    assert_false(hsm_decrypt(&rsa, &how, NULL, in, sizeof(in), out, &len, &err));
+    assert_int_equal(err.native, CKR_KEY_FUNCTION_NOT_PERMITTED);
+}
+
+static void test_decrypts_what_the_public_half_encrypted(void **state UNUSED)
+{
+    struct hsm_token *token = open_token("one", true);
+    AUTO(hsm_key) struct hsm_key key = {0};
+    EVP_PKEY *public = NULL;
+    struct err err = ERR_INIT;
+    uint8_t in[256];
+    uint8_t out[256];
+    size_t in_len = sizeof(in);
+    size_t len = sizeof(out);
+    const struct hsm_decrypt how = {.scheme = HSM_DECRYPT_RSA_PKCS1};
+
+    make_key_for(token, "rsa:2048", "decrypts", HSM_USE_DECRYPT, &key);
+    assert_true(hsm_key_public_evp(&key, &public, &err));
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(public, NULL);
+    assert_int_equal(EVP_PKEY_encrypt_init(ctx), 1);
+    assert_int_equal(EVP_PKEY_encrypt(ctx, in, &in_len, (const unsigned char *)"text", 4), 1);
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(public);
+    assert_true(hsm_decrypt(&key, &how, NULL, in, in_len, out, &len, &err));
+    assert_int_equal(len, 4);
+    assert_memory_equal(out, "text", 4);
+}
+
 static void write_text(const char *path, const char *text)
 {
     struct err err = ERR_INIT;
@@ -517,6 +633,10 @@ int main(void)
         cmocka_unit_test(test_bind_swaps_and_refuses_foreign_certificates),
         cmocka_unit_test(test_rsa_signature_schemes),
         cmocka_unit_test(test_failed_signature_leaves_the_session_pool_usable),
+        cmocka_unit_test(test_derived_secret_is_the_peers),
+        cmocka_unit_test(test_point_that_is_none_gives_no_secret),
+        cmocka_unit_test(test_signing_key_derives_and_decrypts_nothing),
+        cmocka_unit_test(test_decrypts_what_the_public_half_encrypted),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

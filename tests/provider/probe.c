@@ -12,10 +12,16 @@
  *   p11probe stream URI            a one-shot signature given piece by piece
  *   p11probe expect URI TYPE       loads with OSSL_STORE_expect()
  *   p11probe file URI FILE.pem     reads a key from a PEM file as servers do, and for TLS
+ *   p11probe make URI EC:P-256 [USAGE]   generates a key in the token, and software keys after it
+ *   p11probe make-after URI EC:P-256 LOADED   the same after another key was loaded
+ *   p11probe agree URI             agrees on a secret, and uses software keys meanwhile
+ *   p11probe padding URI           decrypts what has right and what has wrong PKCS#1 v1.5 padding
  */
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/provider.h>
+#include <openssl/rsa.h>
 #include <openssl/ssl.h>
 #include <openssl/store.h>
 #include <stdbool.h>
@@ -143,6 +149,34 @@ static int generate_and_sign(const char *what, EVP_PKEY *key)
     return ok;
 }
 
+static int encrypt_and_decrypt(EVP_PKEY *key)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+    unsigned char secret[512];
+    unsigned char plain[512];
+    size_t len = sizeof(secret);
+    size_t plain_len = sizeof(plain);
+    int ok = EVP_PKEY_encrypt_init(ctx) == 1 &&
+             EVP_PKEY_encrypt(ctx, secret, &len, (const unsigned char *)"x", 1) == 1 &&
+             EVP_PKEY_decrypt_init(ctx) == 1 &&
+             EVP_PKEY_decrypt(ctx, plain, &plain_len, secret, len) == 1 && plain_len == 1;
+
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}
+
+static int agree_on_secret(EVP_PKEY *key, EVP_PKEY *peer)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+    unsigned char secret[66];
+    size_t len = sizeof(secret);
+    int ok = EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer(ctx, peer) == 1 &&
+             EVP_PKEY_derive(ctx, secret, &len) == 1;
+
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}
+
 static int generate(const char *uri)
 {
     EVP_PKEY *ec = EVP_EC_gen("P-256");
@@ -153,6 +187,8 @@ static int generate(const char *uri)
     generate_and_sign("ec-after", ec2);
     generate_and_sign("rsa-after", rsa);
     generate_and_sign("ec-before-after", ec);
+    say("rsa-decrypts-after", encrypt_and_decrypt(rsa));
+    say("ec-agrees-after", agree_on_secret(ec2, ec2));
     generate_and_sign("token", token);
     EVP_PKEY *like = generate_like(token);
     generate_and_sign("like-after", like);
@@ -315,6 +351,202 @@ static int file(const char *path)
     return 0;
 }
 
+/* Whether it is the default provider's key. */
+static int is_software(EVP_PKEY *key)
+{
+    int is =
+        key != NULL && strcmp(OSSL_PROVIDER_get0_name(EVP_PKEY_get0_provider(key)), "default") == 0;
+
+    EVP_PKEY_free(key);
+    return is;
+}
+
+static EVP_PKEY *generate_in_token(const char *uri, const char *algorithm, const char *option,
+                                   const char *value, const char *usage)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, algorithm, "provider=p11enroll");
+    EVP_PKEY *key = NULL;
+
+    say("init", ctx != NULL && EVP_PKEY_keygen_init(ctx) == 1);
+    say("option", EVP_PKEY_CTX_ctrl_str(ctx, option, value));
+    if (uri[0] != '\0') {
+        say("uri", EVP_PKEY_CTX_ctrl_str(ctx, "pkcs11_uri", uri));
+    }
+    if (usage != NULL) {
+        say("usage", EVP_PKEY_CTX_ctrl_str(ctx, "pkcs11_key_usage", usage));
+    }
+    say("made", EVP_PKEY_generate(ctx, &key) == 1);
+    EVP_PKEY_CTX_free(ctx);
+    return key;
+}
+
+static int make(const char *uri, const char *kind, const char *usage)
+{
+    bool ec = strncmp(kind, "EC:", 3) == 0;
+    EVP_PKEY *key =
+        generate_in_token(uri, ec ? "EC" : "RSA", ec ? "ec_paramgen_curve" : "rsa_keygen_bits",
+                          strchr(kind, ':') + 1, usage);
+
+    if (key != NULL) {
+        generate_and_sign("sign", key);
+        say("size", EVP_PKEY_get_bits(key));
+    }
+    say("software-ec", is_software(EVP_EC_gen("P-256")));
+    say("software-q", is_software(EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-384")));
+    say("software-rsa", is_software(EVP_RSA_gen(2048)));
+    EVP_PKEY_free(key);
+    return 0;
+}
+
+enum { SECRET = 66 };
+
+/* Tries to make a token key of a software one. */
+static int import(EVP_PKEY *key, int selection)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", "provider=p11enroll");
+    OSSL_PARAM *params = NULL;
+    EVP_PKEY *made = NULL;
+    int ok = ctx != NULL && EVP_PKEY_todata(key, selection, &params) == 1 &&
+             EVP_PKEY_fromdata_init(ctx) == 1 &&
+             EVP_PKEY_fromdata(ctx, &made, selection, params) == 1;
+
+    OSSL_PARAM_free(params);
+    EVP_PKEY_free(made);
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}
+
+static EVP_PKEY *public_half(EVP_PKEY *key)
+{
+    unsigned char *der = NULL;
+    int len = i2d_PUBKEY(key, &der);
+    const unsigned char *p = der;
+    EVP_PKEY *public = d2i_PUBKEY(NULL, &p, len);
+
+    OPENSSL_free(der);
+    return public;
+}
+
+static int verify_with(EVP_PKEY *public, EVP_PKEY *signer)
+{
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    const unsigned char *data = (const unsigned char *)"x";
+    unsigned char signature[512];
+    size_t len = sizeof(signature);
+    int ok = EVP_DigestSignInit_ex(md, NULL, "SHA256", NULL, NULL, signer, NULL) == 1 &&
+             EVP_DigestSign(md, signature, &len, data, 1) == 1 && EVP_MD_CTX_reset(md) == 1 &&
+             EVP_DigestVerifyInit_ex(md, NULL, "SHA256", NULL, NULL, public, NULL) == 1 &&
+             EVP_DigestVerify(md, signature, len, data, 1) == 1;
+
+    EVP_MD_CTX_free(md);
+    return ok;
+}
+
+static int agree(const char *uri)
+{
+    EVP_PKEY *key = must_load(uri);
+    EVP_PKEY *peer = EVP_EC_gen("P-256");
+    EVP_PKEY *public = public_half(peer);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+    unsigned char secrets[2][SECRET];
+    size_t len[2] = {SECRET, SECRET};
+
+    say("peer", EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer(ctx, public) == 1);
+    say("derive", EVP_PKEY_derive(ctx, secrets[0], &len[0]));
+    say("again", EVP_PKEY_derive(ctx, secrets[1], &len[1]));
+    say("same", len[0] == len[1] && memcmp(secrets[0], secrets[1], len[0]) == 0);
+    EVP_PKEY_CTX *copy = EVP_PKEY_CTX_dup(ctx);
+    say("copy", copy != NULL && EVP_PKEY_derive(copy, secrets[1], &len[1]) == 1 &&
+                    memcmp(secrets[0], secrets[1], len[0]) == 0);
+    EVP_PKEY_CTX_free(copy);
+    EVP_PKEY *other = EVP_EC_gen("P-256"); /* a TLS handshake would do that now */
+    EVP_PKEY_CTX *software = EVP_PKEY_CTX_new(other, NULL);
+    say("software", EVP_PKEY_derive_init(software) == 1 &&
+                        EVP_PKEY_derive_set_peer(software, public) == 1 &&
+                        EVP_PKEY_derive(software, secrets[1], &len[1]) == 1);
+    EVP_PKEY_CTX_free(software);
+    generate_and_sign("software-signs", other);
+    generate_and_sign("peer-signs", peer);
+    say("peer-verifies", verify_with(public, peer));
+    say("equal", EVP_PKEY_eq(public, key));
+    say("other-equal", EVP_PKEY_eq(public, peer));
+    int pair = EVP_PKEY_derive_set_peer(ctx, other);
+    ERR_clear_error();
+    say("pair", pair == 1);
+    EVP_PKEY_CTX_free(ctx);
+    int imported = import(peer, EVP_PKEY_PUBLIC_KEY);
+    ERR_clear_error();
+    say("import", imported);
+    EVP_PKEY_free(other);
+    EVP_PKEY_free(public);
+    EVP_PKEY_free(peer);
+    EVP_PKEY_free(key);
+    return 0;
+}
+
+enum { BLOCK = 256 };
+
+struct plaintext {
+    unsigned char bytes[BLOCK];
+    size_t len;
+};
+
+/* A block that begins with 00 and `second`, encrypted as it is. */
+static void encrypt_block(EVP_PKEY *key, int second, int fill, unsigned char out[BLOCK])
+{
+    unsigned char block[BLOCK];
+    size_t len = BLOCK;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+
+    memset(block, fill, sizeof(block));
+    block[0] = 0;
+    block[1] = (unsigned char)second;
+    block[BLOCK - 2] = 0; /* the message is one byte */
+    if (EVP_PKEY_encrypt_init(ctx) != 1 || EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_NO_PADDING) != 1 ||
+        EVP_PKEY_encrypt(ctx, out, &len, block, sizeof(block)) != 1) {
+        exit(1);
+    }
+    EVP_PKEY_CTX_free(ctx);
+}
+
+static int decrypt_block(EVP_PKEY *key, const unsigned char in[BLOCK], struct plaintext *out)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+
+    out->len = sizeof(out->bytes);
+    int ok = EVP_PKEY_decrypt_init(ctx) == 1 &&
+             EVP_PKEY_decrypt(ctx, out->bytes, &out->len, in, BLOCK) == 1;
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}
+
+static int is_same(const struct plaintext *a, const struct plaintext *b)
+{
+    return a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
+}
+
+static int padding(const char *uri)
+{
+    EVP_PKEY *key = must_load(uri);
+    unsigned char right[BLOCK];
+    unsigned char wrong[BLOCK];
+    unsigned char other[BLOCK];
+    struct plaintext a;
+    struct plaintext b;
+
+    encrypt_block(key, 2, 0x55, right);
+    encrypt_block(key, 3, 0x55, wrong);
+    encrypt_block(key, 3, 0x66, other);
+    say("right", decrypt_block(key, right, &a) && a.len == 1 && a.bytes[0] == 0x55);
+    say("wrong", decrypt_block(key, wrong, &a));
+    say("again", decrypt_block(key, wrong, &b));
+    say("same", is_same(&a, &b));
+    say("other", decrypt_block(key, other, &b));
+    say("other-same", is_same(&a, &b));
+    EVP_PKEY_free(key);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 2 ? argv[1] : "";
@@ -328,7 +560,12 @@ int main(int argc, char **argv)
            : strcmp(what, "dup") == 0      ? dup_key(argv[2])
            : strcmp(what, "params") == 0   ? params(argv[2])
            : strcmp(what, "stream") == 0   ? stream(argv[2])
-           : strcmp(what, "expect") == 0   ? expect(argv[2], atoi(more))
            : strcmp(what, "file") == 0     ? file(more)
-                                           : 2;
+           : strcmp(what, "make-after") == 0 && argc > 4
+               ? (EVP_PKEY_free(must_load(argv[4])), make(argv[2], more, NULL))
+           : strcmp(what, "make") == 0    ? make(argv[2], more, argc > 4 ? argv[4] : NULL)
+           : strcmp(what, "agree") == 0   ? agree(argv[2])
+           : strcmp(what, "padding") == 0 ? padding(argv[2])
+           : strcmp(what, "expect") == 0  ? expect(argv[2], atoi(more))
+                                          : 2;
 }

@@ -41,7 +41,7 @@ class OpenSSL:
 
     def probe(self, what: str, name: str, *args: str) -> tuple[dict[str, int], list[str]]:
         """What probe.c says of a key: results by name, and everything that was in the error queue."""
-        uri = name if ":" in name else self.uri(name)
+        uri = name if name == "" or ":" in name else self.uri(name)
         done = run([str(PROBE), what, uri, *args], check=False, env=self.env, cwd=self.dir)
         assert done.returncode == 0, done.stdout + done.stderr
         lines = done.stdout.splitlines()

@@ -213,6 +213,9 @@ FORWARD(C_FindObjects, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE *o, CK_ULONG max, 
 FORWARD(C_FindObjectsFinal, (CK_SESSION_HANDLE s), (s))
 FORWARD(C_SignInit, (CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_OBJECT_HANDLE k), (s, m, k))
 FORWARD(C_Sign, (CK_SESSION_HANDLE s, CK_BYTE *in, CK_ULONG n, CK_BYTE *out, CK_ULONG *len), (s, in, n, out, len))
+FORWARD(C_DecryptInit, (CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_OBJECT_HANDLE k), (s, m, k))
+FORWARD(C_Decrypt, (CK_SESSION_HANDLE s, CK_BYTE *in, CK_ULONG n, CK_BYTE *out, CK_ULONG *len), (s, in, n, out, len))
+FORWARD(C_DeriveKey, (CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_OBJECT_HANDLE k, CK_ATTRIBUTE *t, CK_ULONG n, CK_OBJECT_HANDLE *o), (s, m, k, t, n, o))
 FORWARD(C_GenerateRandom, (CK_SESSION_HANDLE s, CK_BYTE *out, CK_ULONG n), (s, out, n))
 /* clang-format on */
 
@@ -297,6 +300,7 @@ static void load(void)
     USE(C_CloseAllSessions), USE(C_GetSessionInfo), USE(C_Login), USE(C_Logout);
     USE(C_CreateObject), USE(C_CopyObject), USE(C_DestroyObject), USE(C_GetAttributeValue);
     USE(C_SetAttributeValue), USE(C_FindObjectsInit), USE(C_FindObjects), USE(C_FindObjectsFinal);
+    USE(C_DecryptInit), USE(C_Decrypt), USE(C_DeriveKey);
     USE(C_SignInit), USE(C_Sign), USE(C_GenerateRandom), USE(C_GenerateKeyPair);
 #undef USE
 }

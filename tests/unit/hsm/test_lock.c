@@ -38,7 +38,7 @@ static void test_lock_file_is_named_after_the_module_and_holds_the_pid(void **st
     struct err err = ERR_INIT;
 
     assert_ok(hsm_lock_take(&lock, dir, module, 1000, &err), &err);
-    assert_string_equal(tmp_read(lock_file(dir)), tmp_printf("%ld\n", (long)getpid()));
+    assert_string_equal(tmp_read(lock_file(dir)), tmp_printf("%-20ld\n", (long)getpid()));
 }
 
 static void test_modules_have_locks_of_their_own(void **state UNUSED)
@@ -179,7 +179,7 @@ static void test_waiting_ends_when_the_holder_does(void **state UNUSED)
     struct err err = ERR_INIT;
 
     assert_ok(hsm_lock_take(&lock, dir, module, 30000, &err), &err);
-    assert_string_equal(tmp_read(lock_file(dir)), tmp_printf("%ld\n", (long)getpid()));
+    assert_string_equal(tmp_read(lock_file(dir)), tmp_printf("%-20ld\n", (long)getpid()));
     let_go(&holder);
 }
 

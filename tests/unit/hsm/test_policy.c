@@ -56,6 +56,20 @@ static void test_private_template_with_a_pin_for_each_use(void **state UNUSED)
     assert_contains(text_of(&attrs), "CKA_ALWAYS_AUTHENTICATE=true\n");
 }
 
+static void test_templates_for_another_usage(void **state UNUSED)
+{
+    struct hsm_policy policy = hsm_policy_signing(spec_of("rsa:3072"));
+    struct attrs private = ATTRS_INIT;
+    struct attrs public = ATTRS_INIT;
+
+    policy.usage = HSM_USE_DECRYPT;
+    hsm_policy_private_template(&policy, &id, "www", &private);
+    hsm_policy_public_template(&policy, &id, "www", &public);
+    assert_contains(text_of(&private), "CKA_SIGN=false\nCKA_DECRYPT=true\n");
+    assert_contains(text_of(&private), "CKA_DERIVE=false\n");
+    assert_contains(text_of(&public), "CKA_VERIFY=false\nCKA_ENCRYPT=true\n");
+}
+
 static void test_public_template_of_rsa(void **state UNUSED)
 {
     struct hsm_policy policy = hsm_policy_signing(spec_of("rsa:3072"));
@@ -129,7 +143,8 @@ static const struct {
     {CKA_NEVER_EXTRACTABLE, 1, true},
 };
 
-static void check(CK_ATTRIBUTE_TYPE changed, int value, struct hsm_verdict *verdict)
+static void check_for(unsigned usage, CK_ATTRIBUTE_TYPE changed, int value,
+                      struct hsm_verdict *verdict)
 {
     struct hsm_policy policy = hsm_policy_signing(spec_of("rsa:3072"));
     struct hsm_key_spec found = spec_of("rsa:3072");
@@ -145,7 +160,13 @@ static void check(CK_ATTRIBUTE_TYPE changed, int value, struct hsm_verdict *verd
         v->data[0] = shown > 0 ? 1 : 0;
         v->len = 1;
     }
+    policy.usage = usage;
     hsm_policy_check(&policy, &found, &values, verdict);
+}
+
+static void check(CK_ATTRIBUTE_TYPE changed, int value, struct hsm_verdict *verdict)
+{
+    check_for(HSM_USE_SIGN, changed, value, verdict);
 }
 
 static void test_good_key_passes(void **state UNUSED)
@@ -168,6 +189,18 @@ static void test_each_wrong_value_is_named(void **state UNUSED)
         assert_string_equal(verdict.violations, tmp_printf("%s is %s", attr_name(good[i].type),
                                                            good[i].value == 0 ? "true" : "false"));
     }
+}
+
+static void test_usage_that_is_wanted_has_to_be_shown(void **state UNUSED)
+{
+    struct hsm_verdict verdict;
+
+    check_for(HSM_USE_SIGN | HSM_USE_DECRYPT, CKA_DECRYPT, 1, &verdict);
+    assert_true(verdict.ok);
+    check_for(HSM_USE_SIGN | HSM_USE_DECRYPT, CKA_DECRYPT, -1, &verdict);
+    assert_string_equal(verdict.violations, "CKA_DECRYPT is not shown");
+    check_for(HSM_USE_DERIVE, CKA_DERIVE, 1, &verdict);
+    assert_string_equal(verdict.violations, "CKA_SIGN is true");
 }
 
 static void test_absent_attributes_are_judged_by_their_rule(void **state UNUSED)
@@ -248,11 +281,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_private_template),
         cmocka_unit_test(test_private_template_with_a_pin_for_each_use),
+        cmocka_unit_test(test_templates_for_another_usage),
         cmocka_unit_test(test_public_template_of_rsa),
         cmocka_unit_test(test_public_template_of_ec),
         cmocka_unit_test(test_attributes_to_read_cover_the_template),
         cmocka_unit_test(test_good_key_passes),
         cmocka_unit_test(test_each_wrong_value_is_named),
+        cmocka_unit_test(test_usage_that_is_wanted_has_to_be_shown),
         cmocka_unit_test(test_absent_attributes_are_judged_by_their_rule),
         cmocka_unit_test(test_key_that_does_not_say_counts_as_extractable),
         cmocka_unit_test(test_every_violation_is_listed),
