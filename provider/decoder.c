@@ -66,14 +66,14 @@ static bool find_block(BIO *in, char line[static LINE_MAX_LEN])
     return false;
 }
 
+/* Reads on to the end of the block even if it is too long: what follows it may be of use. */
 static void collect_block(BIO *in, char line[static LINE_MAX_LEN], struct buf *block)
 {
     bool whole = true;
 
     do {
         buf_add_str(block, line);
-    } while (buf_ok(block) && !(whole && starts_with(line, our_end)) &&
-             next_line(in, line, &whole));
+    } while (!(whole && starts_with(line, our_end)) && next_line(in, line, &whole));
 }
 
 /* Reads the block that has been found, down to the URI in it. */

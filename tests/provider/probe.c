@@ -10,9 +10,11 @@
  *   p11probe sign URI PROPERTIES   signs with a property query
  *   p11probe finalise URI          a last call with too little room, and again
  *   p11probe param URI NAME        one parameter of the key
+ *   p11probe dup URI               a duplicate signs after the original is gone
  *   p11probe params URI            what callers ask of a key, as numbers
  *   p11probe stream URI            a one-shot signature given piece by piece
  *   p11probe expect URI TYPE       loads with OSSL_STORE_expect()
+ *   p11probe file URI FILE.pem     reads a key from a PEM file as servers do, and for TLS
  *   p11probe make URI EC:P-256 [USAGE]   generates a key in the token, and software keys after it
  *   p11probe make-after URI EC:P-256 LOADED   the same after another key was loaded
  *   p11probe agree URI             agrees on a secret, and uses software keys meanwhile
@@ -374,6 +376,19 @@ static int param(const char *uri, const char *name)
     return 0;
 }
 
+static int dup_key(const char *uri)
+{
+    EVP_PKEY *key = must_load(uri);
+    EVP_PKEY *copy = EVP_PKEY_dup(key);
+
+    say("dup", copy != NULL);
+    say("dup-eq", EVP_PKEY_eq(key, copy));
+    EVP_PKEY_free(key);
+    generate_and_sign("dup-sign", copy);
+    EVP_PKEY_free(copy);
+    return 0;
+}
+
 /* What OpenSSL's own programs and libraries ask by name; the length of each answer, 0: none. */
 static void named_params(const EVP_PKEY *key)
 {
@@ -462,6 +477,22 @@ static int expect(const char *uri, int type)
     }
     say("found", count);
     OSSL_STORE_close(store);
+    return 0;
+}
+
+static int file(const char *path)
+{
+    FILE *in = fopen(path, "r");
+    EVP_PKEY *key = in != NULL ? PEM_read_PrivateKey(in, NULL, NULL, NULL) : NULL;
+
+    if (in != NULL) {
+        (void)fclose(in);
+    }
+    say("read", key != NULL);
+    EVP_PKEY_free(key);
+    SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+    say("use", SSL_CTX_use_PrivateKey_file(ctx, path, SSL_FILETYPE_PEM));
+    SSL_CTX_free(ctx);
     return 0;
 }
 
@@ -674,8 +705,10 @@ int main(int argc, char **argv)
            : strcmp(what, "sign") == 0     ? sign(argv[2], more)
            : strcmp(what, "finalise") == 0 ? finalise(argv[2])
            : strcmp(what, "param") == 0    ? param(argv[2], more)
+           : strcmp(what, "dup") == 0      ? dup_key(argv[2])
            : strcmp(what, "params") == 0   ? params(argv[2])
            : strcmp(what, "stream") == 0   ? stream(argv[2])
+           : strcmp(what, "file") == 0     ? file(more)
            : strcmp(what, "make-after") == 0 && argc > 4
                ? (EVP_PKEY_free(must_load(argv[4])), make(argv[2], more, NULL))
            : strcmp(what, "make") == 0    ? make(argv[2], more, argc > 4 ? argv[4] : NULL)

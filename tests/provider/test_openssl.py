@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from p11e import SHIM, SOFTHSM, Token, calls, clean_env, private_file, run
-from support import ORDERS, OpenSSL, first_error, plain, public, s_server
+from support import ORDERS, OpenSSL, first_error, plain, public
 
 KEYS = {"rsa2048": "RSA:2048", "rsa3072": "RSA:3072", "p256": "EC:prime256v1", "p384": "EC:secp384r1"}
 EACH = pytest.mark.parametrize("name", KEYS)
@@ -122,21 +122,6 @@ def test_storeutl_by_class(openssl: OpenSSL, tmp_path: Path, flag: str, what: st
 @pytest.mark.parametrize("scheme", ["pkcs11", "PKCS11", "Pkcs11"])
 def test_scheme_in_any_case(openssl: OpenSSL, scheme: str) -> None:
     openssl("pkey", "-in", openssl.uri("p256").replace("pkcs11:", f"{scheme}:"), "-noout")
-
-
-@EACH
-@pytest.mark.parametrize("tls", ["tls1_2", "tls1_3"])
-@pytest.mark.parametrize("first", [False, True], ids=["default first", "p11enroll first"])
-def test_s_server_with_a_token_key(keys: Token, tmp_path: Path, name: str, tls: str, first: bool) -> None:
-    """The client offers NIST curves alone, so that the server makes an EC key of its own in the handshake."""
-    openssl = OpenSSL(tmp_path, keys, first=first)
-    openssl("req", "-x509", "-key", openssl.uri(name), "-subj", "/CN=localhost", "-out", "c.pem", "-days", "2",
-            "-addext", "subjectAltName=DNS:localhost")
-    with s_server(openssl.env, openssl.dir, "-cert", "c.pem", "-key", openssl.uri(name), "-www", f"-{tls}") as port:
-        done = run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", "c.pem", "-verify_return_error",
-                    "-servername", "localhost", f"-{tls}", "-groups", "P-256:P-384"], env=clean_env(), cwd=openssl.dir,
-                   input="Q\n", stdin=None)
-        assert "Verify return code: 0 (ok)" in done.stdout
 
 
 @EACH

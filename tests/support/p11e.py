@@ -30,7 +30,7 @@ FULL = os.environ.get("P11ENROLL_FULL") == "1"
 
 # The environment of this machine must not decide what a test sees.
 SUPPORT = Path(__file__).resolve().parent
-KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS")
+KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS")
 
 
 def sample(points: list[Any], keep: int) -> list[Any]:
