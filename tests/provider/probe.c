@@ -8,6 +8,7 @@
  *   p11probe finalise URI          a last call with too little room, and again
  *   p11probe param URI NAME        one parameter of the key
  *   p11probe expect URI TYPE       loads with OSSL_STORE_expect()
+ *   p11probe first URI             loads one object of a listing and closes it
  *   p11probe file URI FILE.pem     reads a key from a PEM file as servers do, and for TLS
  */
 #include <openssl/err.h>
@@ -206,6 +207,17 @@ static int expect(const char *uri, int type)
     return 0;
 }
 
+static int first(const char *uri)
+{
+    OSSL_STORE_CTX *store = OSSL_STORE_open_ex(uri, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+    OSSL_STORE_INFO *info = store != NULL ? OSSL_STORE_load(store) : NULL;
+
+    say("first", info != NULL);
+    OSSL_STORE_INFO_free(info);
+    OSSL_STORE_close(store);
+    return 0;
+}
+
 static int file(const char *path)
 {
     FILE *in = fopen(path, "r");
@@ -233,6 +245,7 @@ int main(int argc, char **argv)
            : strcmp(what, "finalise") == 0 ? finalise(argv[2])
            : strcmp(what, "param") == 0    ? param(argv[2], more)
            : strcmp(what, "expect") == 0   ? expect(argv[2], atoi(more))
+           : strcmp(what, "first") == 0    ? first(argv[2])
            : strcmp(what, "file") == 0     ? file(more)
                                            : 2;
 }
