@@ -108,25 +108,6 @@ static bool give_der(const struct buf *der, OSSL_CALLBACK *cb, void *cb_arg)
     return cb(params, cb_arg) == 1;
 }
 
-/*
- * While our key management is hidden (provider.c: we come before "default"), the DER is handed over
- * once in vain: OpenSSL meets the default provider's key management on the way. Then ours is shown,
- * and OpenSSL reads all there is when it is asked for a kind that nobody has.
- */
-static void introduce(struct prov_ctx *prov, const struct buf *der, OSSL_CALLBACK *cb, void *cb_arg)
-{
-    struct prov_key *none = NULL;
-
-    if (atomic_load(&prov->shows_keymgmt)) {
-        return;
-    }
-    (void)ERR_set_mark();
-    (void)give_der(der, cb, cb_arg);
-    atomic_store(&prov->shows_keymgmt, true);
-    (void)prov_key_hand_over(&none, "p11enroll-none", cb, cb_arg);
-    (void)ERR_pop_to_mark();
-}
-
 /* Raises err, unless it is the newest error in the queue already. */
 static void raise_once(struct prov_ctx *prov, const struct err *err)
 {
@@ -157,7 +138,11 @@ static bool decode_pem(struct prov_ctx *prov, OSSL_CORE_BIO *cin, OSSL_CALLBACK 
         prov_raise(prov, &err);
         return false;
     }
-    introduce(prov, &der, cb, cb_arg);
+    if (!atomic_load(&prov->shows_keymgmt)) {
+        (void)ERR_set_mark();
+        (void)give_der(&der, cb, cb_arg); /* in vain: see key_decode() */
+        (void)ERR_pop_to_mark();
+    }
     err_clear(&dropped);
     if (give_der(&der, cb, cb_arg)) {
         return true;
@@ -243,7 +228,16 @@ static int key_decode(void *ctx, OSSL_CORE_BIO *cin, int selection, OSSL_CALLBAC
         prov_raise(prov, &err);
         return 0;
     }
-    if (!ours || !atomic_load(&prov->shows_keymgmt)) {
+    if (!ours) {
+        return 1;
+    }
+    /*
+     * OpenSSL made its list of key management while ours was hidden. It can be introduced from
+     * here, but not from pem_decode(): there the callback may be a store loader's of another
+     * provider, which would take our reference for one of its own.
+     */
+    if (!atomic_load(&prov->shows_keymgmt)) {
+        prov_key_introduce(prov, cb, cb_arg);
         return 1;
     }
     if (!find_key(&pin, buf_str(&text), &uri, selection, &key, &err)) {

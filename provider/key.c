@@ -7,6 +7,7 @@
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/core_object.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
 #include <stdio.h>
@@ -57,6 +58,19 @@ bool prov_key_set_origin(struct prov_key *key, const struct hsm_uri *uri)
 const char *prov_key_type(const struct prov_key *key)
 {
     return key->hsm.spec.type == HSM_KEY_RSA ? "RSA" : "EC";
+}
+
+void prov_key_introduce(struct prov_ctx *ctx, OSSL_CALLBACK *cb, void *cb_arg)
+{
+    static const char *const types[] = {"p11enroll-none", "RSA", "EC"};
+    struct prov_key *none = NULL;
+
+    (void)ERR_set_mark();
+    atomic_store(&ctx->shows_keymgmt, true);
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        (void)prov_key_hand_over(&none, types[i], cb, cb_arg);
+    }
+    (void)ERR_pop_to_mark();
 }
 
 bool prov_key_hand_over(struct prov_key **key, const char *data_type, OSSL_CALLBACK *cb,

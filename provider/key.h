@@ -49,6 +49,16 @@ const char *prov_key_type(const struct prov_key *key);
 bool prov_key_hand_over(struct prov_key **key, const char *data_type, OSSL_CALLBACK *cb,
                         void *cb_arg);
 
+/*
+ * Shows our key management where it was hidden (provider.c: we come before "default"), through a
+ * callback that takes keys of ours. OpenSSL must have met the default provider's by then. Asked for
+ * a kind that nobody has, it reads all there is; asked for each of our kinds, it chooses the one it
+ * met first, and remembers that. Had it met ours while it looked for ours alone, or did it remember
+ * nothing when a software key signs, it would from then on take ours for software keys as well: its
+ * memory does not tell the two questions apart. Leaves the error queue as it was.
+ */
+void prov_key_introduce(struct prov_ctx *ctx, OSSL_CALLBACK *cb, void *cb_arg);
+
 struct prov_key *prov_key_ref(struct prov_key *key);
 void prov_key_free(struct prov_key *key);
 

@@ -215,23 +215,19 @@ static bool next_object(struct store *store, CK_OBJECT_CLASS *class, CK_OBJECT_H
 }
 
 /*
- * The first key. Until now our key management was hidden (provider.c: we come before "default"), so
- * that OpenSSL meets the
- * default provider's first when it is asked for this kind of key; it cannot take a private one.
- * Then ours is shown, and asking for a kind that nobody has makes OpenSSL read all there is. Had it
- * met ours while it looked for ours alone, it would from then on take it for software keys as well:
- * its cache of answers does not tell the two questions apart. True if the key was taken.
+ * The first key. Until now our key management was hidden, so that OpenSSL meets the default
+ * provider's first when it is asked for this kind of key; it cannot take a private one. True if it
+ * took the key.
  */
 static bool introduce(struct prov_ctx *ctx, struct prov_key **key, const char *data_type,
                       OSSL_CALLBACK *cb, void *cb_arg)
 {
     (void)ERR_set_mark();
     bool taken = prov_key_hand_over(key, data_type, cb, cb_arg); /* a public key may be */
-    atomic_store(&ctx->shows_keymgmt, true);
-    if (!taken) {
-        (void)prov_key_hand_over(key, "p11enroll-none", cb, cb_arg);
-    }
     (void)ERR_pop_to_mark();
+    if (!taken) {
+        prov_key_introduce(ctx, cb, cb_arg);
+    }
     return taken;
 }
 

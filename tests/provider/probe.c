@@ -8,6 +8,8 @@
  *   p11probe finalise URI          a last call with too little room, and again
  *   p11probe param URI NAME        one parameter of the key
  *   p11probe expect URI TYPE       loads with OSSL_STORE_expect()
+ *   p11probe mixed URI FILE.pem    a token key, a software key from a file, then new software keys
+ *   p11probe threads URI           the public half, asked for by several threads at once
  *   p11probe first URI             loads one object of a listing and closes it
  *   p11probe file URI FILE.pem     reads a key from a PEM file as servers do, and for TLS
  */
@@ -16,6 +18,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/store.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -207,6 +210,59 @@ static int expect(const char *uri, int type)
     return 0;
 }
 
+static int mixed(const char *uri, const char *path)
+{
+    FILE *in = fopen(path, "r");
+    EVP_PKEY *token = must_load(uri);
+    EVP_PKEY *software = in != NULL ? PEM_read_PrivateKey(in, NULL, NULL, NULL) : NULL;
+
+    if (in != NULL) {
+        (void)fclose(in);
+    }
+    generate_and_sign("software", software);
+    EVP_PKEY *rsa = EVP_RSA_gen(2048);
+    EVP_PKEY *ec = EVP_EC_gen("P-256");
+    generate_and_sign("rsa", rsa);
+    generate_and_sign("ec", ec);
+    generate_and_sign("token", token);
+    EVP_PKEY_free(rsa);
+    EVP_PKEY_free(ec);
+    EVP_PKEY_free(software);
+    EVP_PKEY_free(token);
+    return 0;
+}
+
+enum { THREADS = 8 };
+
+static void *ask_public(void *key)
+{
+    unsigned char value[1024];
+    size_t len = 0;
+
+    return EVP_PKEY_get_octet_string_param(key, "pub", value, sizeof(value), &len) == 1 ? key
+                                                                                        : NULL;
+}
+
+static int threads(const char *uri)
+{
+    EVP_PKEY *key = must_load(uri);
+    pthread_t list[THREADS];
+    int good = 0;
+
+    for (int i = 0; i < THREADS; i++) {
+        if (pthread_create(&list[i], NULL, ask_public, key) != 0) {
+            return 1;
+        }
+    }
+    for (int i = 0; i < THREADS; i++) {
+        void *answer = NULL;
+        good += pthread_join(list[i], &answer) == 0 && answer != NULL;
+    }
+    say("good", good);
+    EVP_PKEY_free(key);
+    return 0;
+}
+
 static int first(const char *uri)
 {
     OSSL_STORE_CTX *store = OSSL_STORE_open_ex(uri, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
@@ -245,6 +301,8 @@ int main(int argc, char **argv)
            : strcmp(what, "finalise") == 0 ? finalise(argv[2])
            : strcmp(what, "param") == 0    ? param(argv[2], more)
            : strcmp(what, "expect") == 0   ? expect(argv[2], atoi(more))
+           : strcmp(what, "mixed") == 0    ? mixed(argv[2], more)
+           : strcmp(what, "threads") == 0  ? threads(argv[2])
            : strcmp(what, "first") == 0    ? first(argv[2])
            : strcmp(what, "file") == 0     ? file(more)
                                            : 2;

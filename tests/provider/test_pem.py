@@ -81,6 +81,19 @@ def test_software_keys_stay_what_they_are(keys: Token, tmp_path: Path, name: str
     assert set(results.values()) == {1}, results
 
 
+@ORDERS
+@pytest.mark.parametrize("name", ["rsa2048", "p256"])
+@pytest.mark.parametrize("form", ["uri", "file"])
+def test_software_key_that_signs_first_changes_nothing(keys: Token, tmp_path: Path, form: str, name: str, first: bool) -> None:
+    """Signing with a software key makes OpenSSL ask us for key management, and remember the answer."""
+    other = ["EC", "-pkeyopt", "ec_paramgen_curve:P-256"] if name.startswith("rsa") else ["RSA"]
+    plain("genpkey", "-algorithm", *other, "-out", "software.pem", cwd=tmp_path)
+    mine = OpenSSL(tmp_path, keys, first=first)
+    token = mine.uri(name) if form == "uri" else f"file:{key_file(mine, name)}"
+    results, errors = mine.probe("mixed", token, "software.pem")
+    assert errors == [] and results == {"load": 1, "software": 1, "rsa": 1, "ec": 1, "token": 1}
+
+
 BUNDLES = {
     "key first": ["key", "cert"],
     "certificate first": ["cert", "key"],

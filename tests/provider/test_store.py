@@ -205,6 +205,13 @@ def test_key_that_is_not_asked_for_its_public_half_costs_one_search(full: Token,
     assert len(calls(log, "C_FindObjectsInit")) == 1
 
 
+def test_threads_search_the_public_half_once(full: Token, tmp_path: Path) -> None:
+    mine, log = counting(full, tmp_path)
+    results, errors = mine.probe("threads", "one")
+    assert errors == [] and results == {"load": 1, "good": 8}
+    assert len(calls(log, "C_FindObjectsInit")) == 2
+
+
 def test_candidates_of_a_full_token_are_not_all_listed(full: Token, tmp_path: Path) -> None:
     mine, _ = counting(full, tmp_path)
     error = first_error(mine("pkey", "-in", mine.uri("copy"), "-noout", status=1))
