@@ -22,8 +22,9 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Token:
     token.make_key("EC:prime256v1", "01", "www")
     token.make_key("RSA:2048", "02", "mail")
     mine = OpenSSL(path, token)
+    (path / "plain.cnf").write_text("[req]\ndistinguished_name = dn\n[dn]\n")
     plain("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-days", "9", "-subj",
-          "/C=DE/O=Test/CN=Root", "-set_serial", "5", "-config", str(mine.conf), cwd=path)
+          "/C=DE/O=Test/CN=Root", "-set_serial", "5", "-config", "plain.cnf", cwd=path)
     mine("req", "-new", "-key", mine.uri("www"), "-subj", "/O=Test/CN=www", "-out", "www.csr")
     plain("x509", "-req", "-in", "www.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-set_serial", "0x80FF", "-days", "9",
           "-out", "www.pem", cwd=path)
