@@ -98,6 +98,20 @@ const char *prov_key_type(const struct prov_key *key)
     return hsm_key_evp_type(&key->hsm);
 }
 
+void prov_key_introduce(struct prov_ctx *ctx, OSSL_CALLBACK *cb, void *cb_arg)
+{
+    static const char *const types[] = {"p11enroll-none", "RSA",   "RSA-PSS", "EC",
+                                        "ED25519",        "ED448", "X25519",  "X448"};
+    struct prov_key *none = NULL;
+
+    (void)ERR_set_mark();
+    atomic_store(&ctx->shows_keymgmt, true);
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        (void)prov_key_hand_over(&none, types[i], cb, cb_arg);
+    }
+    (void)ERR_pop_to_mark();
+}
+
 bool prov_key_hand_over(struct prov_key **key, const char *data_type, OSSL_CALLBACK *cb,
                         void *cb_arg)
 {

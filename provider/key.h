@@ -78,6 +78,16 @@ bool prov_key_set_foreign_point(struct prov_key *key, const struct hsm_curve *cu
 /* "key 'www' on token 'prod' (serial 12af)": how errors name it. Borrowed per-thread buffer. */
 const char *prov_key_name(const struct prov_key *key);
 
+/*
+ * Shows our key management where it was hidden (provider.c: we come before "default"), through a
+ * callback that takes keys of ours. OpenSSL must have met the default provider's by then. Asked for
+ * a kind that nobody has, it reads all there is; asked for each of our kinds, it chooses the one it
+ * met first, and remembers that. Had it met ours while it looked for ours alone, or did it remember
+ * nothing when a software key signs, it would from then on take ours for software keys as well: its
+ * memory does not tell the two questions apart. Leaves the error queue as it was.
+ */
+void prov_key_introduce(struct prov_ctx *ctx, OSSL_CALLBACK *cb, void *cb_arg);
+
 struct prov_key *prov_key_ref(struct prov_key *key);
 void prov_key_free(struct prov_key *key);
 

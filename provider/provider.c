@@ -75,10 +75,14 @@ static const OSSL_ALGORITHM exchange_algorithms[] = {
 #define FROM_PEM PROPERTIES ",input=pem"
 #define FROM_DER PROPERTIES ",input=der,structure=" PROV_DECODER_STRUCTURE
 
+/*
+ * One decoder makes keys of every kind: which one it is nobody knows before the token has been
+ * asked. OpenSSL takes a decoder into account if its name is one of a key management, so it has the
+ * name of one. Each further row would cost everybody who reads a software key some microseconds.
+ */
 static const OSSL_ALGORITHM decoder_algorithms[] = {
     {"DER", FROM_PEM, prov_decoder_pem, "PEM files with a PKCS#11 URI"},
-    {PROV_RSA, FROM_DER, prov_decoder_key, PROV_RSA_TEXT},
-    {PROV_EC, FROM_DER, prov_decoder_key, PROV_EC_TEXT},
+    {PROV_RSA, FROM_DER, prov_decoder_key, "keys in a PKCS#11 token by URI"},
     {NULL, NULL, NULL, NULL},
 };
 

@@ -14,6 +14,9 @@
  *   p11probe params URI            what callers ask of a key, as numbers
  *   p11probe stream URI            a one-shot signature given piece by piece
  *   p11probe expect URI TYPE       loads with OSSL_STORE_expect()
+ *   p11probe mixed URI FILE.pem    a token key, a software key from a file, then new software keys
+ *   p11probe public URI            the public half, asked for by several threads at once
+ *   p11probe first URI             loads one object of a listing and closes it
  *   p11probe file URI FILE.pem     reads a key from a PEM file as servers do, and for TLS
  *   p11probe make URI EC:P-256 [USAGE]   generates a key in the token, and software keys after it
  *   p11probe make-after URI EC:P-256 LOADED   the same after another key was loaded
@@ -480,6 +483,70 @@ static int expect(const char *uri, int type)
     return 0;
 }
 
+static int mixed(const char *uri, const char *path)
+{
+    FILE *in = fopen(path, "r");
+    EVP_PKEY *token = must_load(uri);
+    EVP_PKEY *software = in != NULL ? PEM_read_PrivateKey(in, NULL, NULL, NULL) : NULL;
+
+    if (in != NULL) {
+        (void)fclose(in);
+    }
+    generate_and_sign("software", software);
+    EVP_PKEY *rsa = EVP_RSA_gen(2048);
+    EVP_PKEY *ec = EVP_EC_gen("P-256");
+    generate_and_sign("rsa", rsa);
+    generate_and_sign("ec", ec);
+    generate_and_sign("token", token);
+    EVP_PKEY_free(rsa);
+    EVP_PKEY_free(ec);
+    EVP_PKEY_free(software);
+    EVP_PKEY_free(token);
+    return 0;
+}
+
+enum { THREADS = 8 };
+
+static void *ask_public(void *key)
+{
+    unsigned char value[1024];
+    size_t len = 0;
+
+    return EVP_PKEY_get_octet_string_param(key, "pub", value, sizeof(value), &len) == 1 ? key
+                                                                                        : NULL;
+}
+
+static int public_by_threads(const char *uri)
+{
+    EVP_PKEY *key = must_load(uri);
+    pthread_t list[THREADS];
+    int good = 0;
+
+    for (int i = 0; i < THREADS; i++) {
+        if (pthread_create(&list[i], NULL, ask_public, key) != 0) {
+            return 1;
+        }
+    }
+    for (int i = 0; i < THREADS; i++) {
+        void *answer = NULL;
+        good += pthread_join(list[i], &answer) == 0 && answer != NULL;
+    }
+    say("good", good);
+    EVP_PKEY_free(key);
+    return 0;
+}
+
+static int first(const char *uri)
+{
+    OSSL_STORE_CTX *store = OSSL_STORE_open_ex(uri, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+    OSSL_STORE_INFO *info = store != NULL ? OSSL_STORE_load(store) : NULL;
+
+    say("first", info != NULL);
+    OSSL_STORE_INFO_free(info);
+    OSSL_STORE_close(store);
+    return 0;
+}
+
 static int file(const char *path)
 {
     FILE *in = fopen(path, "r");
@@ -708,12 +775,15 @@ int main(int argc, char **argv)
            : strcmp(what, "dup") == 0      ? dup_key(argv[2])
            : strcmp(what, "params") == 0   ? params(argv[2])
            : strcmp(what, "stream") == 0   ? stream(argv[2])
-           : strcmp(what, "file") == 0     ? file(more)
            : strcmp(what, "make-after") == 0 && argc > 4
                ? (EVP_PKEY_free(must_load(argv[4])), make(argv[2], more, NULL))
            : strcmp(what, "make") == 0    ? make(argv[2], more, argc > 4 ? argv[4] : NULL)
            : strcmp(what, "agree") == 0   ? agree(argv[2])
            : strcmp(what, "padding") == 0 ? padding(argv[2])
            : strcmp(what, "expect") == 0  ? expect(argv[2], atoi(more))
+           : strcmp(what, "mixed") == 0   ? mixed(argv[2], more)
+           : strcmp(what, "public") == 0  ? public_by_threads(argv[2])
+           : strcmp(what, "first") == 0   ? first(argv[2])
+           : strcmp(what, "file") == 0    ? file(more)
                                           : 2;
 }
