@@ -248,6 +248,7 @@ static bool run_once(struct hsm_key *key, struct operation *op, const struct hsm
     }
     const struct cryptoki *ck = hsm_session_cryptoki(&use.session);
     CK_RV rv = op->init(ck, use.session.handle, &op->mechanism, use.handle);
+    op->refused_at_init = rv != CKR_OK;
     if (rv != CKR_OK) {
         *again = settle(key, &use, rv);
         return failed(key, rv, op->init_name, err);
@@ -327,7 +328,11 @@ bool hsm_decrypt(struct hsm_key *key, const struct hsm_decrypt *how, const struc
         op.mechanism.pParameter = &oaep;
         op.mechanism.ulParameterLen = sizeof(oaep);
     }
-    return run(key, &op, pin, in, in_len, out, out_len, err);
+    bool ok = run(key, &op, pin, in, in_len, out, out_len, err);
+    if (how->refused_at_init != NULL) {
+        *how->refused_at_init = op.refused_at_init;
+    }
+    return ok;
 }
 
 /* Reads the value of a session object that was just derived, and destroys it. */
