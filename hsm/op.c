@@ -226,6 +226,7 @@ struct operation {
     CK_RV(*finish)
     (const struct cryptoki *ck, CK_SESSION_HANDLE session, const uint8_t *in, size_t in_len,
      uint8_t *out, size_t *out_len);
+    bool refused_at_init; /* result */
 };
 
 /* The operation itself had begun when the device failed: whether it was done, nobody knows, and
