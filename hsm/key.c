@@ -432,6 +432,18 @@ bool hsm_key_find_public(struct hsm_session *session, struct hsm_key *key, struc
     return true;
 }
 
+bool hsm_key_search_public(struct hsm_session *session, const struct hsm_key *key,
+                           struct hsm_public *out, struct err *err)
+{
+    /* Handle, epoch and copy are left out: they change while others use the key. */
+    struct hsm_key probe = {
+        .token = key->token, .class = key->class, .spec = key->spec, .id = key->id};
+    bool ok = hsm_key_find_public(session, &probe, err);
+
+    *out = probe.public;
+    return ok;
+}
+
 bool hsm_key_none_found(const struct hsm_token *token, const struct hsm_uri *uri, const char *what,
                         struct err *err)
 {

@@ -80,6 +80,11 @@ bool hsm_key_load(struct hsm_session *session, CK_OBJECT_HANDLE handle, CK_OBJEC
 bool hsm_key_find_public(struct hsm_session *session, struct hsm_key *key,
                          struct err *err) NODISCARD;
 
+/* The same without touching the key, which other threads may use meanwhile; hsm_public_done() *out.
+ */
+bool hsm_key_search_public(struct hsm_session *session, const struct hsm_key *key,
+                           struct hsm_public *out, struct err *err) NODISCARD;
+
 /*
  * The one key of that class that the URI means. The caller has logged in, if that is needed.
  * With want_public its public half is looked for as well (one or two searches more).

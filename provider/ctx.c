@@ -23,8 +23,7 @@ void prov_ctx_free(struct prov_ctx *ctx)
         EVP_MD_free(atomic_load(&ctx->digests[i]));
     }
     OSSL_LIB_CTX_free(ctx->child);
-    OPENSSL_cleanse(ctx->rejection, sizeof(ctx->rejection));
-    (void)pthread_mutex_destroy(&ctx->lock);
+    OPENSSL_clear_free(atomic_load(&ctx->rejection), PROV_REJECTION_BYTES);
     free(ctx->module_path);
     free(ctx->init_args);
     free(ctx->pin_source);
@@ -202,7 +201,7 @@ bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struc
         return false;
     }
     ctx->handle = handle;
-    (void)pthread_mutex_init(&ctx->lock, NULL);
+    atomic_init(&ctx->rejection, NULL);
     ctx->keeps_pin = true;
     ctx->copies_keys = true;
     take_core_functions(ctx, in);
@@ -306,16 +305,26 @@ EVP_MD *prov_ctx_fetch_digest(struct prov_ctx *ctx, const char *name, const char
     return md;
 }
 
+/* No lock is held meanwhile: a child that is forked now would inherit it. */
 bool prov_ctx_rejection_secret(struct prov_ctx *ctx, uint8_t out[static PROV_REJECTION_BYTES],
                                struct err *err)
 {
-    pthread_mutex_lock(&ctx->lock);
-    if (!ctx->has_rejection) {
-        ctx->has_rejection = RAND_priv_bytes_ex(prov_ctx_libctx(ctx), ctx->rejection,
-                                                sizeof(ctx->rejection), 0) == 1;
+    const uint8_t *secret = atomic_load(&ctx->rejection);
+
+    if (secret == NULL) {
+        uint8_t *mine = OPENSSL_malloc(PROV_REJECTION_BYTES);
+        uint8_t *none = NULL;
+        if (mine == NULL ||
+            RAND_priv_bytes_ex(prov_ctx_libctx(ctx), mine, PROV_REJECTION_BYTES, 0) != 1) {
+            OPENSSL_free(mine);
+            return err_set(err, E_INTERNAL, "no random bytes for decryption");
+        }
+        secret = mine;
+        if (!atomic_compare_exchange_strong(&ctx->rejection, &none, mine)) {
+            OPENSSL_clear_free(mine, PROV_REJECTION_BYTES);
+            secret = none; /* another thread was faster */
+        }
     }
-    bool ok = ctx->has_rejection;
-    memcpy(out, ctx->rejection, sizeof(ctx->rejection));
-    pthread_mutex_unlock(&ctx->lock);
-    return ok || err_set(err, E_INTERNAL, "no random bytes for decryption");
+    memcpy(out, secret, PROV_REJECTION_BYTES);
+    return true;
 }

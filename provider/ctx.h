@@ -11,7 +11,6 @@
 #include <openssl/core.h>
 #include <openssl/core_dispatch.h>
 #include <openssl/types.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -48,9 +47,7 @@ struct prov_ctx {
     atomic_int agreements; /* key agreements that go on: peers are imported while there are some */
 
     /* what wrong RSA padding is answered with depends on it; see prov_ctx_rejection_secret() */
-    pthread_mutex_t lock;
-    bool has_rejection;
-    uint8_t rejection[PROV_REJECTION_BYTES];
+    _Atomic(uint8_t *) rejection; /* PROV_REJECTION_BYTES; owned */
 };
 
 bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struct prov_ctx **out);

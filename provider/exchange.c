@@ -238,8 +238,10 @@ static int set_peer(void *vexchange, void *vpeer)
     struct prov_key *peer = vpeer;
     struct err err = ERR_INIT;
 
-    if (exchange->key == NULL || peer == NULL || !prov_key_check_public(peer, &err)) {
+    if (exchange->key == NULL || peer == NULL) {
         (void)err_set(&err, E_USAGE, "a key agreement needs the peer's public key");
+    } else if (!prov_key_check_public(peer, &err)) {
+        (void)err_wrap(&err, "a key agreement needs the peer's public key");
     } else if (peer->hsm.spec.curve != exchange->key->hsm.spec.curve) {
         (void)err_set(&err, E_USAGE, "the peer's key is not on the curve of key '%s'",
                       exchange->key->hsm.label);
@@ -256,8 +258,11 @@ static int set_peer(void *vexchange, void *vpeer)
 static bool agree(struct exchange *exchange, uint8_t *secret, size_t len, struct err *err)
 {
     const struct hsm_pin pin = {.get = prov_key_operation_pin, .ctx = exchange->key};
-    const struct hsm_public *public = &exchange->peer->hsm.public;
+    const struct hsm_public *public = prov_key_public(exchange->peer);
 
+    if (public == NULL) {
+        return err_set(err, E_USAGE, "a key agreement needs the peer's public key");
+    }
     (void)ERR_set_mark(); /* a module that uses libcrypto itself leaves its errors there */
     bool ok =
         hsm_derive(&exchange->key->hsm, &pin, public->point, public->point_len, secret, len, err);

@@ -31,12 +31,8 @@ struct prov_key *prov_key_new(struct prov_ctx *ctx, struct hsm_key *hsm)
     if (key == NULL) {
         return NULL;
     }
-    if (pthread_mutex_init(&key->lock, NULL) != 0) {
-        free(key);
-        return NULL;
-    }
     atomic_init(&key->refs, 1);
-    atomic_init(&key->adopted, NULL);
+    atomic_init(&key->learned, NULL);
     atomic_init(&key->public_asked, hsm->public.known || hsm->token == NULL);
     atomic_init(&key->refused, 0);
     key->ctx = ctx;
@@ -67,7 +63,8 @@ bool prov_key_set_public(struct prov_key *key, const struct hsm_key_spec *spec,
     return true;
 }
 
-bool prov_key_adopt_public(struct prov_key *key, const struct hsm_public *public)
+/* Takes *public over. */
+static bool learn(struct prov_key *key, struct hsm_public *public)
 {
     struct hsm_public *copy = malloc(sizeof(*copy));
     struct hsm_public *none = NULL;
@@ -76,10 +73,19 @@ bool prov_key_adopt_public(struct prov_key *key, const struct hsm_public *public
         return false;
     }
     *copy = *public;
-    if (!atomic_compare_exchange_strong(&key->adopted, &none, copy)) {
-        free(copy); /* another thread was faster, with the same result */
+    memset(public, 0, sizeof(*public));
+    if (!atomic_compare_exchange_strong(&key->learned, &none, copy)) {
+        hsm_public_done(copy); /* another thread was faster, with the same result */
+        free(copy);
     }
     return true;
+}
+
+bool prov_key_adopt_public(struct prov_key *key, const struct hsm_public *public)
+{
+    struct hsm_public copy = *public; /* a point, which owns no memory */
+
+    return learn(key, &copy);
 }
 
 bool prov_key_set_origin(struct prov_key *key, const struct hsm_uri *uri)
@@ -135,9 +141,12 @@ void prov_key_free(struct prov_key *key)
     if (key == NULL || atomic_fetch_sub(&key->refs, 1) > 1) {
         return;
     }
+    struct hsm_public *learned = atomic_load(&key->learned);
+    if (learned != NULL) {
+        hsm_public_done(learned);
+        free(learned);
+    }
     hsm_key_done(&key->hsm);
-    free(atomic_load(&key->adopted));
-    (void)pthread_mutex_destroy(&key->lock);
     free(key->uri_module_path);
     free(key->uri_pin_source);
     free(key);
@@ -200,37 +209,29 @@ size_t prov_key_max_size(const struct prov_key *key)
     return content + (content > 127 ? 3 : 2);
 }
 
-/* Under the key's lock. */
-static bool find_public(struct prov_key *key, struct err *err)
-{
-    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
-    struct hsm_key probe = key->hsm; /* the others read the rest of it meanwhile */
-
-    if (!hsm_session_take(key->hsm.token, false, &session, err) ||
-        !hsm_key_find_public(&session, &probe, err)) {
-        return false;
-    }
-    key->hsm.public = probe.public;
-    atomic_store(&key->public_asked, true);
-    return true;
-}
-
-static bool ask_for_public(struct prov_key *key, struct err *err)
-{
-    bool ok = true;
-
-    if (!atomic_load(&key->public_asked)) {
-        (void)pthread_mutex_lock(&key->lock);
-        ok = atomic_load(&key->public_asked) || find_public(key, err);
-        (void)pthread_mutex_unlock(&key->lock);
-    }
-    return ok;
-}
-
-/* After ask_for_public(). */
 static const struct hsm_public *known_public(const struct prov_key *key)
 {
-    return key->hsm.public.known ? &key->hsm.public : atomic_load(&key->adopted);
+    return key->hsm.public.known ? &key->hsm.public : atomic_load(&key->learned);
+}
+
+/* Threads that come here at once all ask the token, and one answer stays. */
+static bool ask_for_public(struct prov_key *key, struct err *err)
+{
+    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
+    AUTO(hsm_public) struct hsm_public public = {.known = false};
+
+    if (known_public(key) != NULL || atomic_load(&key->public_asked)) {
+        return true;
+    }
+    if (!hsm_session_take(key->hsm.token, false, &session, err) ||
+        !hsm_key_search_public(&session, &key->hsm, &public, err)) {
+        return false;
+    }
+    if (public.known && !learn(key, &public)) {
+        return err_nomem(err);
+    }
+    atomic_store(&key->public_asked, true);
+    return true;
 }
 
 bool prov_key_check_public(const struct prov_key *key, struct err *err)

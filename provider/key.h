@@ -13,7 +13,6 @@
 #include "provider/ctx.h"
 
 #include <openssl/core.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -26,10 +25,12 @@ struct prov_key {
     char *uri_module_path;
     char *uri_pin_source; /* also for CKA_ALWAYS_AUTHENTICATE */
 
-    pthread_mutex_t lock;     /* over the search for the public half */
-    atomic_bool public_asked; /* hsm.public does not change any more */
+    atomic_bool public_asked; /* the token has no more to tell than hsm.public and learned */
     atomic_uint refused; /* what the token lists and does not do with this key; see decrypt.c */
-    _Atomic(struct hsm_public *) adopted; /* or so a trial found it (trial.h); owned */
+    /* The public half that a later search or a trial (trial.h) found; owned. It is set once,
+     * without a lock: a thread that held one while it asks the token would leave it held in a
+     * forked child. */
+    _Atomic(struct hsm_public *) learned;
 };
 
 /* Takes over *hsm (which is empty afterwards). NULL when out of memory. */

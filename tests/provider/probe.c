@@ -16,12 +16,14 @@
  *   p11probe expect URI TYPE       loads with OSSL_STORE_expect()
  *   p11probe mixed URI FILE.pem    a token key, a software key from a file, then new software keys
  *   p11probe public URI            the public half, asked for by several threads at once
- *   p11probe first URI             loads one object of a listing and closes it
- *   p11probe file URI FILE.pem     reads a key from a PEM file as servers do, and for TLS
- *   p11probe make URI EC:P-256 [USAGE]   generates a key in the token, and software keys after it
- *   p11probe make-after URI EC:P-256 LOADED   the same after another key was loaded
- *   p11probe agree URI             agrees on a secret, and uses software keys meanwhile
- *   p11probe padding URI           decrypts what has right and what has wrong PKCS#1 v1.5 padding
+ *   p11probe fork URI              forks while a thread asks for the public half; the child asks,
+ * too p11probe peer URI PEER         agrees with another key of the token on a secret p11probe
+ * first URI             loads one object of a listing and closes it p11probe file URI FILE.pem
+ * reads a key from a PEM file as servers do, and for TLS p11probe make URI EC:P-256 [USAGE]
+ * generates a key in the token, and software keys after it p11probe make-after URI EC:P-256 LOADED
+ * the same after another key was loaded p11probe agree URI             agrees on a secret, and uses
+ * software keys meanwhile p11probe padding URI           decrypts what has right and what has wrong
+ * PKCS#1 v1.5 padding
  */
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -35,6 +37,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static void say(const char *what, int result)
 {
@@ -536,6 +540,48 @@ static int public_by_threads(const char *uri)
     return 0;
 }
 
+enum { MEANWHILE_US = 400000, PATIENCE_S = 20 };
+
+/* The token takes its time for the search (the shim's rule), so that the fork comes meanwhile. */
+static int fork_in_search(const char *uri)
+{
+    EVP_PKEY *key = must_load(uri);
+    pthread_t thread;
+    void *answer = NULL;
+    int status = -1;
+
+    if (pthread_create(&thread, NULL, ask_public, key) != 0) {
+        return 1;
+    }
+    (void)usleep(MEANWHILE_US);
+    pid_t child = fork();
+    if (child == 0) {
+        (void)alarm(PATIENCE_S);
+        _exit(ask_public(key) != NULL ? 0 : 1);
+    }
+    (void)waitpid(child, &status, 0);
+    say("child", WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    say("parent", pthread_join(thread, &answer) == 0 && answer != NULL);
+    EVP_PKEY_free(key);
+    return 0;
+}
+
+static int peer(const char *uri, const char *peer_uri)
+{
+    EVP_PKEY *key = must_load(uri);
+    EVP_PKEY *other = must_load(peer_uri);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+    unsigned char secret[66];
+    size_t len = sizeof(secret);
+
+    say("peer", EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer_ex(ctx, other, 0) == 1);
+    say("derive", EVP_PKEY_derive(ctx, secret, &len));
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(other);
+    EVP_PKEY_free(key);
+    return 0;
+}
+
 static int first(const char *uri)
 {
     OSSL_STORE_CTX *store = OSSL_STORE_open_ex(uri, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
@@ -783,6 +829,8 @@ int main(int argc, char **argv)
            : strcmp(what, "expect") == 0  ? expect(argv[2], atoi(more))
            : strcmp(what, "mixed") == 0   ? mixed(argv[2], more)
            : strcmp(what, "public") == 0  ? public_by_threads(argv[2])
+           : strcmp(what, "fork") == 0    ? fork_in_search(argv[2])
+           : strcmp(what, "peer") == 0    ? peer(argv[2], more)
            : strcmp(what, "first") == 0   ? first(argv[2])
            : strcmp(what, "file") == 0    ? file(more)
                                           : 2;

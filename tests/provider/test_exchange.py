@@ -20,6 +20,14 @@ def ec(tmp_path_factory: pytest.TempPathFactory) -> Token:
         token.tool("--keypairgen", "--key-type", f"EC:{curve}", "--id", f"{n + 1:02x}", "--label", name,
                    "--usage-derive", "--usage-sign")
     token.tool("--keypairgen", "--key-type", "EC:prime256v1", "--id", "09", "--label", "signs", "--usage-sign")
+    # one whose public object has another name, and one that has none
+    for key_id, label in ("0a", "renamed"), ("0b", "half"):
+        token.tool("--keypairgen", "--key-type", "EC:prime256v1", "--id", key_id, "--label", label, "--usage-derive")
+    der = token.dir / "public.der"
+    token.tool("--read-object", "--type", "pubkey", "--id", "0a", "--output-file", str(der))
+    token.tool("--delete-object", "--type", "pubkey", "--id", "0a")
+    token.tool("--delete-object", "--type", "pubkey", "--id", "0b")
+    token.tool("--write-object", str(der), "--type", "pubkey", "--id", "0a", "--label", "another")
     return token
 
 
@@ -74,6 +82,18 @@ def test_peer_on_another_curve_is_refused(openssl: OpenSSL) -> None:
     make_peer(openssl, "P-384")
     error = first_error(derive(openssl, "p256", status=1))
     assert "the peer's key is not on the curve of key 'p256'" in error
+
+
+def test_peer_in_the_token_whose_public_half_is_searched(openssl: OpenSSL) -> None:
+    results, errors = openssl.probe("peer", "p256", openssl.uri("renamed"))
+    assert errors == [] and results == {"load": 1, "peer": 1, "derive": 1}
+
+
+def test_peer_without_a_public_half_is_told(openssl: OpenSSL) -> None:
+    results, errors = openssl.probe("peer", "p256", openssl.uri("half"))
+    assert results["peer"] != 1
+    assert "a key agreement needs the peer's public key" in errors[0]
+    assert "the public half of key 'half' on token 't1'" in errors[0] and "is not known" in errors[0]
 
 
 def test_key_for_signatures_alone_is_told(openssl: OpenSSL) -> None:
