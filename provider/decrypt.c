@@ -55,7 +55,19 @@ static void block_done(struct block *block)
     OPENSSL_cleanse(block, sizeof(*block));
 }
 
+/* What wrong padding is answered with, wiped as well. */
+struct rejection {
+    uint8_t secret[PROV_REJECTION_BYTES];
+    struct unpad_stand_in stand_in;
+};
+
+static void rejection_done(struct rejection *rejection)
+{
+    OPENSSL_cleanse(rejection, sizeof(*rejection));
+}
+
 DEFINE_AUTO(md, EVP_MD *, EVP_MD_free)
+DEFINE_AUTO_DONE(rejection, struct rejection, rejection_done)
 DEFINE_AUTO_DONE(block, struct block, block_done)
 
 static bool decrypt(struct prov_cipher *cipher, const struct hsm_decrypt *how, const uint8_t *in,
@@ -159,23 +171,18 @@ static bool decrypt_pkcs1(struct prov_cipher *cipher, const uint8_t *in, size_t 
                           size_t *out_len, struct err *err)
 {
     AUTO(block) struct block em;
-    struct unpad_stand_in stand_in;
-    uint8_t secret[PROV_REJECTION_BYTES];
+    AUTO(rejection) struct rejection rejection;
     bool good = false;
 
-    if (!prov_ctx_rejection_secret(cipher->ctx, secret, err) ||
+    if (!prov_ctx_rejection_secret(cipher->ctx, rejection.secret, err) ||
         !decrypt_block(cipher, in, size, em.bytes, err)) {
         return false;
     }
-    bool ok = unpad_stand_in(prov_ctx_libctx(cipher->ctx), secret, in, size, &stand_in);
-    if (ok) {
-        *out_len = unpad_pkcs1(em.bytes, &stand_in, out, &good);
-    }
-    OPENSSL_cleanse(secret, sizeof(secret));
-    OPENSSL_cleanse(&stand_in, sizeof(stand_in));
-    if (!ok) {
+    if (!unpad_stand_in(prov_ctx_libctx(cipher->ctx), rejection.secret, in, size,
+                        &rejection.stand_in)) {
         return err_set(err, E_INTERNAL, "decryption needs HMAC with SHA-256");
     }
+    *out_len = unpad_pkcs1(em.bytes, &rejection.stand_in, out, &good);
     if (cipher->explicit_rejection && !good) {
         return err_set(err, E_TOKEN, "this was not encrypted for key '%s' on %s",
                        cipher->key->hsm.label, hsm_token_name(&cipher->key->hsm.token->info));

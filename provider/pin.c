@@ -21,10 +21,10 @@ static bool ask_application(struct prov_pin *asking, const char *what, struct se
         return err_set(err, E_PIN_NEEDED,
                        "there is no %s: name where it comes from with pin-source", what);
     }
-    if (asking->callback(buffer, sizeof(buffer), &len, params, asking->callback_arg) != 1) {
-        return err_set(err, E_PIN_NEEDED, "the application gave no %s", what);
-    }
-    bool ok = secret_set(pin, buffer, len, err);
+    bool ok = asking->callback(buffer, sizeof(buffer), &len, params, asking->callback_arg) == 1
+                  ? secret_set(pin, buffer, len, err)
+                  : err_set(err, E_PIN_NEEDED, "the application gave no %s", what);
+    /* A callback that fails may have written something before. */
     explicit_bzero(buffer, sizeof(buffer));
     return ok;
 }
