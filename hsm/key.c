@@ -379,8 +379,9 @@ static bool public_from_object(struct hsm_session *session, CK_OBJECT_HANDLE han
         return false;
     }
     spec_from_attributes(&values, &spec);
-    if (spec.type == key->spec.type && spec.curve == key->spec.curve) {
-        (void)from_attributes(&values, &spec, &key->public);
+    if (spec.type == key->spec.type && spec.curve == key->spec.curve &&
+        from_attributes(&values, &spec, &key->public)) {
+        key->spec = spec; /* a private object that shows no modulus does not tell its size */
     }
     return true;
 }
@@ -557,6 +558,7 @@ static bool choose_private(struct hsm_session *session, const struct hsm_uri *ur
     }
     for (size_t i = 0; i < all->count && !chosen->public.known; i++) {
         if (is_public_of(&all->list[i], chosen)) {
+            chosen->spec = all->list[i].spec; /* with the size; see public_from_object() */
             chosen->public = all->list[i].public;
             memset(&all->list[i].public, 0, sizeof(all->list[i].public));
         }

@@ -276,6 +276,46 @@ static void test_rsa_size_is_that_of_the_modulus(void **state UNUSED)
     assert_string_equal(hsm_key_spec_name(&key.spec), "RSA-2048");
 }
 
+/* A private RSA key that shows nothing of itself, and its public object. */
+static void add_opaque_rsa_pair(void)
+{
+    static const uint8_t modulus[256] = {0x80};
+
+    (void)fake_object(CKO_PRIVATE_KEY, "1", "a");
+    fake_number(CKA_KEY_TYPE, CKK_RSA);
+    (void)fake_object(CKO_PUBLIC_KEY, "1", "a");
+    fake_number(CKA_KEY_TYPE, CKK_RSA);
+    fake_bytes(CKA_MODULUS, modulus, sizeof(modulus));
+    fake_bytes(CKA_PUBLIC_EXPONENT, "\x01\x00\x01", 3);
+}
+
+static void test_rsa_size_comes_with_the_public_object(void **state UNUSED)
+{
+    AUTO(hsm_key) struct hsm_key key = {0};
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    add_opaque_rsa_pair();
+    assert_ok(find("pkcs11:id=1", &key, &err), &err);
+    assert_true(key.public.known);
+    assert_string_equal(hsm_key_spec_name(&key.spec), "RSA-2048");
+}
+
+static void test_rsa_size_of_a_pair_found_in_one_search(void **state UNUSED)
+{
+    AUTO(hsm_uri) struct hsm_uri uri = {0};
+    AUTO(hsm_key) struct hsm_key key = {0};
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    add_opaque_rsa_pair();
+    struct hsm_session session = fake_session();
+    assert_ok(hsm_uri_parse("pkcs11:object=a", &uri, &err), &err);
+    assert_ok(hsm_key_find_pair(&session, &uri, &key, &err), &err);
+    assert_true(key.public.known);
+    assert_string_equal(hsm_key_spec_name(&key.spec), "RSA-2048");
+}
+
 static void test_key_of_an_unknown_kind_is_other(void **state UNUSED)
 {
     AUTO(hsm_key) struct hsm_key key = {0};
@@ -363,6 +403,8 @@ int main(void)
         cmocka_unit_test(test_public_half_that_is_nowhere_is_no_error),
         cmocka_unit_test(test_public_half_that_is_no_point_is_an_error),
         cmocka_unit_test(test_rsa_size_is_that_of_the_modulus),
+        cmocka_unit_test(test_rsa_size_comes_with_the_public_object),
+        cmocka_unit_test(test_rsa_size_of_a_pair_found_in_one_search),
         cmocka_unit_test(test_key_of_an_unknown_kind_is_other),
         cmocka_unit_test(test_modulus_of_zeros_does_no_harm),
         cmocka_unit_test(test_uri_of_a_key_names_it_completely),
