@@ -3,6 +3,7 @@
 #include "base/str.h"
 #include "hsm/ckr.h"
 
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <openssl/x509.h>
@@ -73,7 +74,9 @@ bool hsm_cert_load(struct hsm_session *session, CK_OBJECT_HANDLE handle, struct 
     const struct attr_value *v = attr_values_find(&values, CKA_VALUE);
     if (v != NULL && v->len > 0) {
         const unsigned char *p = v->data;
+        (void)ERR_set_mark(); /* the error queue is the application's */
         cert->x509 = d2i_X509(NULL, &p, (long)v->len);
+        (void)ERR_pop_to_mark();
         if (cert->x509 != NULL && p != v->data + v->len) {
             X509_free(TAKE(cert->x509)); /* something follows the certificate: not one */
         }

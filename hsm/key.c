@@ -233,7 +233,10 @@ bool hsm_public_from_spki(const uint8_t *der, size_t len, struct hsm_key_spec *s
 
 bool hsm_public_from_x509(X509 *cert, struct hsm_key_spec *spec, struct hsm_public *out)
 {
-    return from_pubkey(X509_get_X509_PUBKEY(cert), spec, out);
+    (void)ERR_set_mark();
+    bool ok = from_pubkey(X509_get_X509_PUBKEY(cert), spec, out);
+    (void)ERR_pop_to_mark();
+    return ok;
 }
 
 bool hsm_public_equal(const struct hsm_key_spec *a_spec, const struct hsm_public *a,
@@ -399,7 +402,9 @@ static bool public_from_certificate(struct hsm_session *session, CK_OBJECT_HANDL
     }
     const struct attr_value *v = attr_values_find(&values, CKA_VALUE);
     const unsigned char *p = v != NULL ? v->data : NULL;
+    (void)ERR_set_mark(); /* the error queue is the application's */
     AUTO(x509) X509 *cert = v != NULL ? d2i_X509(NULL, &p, (long)v->len) : NULL;
+    (void)ERR_pop_to_mark();
     if (cert != NULL && hsm_public_from_x509(cert, &spec, &public) && spec.type == key->spec.type &&
         spec.curve == key->spec.curve) {
         key->spec = spec;

@@ -5,6 +5,7 @@
 #include "unit/unit.h"
 
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <stdlib.h>
 
 /* A key on the fake token with a software twin, and two certificates of it. */
@@ -315,6 +316,21 @@ static void test_value_with_something_behind_it_is_no_certificate(void **state U
     assert_null(cert.x509);
 }
 
+static void test_broken_value_leaves_nothing_in_the_error_queue(void **state UNUSED)
+{
+    AUTO(hsm_cert) struct hsm_cert cert = {0};
+    struct hsm_session session = fake_session();
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    CK_OBJECT_HANDLE object = fake_object(CKO_CERTIFICATE, "1", "www");
+    fake_bytes(CKA_VALUE, "garbage", 7);
+    ERR_clear_error();
+    assert_ok(hsm_cert_load(&session, object, &cert, &err), &err);
+    assert_null(cert.x509);
+    assert_int_equal(ERR_peek_error(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -336,6 +352,7 @@ int main(void)
         cmocka_unit_test(test_key_without_a_public_half_is_refused),
         cmocka_unit_test(test_write_protected_token_is_refused),
         cmocka_unit_test(test_value_with_something_behind_it_is_no_certificate),
+        cmocka_unit_test(test_broken_value_leaves_nothing_in_the_error_queue),
     };
 
     return UNIT_RUN(tests);

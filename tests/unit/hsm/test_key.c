@@ -7,6 +7,7 @@
 #include "unit/pki.h"
 #include "unit/unit.h"
 
+#include <openssl/err.h>
 #include <stdlib.h>
 
 static const uint8_t point_a[65] = {0x04, 0xaa};
@@ -213,7 +214,9 @@ static void test_public_half_from_a_certificate(void **state UNUSED)
     fake_bytes(CKA_VALUE, "no certificate", 14);
     (void)fake_object(CKO_CERTIFICATE, "1", "a");
     fake_bytes(CKA_VALUE, der, len);
+    ERR_clear_error();
     assert_ok(find("pkcs11:id=1", &key, &err), &err);
+    assert_int_equal(ERR_peek_error(), 0);
     assert_ok(hsm_key_public_evp(&key, &found, &err), &err);
     assert_int_equal(EVP_PKEY_eq(found, pkey), 1);
 }
