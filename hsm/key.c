@@ -601,6 +601,20 @@ static bool is_same(const struct hsm_key *key, const struct hsm_key *found)
            hsm_public_equal(&key->spec, &key->public, &found->spec, &found->public);
 }
 
+bool hsm_key_is_same_object(const struct hsm_key *a, const struct hsm_key *b)
+{
+    struct hsm_token *token = a->token;
+
+    if (token == NULL || token != b->token || a->class != b->class) {
+        return false;
+    }
+    pthread_mutex_lock(&token->lock);
+    bool same = a->handle == b->handle && a->epoch == token->objects_epoch &&
+                b->epoch == token->objects_epoch;
+    pthread_mutex_unlock(&token->lock);
+    return same;
+}
+
 bool hsm_key_find_again(struct hsm_session *session, struct hsm_key *key, struct err *err)
 {
     struct hsm_token *token = key->token;

@@ -70,6 +70,10 @@ void hsm_key_done(struct hsm_key *key);
 bool hsm_key_find_again(struct hsm_session *session, struct hsm_key *key,
                         struct err *err) NODISCARD;
 
+/* Whether both are the same object of one token by their handles, and these are current. False also
+ * says that the handles do not tell. */
+bool hsm_key_is_same_object(const struct hsm_key *a, const struct hsm_key *b);
+
 /* Reads the object behind a handle. With want_public, also finds the public half (it may stay
  * unknown). */
 bool hsm_key_load(struct hsm_session *session, CK_OBJECT_HANDLE handle, CK_OBJECT_CLASS class,

@@ -176,8 +176,7 @@ int prov_keymgmt_match(const void *keydata1, const void *keydata2, int selection
     if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0) {
         return a->hsm.spec.type == b->hsm.spec.type && a->hsm.spec.curve == b->hsm.spec.curve;
     }
-    if (a == b ||
-        (a->hsm.token != NULL && a->hsm.token == b->hsm.token && a->hsm.handle == b->hsm.handle)) {
+    if (a == b || hsm_key_is_same_object(&a->hsm, &b->hsm)) {
         return 1;
     }
     const struct hsm_public *public_a = prov_key_public(a);

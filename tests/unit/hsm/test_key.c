@@ -387,6 +387,44 @@ static void test_failing_search_leaves_nothing_behind(void **state UNUSED)
     assert_null(key.label);
 }
 
+static void test_same_handle_is_the_same_object_while_it_is_current(void **state UNUSED)
+{
+    AUTO(hsm_key) struct hsm_key a = {0};
+    AUTO(hsm_key) struct hsm_key again = {0};
+    AUTO(hsm_key) struct hsm_key other = {0};
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    (void)fake_ec_key("1", "a", point_a);
+    (void)fake_ec_key("2", "b", point_b);
+    assert_ok(find("pkcs11:object=a", &a, &err), &err);
+    assert_ok(find("pkcs11:object=a", &again, &err), &err);
+    assert_ok(find("pkcs11:object=b", &other, &err), &err);
+    assert_true(hsm_key_is_same_object(&a, &again));
+    assert_false(hsm_key_is_same_object(&a, &other));
+    again.class = CKO_PUBLIC_KEY; /* some modules number each class by itself */
+    assert_false(hsm_key_is_same_object(&a, &again));
+}
+
+static void test_handles_are_given_out_anew_after_a_restart(void **state UNUSED)
+{
+    AUTO(hsm_key) struct hsm_key before = {0};
+    AUTO(hsm_key) struct hsm_key after = {0};
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    (void)fake_ec_key("1", "a", point_a);
+    (void)fake_ec_key("2", "b", point_b);
+    assert_ok(find("pkcs11:object=a", &before, &err), &err);
+    hsm_token_forget(&fake.token, true);
+    assert_ok(find("pkcs11:object=b", &after, &err), &err);
+    after.handle = before.handle;
+    assert_false(hsm_key_is_same_object(&before, &after));
+    assert_false(hsm_key_is_same_object(&after, &before));
+    after.epoch = before.epoch; /* equal, and both of the past */
+    assert_false(hsm_key_is_same_object(&before, &after));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -413,6 +451,8 @@ int main(void)
         cmocka_unit_test(test_uri_of_a_key_names_it_completely),
         cmocka_unit_test(test_uri_of_a_key_without_a_label_has_none),
         cmocka_unit_test(test_failing_search_leaves_nothing_behind),
+        cmocka_unit_test(test_same_handle_is_the_same_object_while_it_is_current),
+        cmocka_unit_test(test_handles_are_given_out_anew_after_a_restart),
     };
 
     return UNIT_RUN(tests);
