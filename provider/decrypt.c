@@ -88,11 +88,12 @@ static bool decrypt(struct prov_cipher *cipher, const struct hsm_decrypt *how, c
                : false;
 }
 
-/* The decrypted block, padding and all; some modules leave out its leading zeros. */
+/* The decrypted block, padding and all; some modules leave out its leading zeros. `refused` is set
+ * as in struct hsm_decrypt, and may be NULL. */
 static bool decrypt_raw(struct prov_cipher *cipher, const uint8_t *in, size_t size, uint8_t *em,
-                        struct err *err)
+                        bool *refused, struct err *err)
 {
-    const struct hsm_decrypt how = {.scheme = HSM_DECRYPT_RSA_RAW};
+    const struct hsm_decrypt how = {.scheme = HSM_DECRYPT_RSA_RAW, .refused_at_init = refused};
     size_t len = size;
 
     if (!decrypt(cipher, &how, in, size, em, &len, err)) {
@@ -116,10 +117,14 @@ static bool is_refused(const struct prov_cipher *cipher, unsigned what)
     return (atomic_load(&cipher->key->refused) & what) != 0;
 }
 
-/* True if err says that the token will not do it at all; that is remembered, and err cleared. */
-static bool note_refusal(struct prov_cipher *cipher, unsigned what, struct err *err)
+/*
+ * True if err says that the token will not do it at all; that is remembered, and err cleared. Only
+ * what C_DecryptInit refused counts: C_Decrypt has seen the ciphertext, and whoever sent that must
+ * not choose the way that the next one is decrypted.
+ */
+static bool note_refusal(struct prov_cipher *cipher, unsigned what, bool at_init, struct err *err)
 {
-    if (!is_one_of(err->native, refusals, ARRAY_LEN(refusals))) {
+    if (!at_init || !is_one_of(err->native, refusals, ARRAY_LEN(refusals))) {
         return false;
     }
     atomic_fetch_or(&cipher->key->refused, what);
@@ -156,11 +161,13 @@ static bool decrypt_and_rebuild(struct prov_cipher *cipher, const uint8_t *in, s
 static bool decrypt_block(struct prov_cipher *cipher, const uint8_t *in, size_t size, uint8_t *em,
                           struct err *err)
 {
+    bool refused = false;
+
     if (has_raw(cipher)) {
-        if (decrypt_raw(cipher, in, size, em, err)) {
+        if (decrypt_raw(cipher, in, size, em, &refused, err)) {
             return true;
         }
-        if (!note_refusal(cipher, refused_raw, err)) {
+        if (!note_refusal(cipher, refused_raw, refused, err)) {
             return false;
         }
     }
@@ -232,7 +239,7 @@ static bool decrypt_oaep_here(struct prov_cipher *cipher, const uint8_t *in, siz
         sha1 = prov_ctx_fetch_digest(cipher->ctx, "SHA1", NULL, NULL, err);
         md = sha1;
     }
-    if (md == NULL || !decrypt_raw(cipher, in, size, em.bytes, err)) {
+    if (md == NULL || !decrypt_raw(cipher, in, size, em.bytes, NULL, err)) {
         return false;
     }
     return unpad_oaep(em.bytes, size, md, cipher->mgf1_md != NULL ? cipher->mgf1_md : md,
@@ -272,12 +279,14 @@ static bool decrypt_oaep(struct prov_cipher *cipher, const uint8_t *in, size_t s
 {
     struct hsm_decrypt how;
     unsigned bit = 0;
+    bool refused = false;
 
     if (is_for_token(cipher, &how, &bit)) {
+        how.refused_at_init = &refused;
         if (decrypt(cipher, &how, in, size, out, out_len, err)) {
             return true;
         }
-        if (!has_raw(cipher) || !note_refusal(cipher, bit, err)) {
+        if (!has_raw(cipher) || !note_refusal(cipher, bit, refused, err)) {
             return false;
         }
         *out_len = size;
@@ -310,6 +319,6 @@ bool prov_decrypt(struct prov_cipher *cipher, const uint8_t *in, size_t in_len, 
     case RSA_PKCS1_WITH_TLS_PADDING:
         return decrypt_premaster(cipher, ciphertext, size, out, out_len, err);
     default:
-        return decrypt_raw(cipher, ciphertext, size, out, err);
+        return decrypt_raw(cipher, ciphertext, size, out, NULL, err);
     }
 }
