@@ -10,6 +10,7 @@
 #include <openssl/params.h>
 #include <openssl/provider.h>
 #include <openssl/rand.h>
+#include <stdlib.h>
 #include <string.h>
 
 DEFINE_AUTO(md, EVP_MD *, EVP_MD_free)
@@ -214,6 +215,17 @@ bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struc
     }
     *out = ctx;
     return true;
+}
+
+bool prov_ctx_is_configured_module(const struct prov_ctx *ctx, const char *module_path)
+{
+    if (module_path == NULL || ctx->module_path == NULL ||
+        str_equal(module_path, ctx->module_path)) {
+        return true;
+    }
+    AUTO(str) char *wanted = realpath(module_path, NULL);
+    AUTO(str) char *configured = realpath(ctx->module_path, NULL);
+    return wanted != NULL && str_equal(wanted, configured);
 }
 
 struct search {

@@ -54,6 +54,13 @@ bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struc
 void prov_ctx_free(struct prov_ctx *ctx);
 
 /*
+ * Whether a URI with that module-path (NULL: it has none) means the module of the configuration,
+ * whose PIN and initialisation argument nobody else gets. They are compared as files. Without a
+ * configured module every one will do.
+ */
+bool prov_ctx_is_configured_module(const struct prov_ctx *ctx, const char *module_path);
+
+/*
  * The library context for hashing and verification: the default one where that is the application's
  * own, and otherwise the child of the application's. The child would always do, but all that it
  * fetches is fetched twice in the process, which takes longer than a signature.

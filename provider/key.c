@@ -328,7 +328,7 @@ bool prov_key_operation_pin(void *ctx, const struct hsm_token_info *token, struc
                             struct err *err)
 {
     const struct prov_key *key = ctx;
-    struct hsm_uri uri = {.pin_source = key->uri_pin_source};
+    struct hsm_uri uri = {.module_path = key->uri_module_path, .pin_source = key->uri_pin_source};
     struct prov_pin asking = {.prov = key->ctx, .uri = &uri};
 
     return prov_pin_get(&asking, token, pin, err) ||

@@ -21,9 +21,11 @@ static bool ask_application(struct prov_pin *asking, const char *what, struct se
         return err_set(err, E_PIN_NEEDED,
                        "there is no %s: name where it comes from with pin-source", what);
     }
-    bool ok = asking->callback(buffer, sizeof(buffer), &len, params, asking->callback_arg) == 1
-                  ? secret_set(pin, buffer, len, err)
-                  : err_set(err, E_PIN_NEEDED, "the application gave no %s", what);
+    bool given =
+        asking->callback(buffer, sizeof(buffer), &len, params, asking->callback_arg) == 1 &&
+        len > 0;
+    bool ok = given ? secret_set(pin, buffer, len, err)
+                    : err_set(err, E_PIN_NEEDED, "the application gave no %s", what);
     /* A callback that fails may have written something before. */
     explicit_bzero(buffer, sizeof(buffer));
     return ok;
@@ -34,10 +36,16 @@ static bool prompt_application(void *ctx, const char *what, struct secret *out, 
     return ask_application(ctx, what, out, err);
 }
 
-/* Whether the configured PIN is for this token. */
-static bool is_configured_token(const struct prov_ctx *prov, const struct hsm_token_info *token)
+/* Whom the configured PIN is for, if not for this token: "token", "module"; NULL: for this one. */
+static const char *other_addressee(const struct prov_pin *asking,
+                                   const struct hsm_token_info *token)
 {
-    return prov->token == NULL || hsm_token_info_matches(token, prov->token);
+    const struct prov_ctx *prov = asking->prov;
+
+    if (!prov_ctx_is_configured_module(prov, asking->uri->module_path)) {
+        return "module"; /* which may say of itself that its token is the one */
+    }
+    return prov->token == NULL || hsm_token_info_matches(token, prov->token) ? NULL : "token";
 }
 
 static bool read_configured(struct prov_pin *asking, const char *what, struct secret *pin,
@@ -63,6 +71,7 @@ bool prov_pin_get(struct prov_pin *asking, const struct hsm_token_info *token, s
     const struct prov_ctx *prov = asking->prov;
     struct secret_policy policy = {
         .allow_env = prov->allow_env_secrets, .prompt = prompt_application, .prompt_ctx = asking};
+    const char *other = has_configured(prov) ? other_addressee(asking, token) : NULL;
     char what[128];
 
     (void)snprintf(what, sizeof(what), "PIN of %s", hsm_token_name(token));
@@ -72,12 +81,13 @@ bool prov_pin_get(struct prov_pin *asking, const struct hsm_token_info *token, s
     if (asking->uri->pin_source != NULL) {
         return secret_source_read(asking->uri->pin_source, what, &policy, pin, err);
     }
-    if (has_configured(prov) && is_configured_token(prov, token)) {
+    if (has_configured(prov) && other == NULL) {
         return read_configured(asking, what, pin, err);
     }
     return ask_application(asking, what, pin, err) ||
-           (has_configured(prov) &&
-            err_wrap(err, "the configured PIN is for another token, and is not sent to this one"));
+           (other != NULL &&
+            err_wrap(err, "the configured PIN is for another %s, and is not sent to this one",
+                     other));
 }
 
 /* hsm_pin_fn */
@@ -90,10 +100,13 @@ static bool get_pin(void *ctx, const struct hsm_token_info *token, struct secret
 static bool asks_a_person(const struct prov_pin *pin)
 {
     const struct hsm_uri *uri = pin->uri;
-    const char *source = uri->pin_source != NULL ? uri->pin_source : pin->prov->pin_source;
+    const struct prov_ctx *prov = pin->prov;
+    bool ours = prov_ctx_is_configured_module(prov, uri->module_path);
+    const char *configured = ours ? prov->pin_source : NULL;
+    const char *source = uri->pin_source != NULL ? uri->pin_source : configured;
 
     if (pin->callback == NULL || secret_is_set(&uri->pin_value) ||
-        (uri->pin_source == NULL && secret_is_set(&pin->prov->pin))) {
+        (uri->pin_source == NULL && ours && secret_is_set(&prov->pin))) {
         return false;
     }
     return source == NULL || secret_source_is_prompt(source);

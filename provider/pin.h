@@ -22,8 +22,8 @@ struct prov_pin {
 
 /*
  * The PIN for one login to that token. The configured one goes to the configured token alone
- * ("token" in openssl.cnf); where no token is configured, to the one that is named. E_PIN_NEEDED,
- * and what reading a source fails with.
+ * ("token" in openssl.cnf); where no token is configured, to the one that is named, if it is in the
+ * configured module. E_PIN_NEEDED, and what reading a source fails with.
  */
 bool prov_pin_get(struct prov_pin *asking, const struct hsm_token_info *token, struct secret *pin,
                   struct err *err) NODISCARD;

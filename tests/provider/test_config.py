@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,41 @@ def test_configured_pin_goes_to_the_configured_token_alone(tmp_path: Path) -> No
     assert len(calls(tmp_path / "calls", "C_Login")) == 1
     mine("pkey", "-in", "pkcs11:token=t2;object=ec;type=private", "-noout", "-passin", f"pass:{two.pin}x", status=1)
     assert len(calls(tmp_path / "calls", "C_Login")) == 2  # the application's own, which is wrong
+
+
+def of_module(mine: OpenSSL, path: Path) -> str:
+    return mine.uri("ec", **{"module-path": str(path)})
+
+
+def test_configured_pin_goes_to_the_configured_module_alone(token: Token, tmp_path: Path) -> None:
+    """A module of somebody else's may say of its token whatever it likes."""
+    mine = configured(token, tmp_path, module=SOFTHSM)
+    error = first_error(mine("pkey", "-in", of_module(mine, SHIM), "-noout", "-passin", "pass:", status=1))
+    assert "the configured PIN is for another module" in error
+    assert calls(tmp_path / "calls", "C_Login") == []
+    mine("pkey", "-in", of_module(mine, SHIM), "-noout", "-passin", f"pass:{token.pin}")
+    assert len(calls(tmp_path / "calls", "C_Login")) == 1  # with the application's
+
+
+def test_copy_of_the_configured_module_is_another(token: Token, tmp_path: Path) -> None:
+    shutil.copy(SHIM, tmp_path / "copy.so")
+    mine = configured(token, tmp_path)
+    mine("pkey", "-in", of_module(mine, tmp_path / "copy.so"), "-noout", "-passin", "pass:", status=1)
+    assert calls(tmp_path / "calls", "C_Login") == []
+
+
+def test_configured_module_by_another_name(token: Token, tmp_path: Path) -> None:
+    (tmp_path / "link.so").symlink_to(SHIM)
+    mine = configured(token, tmp_path)
+    mine("pkey", "-in", of_module(mine, tmp_path / "link.so"), "-noout")
+    assert len(calls(tmp_path / "calls", "C_Login")) == 1
+
+
+def test_configured_argument_goes_to_the_configured_module_alone(token: Token, tmp_path: Path) -> None:
+    """SoftHSM refuses every argument."""
+    mine = configured(token, tmp_path, "module-init-args = x")
+    assert "CKR_ARGUMENTS_BAD" in first_error(mine("pkey", "-in", mine.uri("ec"), "-noout", status=1))
+    mine("pkey", "-in", of_module(mine, SOFTHSM), "-noout", "-passin", f"pass:{token.pin}")
 
 
 @pytest.mark.parametrize(("line", "sentence"), [

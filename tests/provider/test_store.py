@@ -104,7 +104,8 @@ def test_scheme_in_any_case(openssl: OpenSSL, scheme: str) -> None:
 
 def test_module_path_of_the_uri(stock: Token, tmp_path: Path) -> None:
     mine = OpenSSL(tmp_path, stock, module=tmp_path / "no-module.so")
-    assert kinds(mine, f"pkcs11:object=www;type=private?module-path={SOFTHSM}") == ["Pkey"]
+    query = f"module-path={SOFTHSM}&pin-source=file:{stock.pin_file}"  # the configured PIN is for the other module
+    assert kinds(mine, f"pkcs11:object=www;type=private?{query}") == ["Pkey"]
     assert "no-module.so" in first_error(mine("pkey", "-in", mine.uri("www"), "-noout", status=1))
 
 
