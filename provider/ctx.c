@@ -23,7 +23,7 @@ void prov_ctx_free(struct prov_ctx *ctx)
     for (size_t i = 0; i < PROV_DIGESTS; i++) {
         EVP_MD_free(atomic_load(&ctx->digests[i]));
     }
-    OSSL_LIB_CTX_free(ctx->child);
+    prov_child_free(ctx->child);
     OPENSSL_clear_free(atomic_load(&ctx->rejection), PROV_REJECTION_BYTES);
     free(ctx->module_path);
     free(ctx->init_args);
@@ -208,7 +208,7 @@ bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struc
     take_core_functions(ctx, in);
     ctx->default_came_first = default_came_first(handle, in);
     atomic_init(&ctx->shows_keymgmt, ctx->default_came_first);
-    ctx->child = OSSL_LIB_CTX_new_child(handle, in);
+    ctx->child = prov_child_new(handle, in);
     if (ctx->child == NULL || !read_configuration(ctx)) {
         prov_ctx_free(ctx);
         return false;
@@ -250,7 +250,7 @@ OSSL_LIB_CTX *prov_ctx_libctx(struct prov_ctx *ctx)
         ERR_pop_to_mark();
         ctx->where = search.found ? PROV_WHERE_DEFAULT : PROV_WHERE_ELSEWHERE;
     }
-    return ctx->where == PROV_WHERE_DEFAULT ? NULL : ctx->child;
+    return ctx->where == PROV_WHERE_DEFAULT ? NULL : prov_child_libctx(ctx->child);
 }
 
 EVP_MD *prov_ctx_digest(struct prov_ctx *ctx, const char *name)

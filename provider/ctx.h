@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/secret.h"
 #include "hsm/uri.h"
+#include "provider/child.h"
 
 #include <openssl/core.h>
 #include <openssl/core_dispatch.h>
@@ -19,7 +20,7 @@ enum { PROV_DIGESTS = 3, PROV_REJECTION_BYTES = 32 };
 
 struct prov_ctx {
     const OSSL_CORE_HANDLE *handle;
-    OSSL_LIB_CTX *child; /* of the application's library context; see prov_ctx_libctx() */
+    struct prov_child *child; /* of the application's library context; see prov_ctx_libctx() */
     enum { PROV_WHERE_UNKNOWN, PROV_WHERE_DEFAULT, PROV_WHERE_ELSEWHERE } _Atomic where;
 
     OSSL_FUNC_core_get_params_fn *core_get_params;

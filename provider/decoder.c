@@ -123,7 +123,7 @@ static void raise_once(struct prov_ctx *prov, const struct err *err)
 
 static bool decode_pem(struct prov_ctx *prov, OSSL_CORE_BIO *cin, OSSL_CALLBACK *cb, void *cb_arg)
 {
-    AUTO(bio) BIO *in = BIO_new_from_core_bio(prov->child, cin);
+    AUTO(bio) BIO *in = BIO_new_from_core_bio(prov_child_libctx(prov->child), cin);
     AUTO(pem_uri) struct buf der = BUF_INIT(HSM_PEM_URI_DER_MAX);
     struct err err = ERR_INIT;
     char line[LINE_MAX_LEN];

@@ -80,7 +80,7 @@ typedef bool write_fn(const struct prov_key *key, int selection, BIO *out, struc
 static int encode(const struct encoder *encoder, OSSL_CORE_BIO *cout, const void *key,
                   int selection, write_fn *write)
 {
-    AUTO(bio) BIO *out = BIO_new_from_core_bio(encoder->prov->child, cout);
+    AUTO(bio) BIO *out = BIO_new_from_core_bio(prov_child_libctx(encoder->prov->child), cout);
     struct err err = ERR_INIT;
 
     if (out == NULL || key == NULL) {

@@ -16,14 +16,16 @@
  *   p11probe expect URI TYPE       loads with OSSL_STORE_expect()
  *   p11probe mixed URI FILE.pem    a token key, a software key from a file, then new software keys
  *   p11probe public URI            the public half, asked for by several threads at once
- *   p11probe fork URI              forks while a thread asks for the public half; the child asks,
- * too p11probe peer URI PEER         agrees with another key of the token on a secret p11probe
- * first URI             loads one object of a listing and closes it p11probe file URI FILE.pem
- * reads a key from a PEM file as servers do, and for TLS p11probe make URI EC:P-256 [USAGE]
- * generates a key in the token, and software keys after it p11probe make-after URI EC:P-256 LOADED
- * the same after another key was loaded p11probe agree URI             agrees on a secret, and uses
- * software keys meanwhile p11probe padding URI           decrypts what has right and what has wrong
- * PKCS#1 v1.5 padding
+ *   p11probe fork URI              forks in a search for the public half; both want it
+ *   p11probe peer URI PEER         agrees with another key of the token on a secret
+ *   p11probe outlive URI CONFIG    a key that is freed after its library context was
+ *   p11probe ordinary URI CONFIG   the same with the key freed first
+ *   p11probe first URI             loads one object of a listing and closes it
+ *   p11probe file URI FILE.pem     reads a key from a PEM file as servers do, and for TLS
+ *   p11probe make URI EC:P-256 [USAGE]   generates a key in the token, and software keys after it
+ *   p11probe make-after URI EC:P-256 LOADED   the same after another key was loaded
+ *   p11probe agree URI             agrees on a secret, and uses software keys meanwhile
+ *   p11probe padding URI           decrypts what has right and what has wrong PKCS#1 v1.5 padding
  */
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -582,6 +584,50 @@ static int peer(const char *uri, const char *peer_uri)
     return 0;
 }
 
+static EVP_PKEY *load_in(OSSL_LIB_CTX *libctx, const char *uri)
+{
+    OSSL_STORE_CTX *store = OSSL_STORE_open_ex(uri, libctx, NULL, NULL, NULL, NULL, NULL, NULL);
+    OSSL_STORE_INFO *info = store != NULL ? OSSL_STORE_load(store) : NULL;
+    EVP_PKEY *key = info != NULL ? OSSL_STORE_INFO_get1_PKEY(info) : NULL;
+
+    OSSL_STORE_INFO_free(info);
+    OSSL_STORE_close(store);
+    return key;
+}
+
+static int sign_in(OSSL_LIB_CTX *libctx, EVP_PKEY *key)
+{
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    unsigned char signature[512];
+    size_t len = sizeof(signature);
+    int ok = EVP_DigestSignInit_ex(md, NULL, "SHA256", libctx, NULL, key, NULL) == 1 &&
+             EVP_DigestSign(md, signature, &len, (const unsigned char *)"x", 1) == 1;
+
+    EVP_MD_CTX_free(md);
+    return ok;
+}
+
+/* With key_last, what garbage collectors make of it; the providers are unloaded as well. */
+static int with_library_context(const char *uri, const char *config, bool key_last)
+{
+    OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
+
+    say("config", OSSL_LIB_CTX_load_config(libctx, config));
+    EVP_PKEY *key = load_in(libctx, uri);
+    OSSL_PROVIDER *more = OSSL_PROVIDER_load(libctx, "p11enroll");
+    say("sign", key != NULL && sign_in(libctx, key));
+    say("unload", OSSL_PROVIDER_unload(more));
+    if (!key_last) {
+        EVP_PKEY_free(key);
+    }
+    OSSL_LIB_CTX_free(libctx);
+    if (key_last) {
+        EVP_PKEY_free(key);
+    }
+    say("freed", 1);
+    return 0;
+}
+
 static int first(const char *uri)
 {
     OSSL_STORE_CTX *store = OSSL_STORE_open_ex(uri, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
@@ -823,15 +869,17 @@ int main(int argc, char **argv)
            : strcmp(what, "stream") == 0   ? stream(argv[2])
            : strcmp(what, "make-after") == 0 && argc > 4
                ? (EVP_PKEY_free(must_load(argv[4])), make(argv[2], more, NULL))
-           : strcmp(what, "make") == 0    ? make(argv[2], more, argc > 4 ? argv[4] : NULL)
-           : strcmp(what, "agree") == 0   ? agree(argv[2])
-           : strcmp(what, "padding") == 0 ? padding(argv[2])
-           : strcmp(what, "expect") == 0  ? expect(argv[2], atoi(more))
-           : strcmp(what, "mixed") == 0   ? mixed(argv[2], more)
-           : strcmp(what, "public") == 0  ? public_by_threads(argv[2])
-           : strcmp(what, "fork") == 0    ? fork_in_search(argv[2])
-           : strcmp(what, "peer") == 0    ? peer(argv[2], more)
-           : strcmp(what, "first") == 0   ? first(argv[2])
-           : strcmp(what, "file") == 0    ? file(more)
-                                          : 2;
+           : strcmp(what, "make") == 0     ? make(argv[2], more, argc > 4 ? argv[4] : NULL)
+           : strcmp(what, "agree") == 0    ? agree(argv[2])
+           : strcmp(what, "padding") == 0  ? padding(argv[2])
+           : strcmp(what, "expect") == 0   ? expect(argv[2], atoi(more))
+           : strcmp(what, "mixed") == 0    ? mixed(argv[2], more)
+           : strcmp(what, "public") == 0   ? public_by_threads(argv[2])
+           : strcmp(what, "fork") == 0     ? fork_in_search(argv[2])
+           : strcmp(what, "peer") == 0     ? peer(argv[2], more)
+           : strcmp(what, "first") == 0    ? first(argv[2])
+           : strcmp(what, "outlive") == 0  ? with_library_context(argv[2], more, true)
+           : strcmp(what, "ordinary") == 0 ? with_library_context(argv[2], more, false)
+           : strcmp(what, "file") == 0     ? file(more)
+                                           : 2;
 }

@@ -295,3 +295,12 @@ def test_module_is_finalised_once_at_exit(keys: Token, tmp_path: Path) -> None:
     names = calls(log)
     assert names.count("C_Finalize") == 1 and names[-1] == "C_Finalize"
     assert names.count("C_Login") == 1 and names.count("C_Sign") == 1
+
+
+@pytest.mark.parametrize("order", ["ordinary", "outlive"])
+@ORDERS
+def test_key_in_a_library_context_of_its_own(keys: Token, tmp_path: Path, order: str, first: bool) -> None:
+    """Garbage collectors may free the library context before the key."""
+    mine = OpenSSL(tmp_path, keys, first=first)
+    results, errors = mine.probe(order, "p256", str(mine.conf))
+    assert errors == [] and results == {"config": 1, "sign": 1, "unload": 1, "freed": 1}
