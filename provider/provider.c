@@ -11,6 +11,7 @@
  *   asym_cipher.c   decrypting with it
  *   exchange.c      agreeing on a secret with it
  *   locate.c        the token and the objects that a URI means; pin.c: where PINs come from
+ *   child.c         the library context that we use ourselves
  *
  * Nothing touches the token before a URI is loaded.
  */

@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "hsm/cert.h"
 #include "hsm/object.h"
+#include "hsm/revive.h"
 #include "provider/locate.h"
 #include "provider/prov_err.h"
 #include "provider/search.h"
@@ -31,6 +32,7 @@ struct store {
     bool searched;
     bool failed;
     struct hsm_token *token;
+    unsigned epoch; /* of the handles below: the token's objects_epoch */
     CK_OBJECT_CLASS classes[CLASSES_MAX];
     struct hsm_handles found[CLASSES_MAX];
     size_t class_count;
@@ -188,6 +190,7 @@ static bool search(void *ctx, struct hsm_token *token, struct err *err)
     if (wants_one_key(store)) {
         return prov_locate_private(&session, reading->asking, &store->key, err);
     }
+    store->epoch = hsm_token_objects_epoch(token);
     for (size_t i = 0; i < store->class_count; i++) {
         hsm_handles_done(&store->found[i]);
         if (!search_class(store, &session, store->classes[i], &store->found[i], err)) {
@@ -288,6 +291,20 @@ static bool give_cert(X509 *x509, OSSL_CALLBACK *cb, void *cb_arg)
 
 enum given { GIVEN, SKIPPED, BROKEN };
 
+/*
+ * Whether the handles that were found still stand for what was found. After a restart of the token,
+ * say, the same number may be another object, and a key that is read then counts as a current one.
+ */
+static bool is_current(struct store *store, unsigned epoch, struct err *err)
+{
+    if (epoch == store->epoch) {
+        return true;
+    }
+    store->failed = true; /* what is left would fail alike */
+    return err_set(err, E_TOKEN, "%s: the token's objects changed while they were listed",
+                   hsm_token_name(&store->token->info));
+}
+
 /* Loads one object and hands it over. Objects that are of no kind we know are skipped. */
 static enum given give_one(struct store *store, CK_OBJECT_CLASS class, CK_OBJECT_HANDLE handle,
                            OSSL_CALLBACK *cb, void *cb_arg, struct err *err)
@@ -295,7 +312,8 @@ static enum given give_one(struct store *store, CK_OBJECT_CLASS class, CK_OBJECT
     AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
     struct prov_pin pin = {.prov = store->prov, .uri = &store->uri};
 
-    if (!hsm_session_take(store->token, false, &session, err)) {
+    if (!hsm_session_take(store->token, false, &session, err) ||
+        !is_current(store, hsm_token_objects_epoch(store->token), err)) {
         return BROKEN;
     }
     if (class == CKO_CERTIFICATE) {
@@ -315,6 +333,10 @@ static enum given give_one(struct store *store, CK_OBJECT_CLASS class, CK_OBJECT
     hsm_session_give(&session);
     if (key == NULL) {
         return SKIPPED;
+    }
+    if (!is_current(store, key->hsm.epoch, err)) {
+        prov_key_free(key);
+        return BROKEN;
     }
     return give_key(store, key, cb, cb_arg) ? GIVEN : BROKEN;
 }

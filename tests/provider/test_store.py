@@ -207,6 +207,17 @@ def test_key_that_is_not_asked_for_its_public_half_costs_one_search(full: Token,
     assert len(calls(log, "C_FindObjectsInit")) == 1
 
 
+def test_handles_of_a_token_that_went_away_are_not_used(stock: Token, tmp_path: Path) -> None:
+    """CKR_DEVICE_REMOVED at the second object: when the token is back, its handles may be other objects'."""
+    mine, log = counting(stock, tmp_path)
+    mine.env.update(P11SHIM_RULES="C_GetAttributeValue:2:fail=0x32")
+    results, errors = mine.probe("expect", f"pkcs11:token={stock.label}", "0")
+    assert results == {"expect": 1, "found": 1}
+    assert "CKR_DEVICE_REMOVED" in errors[0]
+    assert "token 't1'" in errors[1] and "the token's objects changed while they were listed" in errors[1]
+    assert len(errors) == 2 and len(calls(log, "C_GetAttributeValue")) == 2
+
+
 @pytest.fixture(scope="module")
 def renamed(tmp_path_factory: pytest.TempPathFactory) -> Token:
     """A key pair whose public object has the same id and another label."""
