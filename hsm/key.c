@@ -37,7 +37,8 @@ static void destroy_copy(struct hsm_key *key)
         return;
     }
     pthread_mutex_lock(&token->lock);
-    bool is_current = key->copy.epoch == token->sessions_epoch;
+    bool is_current = key->copy.sessions_epoch == token->sessions_epoch &&
+                      key->copy.objects_epoch == token->objects_epoch;
     CK_SESSION_HANDLE anchor = token->anchor;
     pthread_mutex_unlock(&token->lock);
     if (is_current && anchor != 0) {
@@ -578,7 +579,8 @@ static bool is_same(const struct hsm_key *key, const struct hsm_key *found)
     if (found->spec.type != key->spec.type || found->spec.curve != key->spec.curve) {
         return false;
     }
-    return !found->public.known || !key->public.known ||
+    /* A key of that name whose public half is not to be seen may be any key. */
+    return !key->public.known ||
            hsm_public_equal(&key->spec, &key->public, &found->spec, &found->public);
 }
 
@@ -604,7 +606,7 @@ bool hsm_key_find_again(struct hsm_session *session, struct hsm_key *key, struct
     }
     for (size_t i = 0; i < found.count; i++) {
         AUTO(hsm_key) struct hsm_key candidate = {0};
-        if (!hsm_key_load(session, found.list[i], key->class, false, &candidate, err)) {
+        if (!hsm_key_load(session, found.list[i], key->class, key->public.known, &candidate, err)) {
             return false;
         }
         if (is_same(key, &candidate)) {

@@ -42,7 +42,7 @@ struct hsm_public {
 struct hsm_copy {
     enum { HSM_COPY_NONE, HSM_COPY_IN_MAKING, HSM_COPY_READY, HSM_COPY_REFUSED } state;
     CK_OBJECT_HANDLE handle;
-    unsigned epoch; /* of the token's sessions */
+    unsigned sessions_epoch, objects_epoch; /* the token's, when it was made */
     unsigned uses;
 };
 

@@ -13,17 +13,43 @@ enum { NEXT_STEPS_MAX = 6 };
 
 static const char COPY_LABEL[] = "p11enroll working copy";
 
+/* Reads the list once. False if the token could not be asked. */
+static bool read_mechanisms(struct hsm_token *token)
+{
+    struct err err = ERR_INIT;
+    CK_MECHANISM_TYPE *list = NULL;
+    size_t count = 0;
+
+    if (!hsm_token_revive(token, &err)) {
+        return false;
+    }
+    bool ok = hsm_token_mechanisms(token, &list, &count, &err);
+    if (!ok && ckr_is_stale((CK_RV)err.native)) {
+        return false;
+    }
+    pthread_mutex_lock(&token->lock);
+    if (token->mechanisms == NULL) {
+        token->mechanisms = list;
+        token->mechanism_count = count;
+        token->mechanisms_read = true;
+        list = NULL;
+    }
+    pthread_mutex_unlock(&token->lock);
+    free(list); /* another thread was faster */
+    return true;
+}
+
 bool hsm_token_can(struct hsm_token *token, CK_MECHANISM_TYPE mechanism)
 {
-    struct err ignored = ERR_INIT;
     bool found = false;
 
     pthread_mutex_lock(&token->lock);
-    if (token->mechanisms == NULL) {
-        if (!hsm_token_mechanisms(token, &token->mechanisms, &token->mechanism_count, &ignored)) {
-            token->mechanism_count = 0;
-        }
+    bool is_read = token->mechanisms_read;
+    pthread_mutex_unlock(&token->lock);
+    if (!is_read && !read_mechanisms(token)) {
+        return true; /* nobody knows; the operation will tell */
     }
+    pthread_mutex_lock(&token->lock);
     for (size_t i = 0; token->mechanisms != NULL && i < token->mechanism_count && !found; i++) {
         found = token->mechanisms[i] == mechanism;
     }
@@ -104,29 +130,55 @@ static bool take_anchor(struct hsm_token *token, CK_SESSION_HANDLE *anchor, unsi
     return *anchor != 0;
 }
 
+/* Codes that speak of the moment and not of the key. */
+static bool is_passing(CK_RV rv)
+{
+    return ckr_is_stale(rv) || rv == CKR_OBJECT_HANDLE_INVALID || rv == CKR_KEY_HANDLE_INVALID ||
+           rv == CKR_USER_NOT_LOGGED_IN || rv == CKR_TOKEN_NOT_PRESENT;
+}
+
+static CK_RV copy_under(const struct hsm_token *token, CK_SESSION_HANDLE anchor,
+                        CK_OBJECT_HANDLE original, CK_OBJECT_HANDLE *copy)
+{
+    const struct cryptoki *ck = hsm_module_cryptoki(token->module);
+    struct attrs template = ATTRS_INIT;
+
+    attrs_add_bool(&template, CKA_TOKEN, false);
+    attrs_add_string(&template, CKA_LABEL, COPY_LABEL); /* so that nobody finds it by the key's */
+    CK_RV rv = ck_copy_object(ck, anchor, original, template.list, template.count, copy);
+    if (rv == CKR_ATTRIBUTE_READ_ONLY || rv == CKR_TEMPLATE_INCONSISTENT) {
+        rv = ck_copy_object(ck, anchor, original, template.list, 1, copy);
+    }
+    return rv;
+}
+
 /* Copies the key once. Where the token does not do that, the original goes on being used. */
 static void make_copy(struct hsm_key *key)
 {
     struct hsm_token *token = key->token;
-    struct attrs template = ATTRS_INIT;
     struct hsm_copy copy = {.state = HSM_COPY_REFUSED};
     CK_SESSION_HANDLE anchor = 0;
     CK_RV rv = CKR_SESSION_COUNT;
 
-    attrs_add_bool(&template, CKA_TOKEN, false);
-    attrs_add_string(&template, CKA_LABEL, COPY_LABEL); /* so that nobody finds it by the key's */
-    if (take_anchor(token, &anchor, &copy.epoch)) {
-        const struct cryptoki *ck = hsm_module_cryptoki(token->module);
-        rv = ck_copy_object(ck, anchor, key->handle, template.list, template.count, &copy.handle);
-        if (rv == CKR_ATTRIBUTE_READ_ONLY || rv == CKR_TEMPLATE_INCONSISTENT) {
-            rv = ck_copy_object(ck, anchor, key->handle, template.list, 1, &copy.handle);
-        }
-    }
-    copy.state = rv == CKR_OK ? HSM_COPY_READY : HSM_COPY_REFUSED;
+    pthread_mutex_lock(&token->anchor_lock);
+    bool has_anchor = take_anchor(token, &anchor, &copy.sessions_epoch);
     pthread_mutex_lock(&token->lock);
+    CK_OBJECT_HANDLE original = key->handle;
+    copy.objects_epoch = key->epoch;
+    pthread_mutex_unlock(&token->lock);
+    if (has_anchor) {
+        rv = copy_under(token, anchor, original, &copy.handle);
+    }
+    pthread_mutex_lock(&token->lock);
+    bool is_current =
+        copy.sessions_epoch == token->sessions_epoch && copy.objects_epoch == token->objects_epoch;
+    copy.state = !is_current || is_passing(rv) ? HSM_COPY_NONE
+                 : rv == CKR_OK                ? HSM_COPY_READY
+                                               : HSM_COPY_REFUSED;
     token->copies_refused = token->copies_refused || rv == CKR_FUNCTION_NOT_SUPPORTED;
     key->copy = copy;
     pthread_mutex_unlock(&token->lock);
+    pthread_mutex_unlock(&token->anchor_lock);
 }
 
 /* What to do next with a key: its state, seen under the lock. */
@@ -139,7 +191,8 @@ static enum next look(struct hsm_key *key, struct use *use)
     enum next next = NEXT_USE;
 
     pthread_mutex_lock(&token->lock);
-    if (copy->state == HSM_COPY_READY && copy->epoch != token->sessions_epoch) {
+    if (copy->state == HSM_COPY_READY && (copy->sessions_epoch != token->sessions_epoch ||
+                                          copy->objects_epoch != token->objects_epoch)) {
         *copy = (struct hsm_copy){.state = HSM_COPY_NONE};
     }
     if (token->info.login_required && !token->logged_in) {
@@ -202,17 +255,32 @@ static void forget_handle(struct hsm_key *key, const struct use *use)
     pthread_mutex_unlock(&token->lock);
 }
 
-/* After a failed call. Modules differ in whether the operation is over, and the price is one
- * session. True if it may be tried again. */
+/* Modules differ in what they say after somebody logged out: SoftHSM calls the handle invalid. */
+static bool was_logged_out(const struct use *use)
+{
+    const struct hsm_token *token = use->session.token;
+    CK_SESSION_INFO info;
+
+    return token->info.login_required &&
+           ck_get_session_info(hsm_session_cryptoki(&use->session), use->session.handle, &info) ==
+               CKR_OK &&
+           (info.state == CKS_RO_PUBLIC_SESSION || info.state == CKS_RW_PUBLIC_SESSION);
+}
+
+/* After a failed call. True if it may be tried again. */
 static bool settle(struct hsm_key *key, struct use *use, CK_RV rv)
 {
-    bool again = hsm_token_note(key->token, use->session.epoch, rv);
+    bool is_handle = rv == CKR_OBJECT_HANDLE_INVALID || rv == CKR_KEY_HANDLE_INVALID;
 
-    if (rv == CKR_OBJECT_HANDLE_INVALID || rv == CKR_KEY_HANDLE_INVALID) {
+    if (is_handle && was_logged_out(use)) {
+        rv = CKR_USER_NOT_LOGGED_IN;
+        is_handle = false;
+    }
+    bool again = hsm_token_note(key->token, use->session.epoch, rv);
+    if (is_handle) {
         forget_handle(key, use);
     }
-    hsm_session_replace(&use->session);
-    return again;
+    return again || rv == CKR_OPERATION_ACTIVE;
 }
 
 /* What one operation consists of, between taking a session and giving it back. */
@@ -236,6 +304,20 @@ static bool was_under_way(CK_RV rv)
     return rv == CKR_DEVICE_ERROR || rv == CKR_DEVICE_REMOVED || rv == CKR_TOKEN_NOT_PRESENT;
 }
 
+/*
+ * The session of a decryption that failed is given back like one that did not: what is done with it
+ * must not tell wrong padding from right. By PKCS#11 the operation is over; where it is not, the
+ * next beginning says so (CKR_OPERATION_ACTIVE). Other sessions are replaced, which costs one.
+ */
+static void end_failed(struct operation *op, struct use *use)
+{
+    if (op->finish == ck_decrypt) {
+        hsm_session_give(&use->session);
+    } else {
+        hsm_session_replace(&use->session);
+    }
+}
+
 static bool run_once(struct hsm_key *key, struct operation *op, const struct hsm_pin *pin,
                      const uint8_t *in, size_t in_len, uint8_t *out, size_t *out_len, bool *again,
                      struct err *err)
@@ -244,7 +326,8 @@ static bool run_once(struct hsm_key *key, struct operation *op, const struct hsm
     AUTO(secret) struct secret bytes = SECRET_INIT;
 
     *again = false;
-    if (!get_operation_pin(key, pin, &bytes, err) || !begin(key, pin, &use, err)) {
+    if (!begin(key, pin, &use, err) || !get_operation_pin(key, pin, &bytes, err)) {
+        *again = use.session.held && hsm_token_has_changed(key->token, use.session.epoch);
         return false;
     }
     const struct cryptoki *ck = hsm_session_cryptoki(&use.session);
@@ -252,6 +335,7 @@ static bool run_once(struct hsm_key *key, struct operation *op, const struct hsm
     op->refused_at_init = rv != CKR_OK;
     if (rv != CKR_OK) {
         *again = settle(key, &use, rv);
+        hsm_session_replace(&use.session);
         return failed(key, rv, op->init_name, err);
     }
     if (key->always_authenticate && !authenticate(key, &use.session, &bytes, err)) {
@@ -261,7 +345,14 @@ static bool run_once(struct hsm_key *key, struct operation *op, const struct hsm
     rv = op->finish(ck, use.session.handle, in, in_len, out, out_len);
     if (rv != CKR_OK) {
         *again = settle(key, &use, rv) && !was_under_way(rv);
+        end_failed(op, &use);
         return failed(key, rv, op->name, err);
+    }
+    if (use.session.epoch != hsm_token_sessions_epoch(key->token)) {
+        /* The module was started again meanwhile, and the session's number may be another one's. */
+        *again = true;
+        return err_set(err, E_TOKEN, "key '%s': %s was started again during %s", key->label,
+                       hsm_token_name(&key->token->info), op->name);
     }
     return true;
 }
@@ -369,6 +460,7 @@ static bool derive_once(struct hsm_key *key, const struct hsm_pin *pin, CK_MECHA
                              template.count, &derived);
     if (rv != CKR_OK) {
         *again = settle(key, &use, rv) && !was_under_way(rv);
+        hsm_session_replace(&use.session);
         return failed(key, rv, "C_DeriveKey", err);
     }
     rv = take_value(ck, use.session.handle, derived, out, out_len);

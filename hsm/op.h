@@ -70,7 +70,8 @@ bool hsm_decrypt(struct hsm_key *key, const struct hsm_decrypt *how, const struc
 bool hsm_derive(struct hsm_key *key, const struct hsm_pin *pin, const uint8_t *peer,
                 size_t peer_len, uint8_t *out, size_t out_len, struct err *err) NODISCARD;
 
-/* True if the token lists the mechanism that a scheme needs (asked once per token and process). */
+/* True if the token lists the mechanism (asked once per token and process), or cannot be asked now:
+ * then the operation will tell. */
 bool hsm_token_can(struct hsm_token *token, CK_MECHANISM_TYPE mechanism);
 
 #endif

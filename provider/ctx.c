@@ -186,8 +186,8 @@ static bool read_configuration(struct prov_ctx *ctx)
     read_bool(ctx, "keep-pin", keep, &ctx->keeps_pin);
     read_bool(ctx, "copy-keys", copy, &ctx->copies_keys);
     int most = 0;
-    if (sessions != NULL && !str_to_int(sessions, 1, HSM_SESSIONS_LIMIT, &most)) {
-        (void)err_set(&ctx->bad_setting, E_CONFIG, "max-sessions = %.20s is no number from 1 to %d",
+    if (sessions != NULL && !str_to_int(sessions, 2, HSM_SESSIONS_LIMIT, &most)) {
+        (void)err_set(&ctx->bad_setting, E_CONFIG, "max-sessions = %.20s is no number from 2 to %d",
                       sessions, HSM_SESSIONS_LIMIT);
     }
     ctx->max_sessions = (unsigned)most;
@@ -203,7 +203,6 @@ bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struc
     }
     ctx->handle = handle;
     (void)pthread_mutex_init(&ctx->lock, NULL);
-    ctx->keeps_pin = true;
     ctx->copies_keys = true;
     take_core_functions(ctx, in);
     ctx->default_came_first = default_came_first(handle, in);

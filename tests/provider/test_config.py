@@ -65,8 +65,9 @@ def test_token_that_copies_nothing(token: Token, tmp_path: Path, rv: str) -> Non
     assert len(calls(tmp_path / "calls", "C_CopyObject")) == 1
 
 
-def test_one_session_is_enough(token: Token, tmp_path: Path) -> None:
-    with signing(configured(token, tmp_path, "max-sessions = 1"), "ec") as signer:
+def test_two_sessions_are_enough(token: Token, tmp_path: Path) -> None:
+    """Then none is left over to keep copies in."""
+    with signing(configured(token, tmp_path, "max-sessions = 2"), "ec") as signer:
         sign(signer, 5)
         assert signer.end() == 0
     names = calls(tmp_path / "calls")
@@ -127,7 +128,8 @@ def test_configured_pin_goes_to_the_configured_token_alone(tmp_path: Path) -> No
     ("token = pkcs11:object=ec", "token = pkcs11:object=ec names no token"),
     ("copy-keys = maybe", "copy-keys = maybe is neither yes nor no"),
     ("keep-pin = 7", "keep-pin = 7 is neither yes nor no"),
-    ("max-sessions = 0", "max-sessions = 0 is no number from 1 to 64"),
+    ("max-sessions = 1", "max-sessions = 1 is no number from 2 to 64"),
+    ("max-sessions = 0", "max-sessions = 0 is no number from 2 to 64"),
 ])
 def test_setting_that_cannot_be_read(token: Token, tmp_path: Path, line: str, sentence: str) -> None:
     mine = configured(token, tmp_path, line)

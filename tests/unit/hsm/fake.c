@@ -177,6 +177,7 @@ static CK_RV get_token_info(CK_SLOT_ID slot UNUSED, CK_TOKEN_INFO *info)
     fake.token_infos++;
     memset(info, 0, sizeof(*info));
     info->flags = fake.flags;
+    memcpy(info->label, "prod                            ", sizeof(info->label));
     memcpy(info->serialNumber, "12af            ", sizeof(info->serialNumber));
     return fake.token_info_rv;
 }
@@ -394,6 +395,22 @@ static CK_RV copy_object(CK_SESSION_HANDLE session UNUSED, CK_OBJECT_HANDLE obje
     return fake.copy_rv;
 }
 
+static CK_RV decrypt_init(CK_SESSION_HANDLE session UNUSED, CK_MECHANISM *mechanism UNUSED,
+                          CK_OBJECT_HANDLE key UNUSED)
+{
+    return CKR_OK;
+}
+
+static CK_RV decrypt(CK_SESSION_HANDLE session UNUSED, CK_BYTE *in UNUSED, CK_ULONG in_len UNUSED,
+                     CK_BYTE *out, CK_ULONG *out_len)
+{
+    if (fake.decrypt_rv == CKR_OK) {
+        out[0] = 'D';
+        *out_len = 1;
+    }
+    return fake.decrypt_rv;
+}
+
 static CK_RV derive(CK_SESSION_HANDLE session UNUSED, CK_MECHANISM *mechanism,
                     CK_OBJECT_HANDLE base UNUSED, CK_ATTRIBUTE *list UNUSED, CK_ULONG count UNUSED,
                     CK_OBJECT_HANDLE *derived)
@@ -452,6 +469,8 @@ void fake_begin(void)
                                   .C_SignInit = sign_init,
                                   .C_CopyObject = copy_object,
                                   .C_Initialize = initialize,
+                                  .C_DecryptInit = decrypt_init,
+                                  .C_Decrypt = decrypt,
                                   .C_DeriveKey = derive,
                                   .C_Sign = sign};
     fake.flip = CK_UNAVAILABLE_INFORMATION;
@@ -473,6 +492,7 @@ void fake_begin(void)
                                               .user_pin_set = true};
     (void)pthread_mutex_init(&fake.module.lock, NULL);
     hsm_token_init_locks(&fake.token);
+    assert_true(hsm_token_init_shared(&fake.token));
     assert_ok(hsm_process_configure(&process, &err), &err);
 }
 

@@ -45,6 +45,7 @@ struct fake {
     CK_ULONG batch;         /* objects per C_FindObjects; 0: as many as asked for */
     CK_RV create_rv, destroy_rv, generate_rv, sign_init_rv, sign_rv;
     CK_RV copy_rv, initialize_rv;
+    CK_RV decrypt_rv;
     CK_RV derive_rv;          /* unless the peer's point is in DER */
     unsigned sign_init_fails; /* the sign_init_rv comes that many times; 0: always */
     bool create_forgets;      /* C_CreateObject says OK and keeps nothing */
