@@ -2,6 +2,7 @@
 
 #include "base/str.h"
 #include "hsm/ckr.h"
+#include "hsm/hashing.h"
 #include "hsm/object.h"
 #include "hsm/revive.h"
 
@@ -342,6 +343,10 @@ bool hsm_key_load(struct hsm_session *session, CK_OBJECT_HANDLE handle, CK_OBJEC
     }
     spec_from_attributes(&values, &key->spec);
     (void)attr_values_bool(&values, CKA_ALWAYS_AUTHENTICATE, &key->always_authenticate);
+    const struct attr_value *allowed = attr_values_find(&values, CKA_ALLOWED_MECHANISMS);
+    if (allowed != NULL) {
+        hsm_hashing_allow(key, allowed->data, allowed->len);
+    }
     key->pss_only = key->spec.type == HSM_KEY_RSA && allows_pss_alone(&values);
     if (from_attributes(&values, &key->spec, &key->public) || !want_public) {
         return true;

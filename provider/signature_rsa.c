@@ -178,7 +178,7 @@ static bool sign_pss(struct prov_sig *sig, const uint8_t *in, size_t in_len, uin
         return err_set(err, E_USAGE, "PKCS#11 has no MGF1 with %s; choose another (rsa_mgf1_md)",
                        EVP_MD_get0_name(mgf1_of(sig)));
     }
-    how.pss_hash = pss_hashes[hash].hash;
+    how.hash = pss_hashes[hash].hash;
     how.pss_mgf = pss_hashes[mgf].mgf;
     return hsm_sign(&sig->key->hsm, &how, &pin, in, in_len, out, out_len, err);
 }
