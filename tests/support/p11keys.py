@@ -1,8 +1,8 @@
 """Makes key pairs that pkcs11-tool 0.23 cannot: p11keys.py MODULE TOKEN ID-HEX LABEL KIND, the PIN in the environment.
 
-KIND is a curve that SoftHSM generates as an Edwards key (ed448, x25519, x448, as an OID) or an RSA key that may do
-nothing but PSS (rsa-pss:2048; CKA_ALLOWED_MECHANISMS). Plain Cryptoki through ctypes, so that it is nobody's code
-under test.
+KIND is a curve that SoftHSM generates as an Edwards key (ed448, x25519, x448, as an OID) or an RSA key with
+CKA_ALLOWED_MECHANISMS: one that may do nothing but PSS (rsa-pss:2048), or that signs messages alone, which the token
+hashes (rsa-hashed:2048). Plain Cryptoki through ctypes, so that it is nobody's code under test.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ ULONG = ctypes.c_ulong
 RW_SESSION, USER = 0x6, 1
 GENERATE_RSA, GENERATE_EDWARDS = 0x0, 0x1055
 PSS = [0x0D, 0x0E, 0x43, 0x44, 0x45, 0x47]  # CKM_RSA_PKCS_PSS and those with a hash
+HASHED = [0x40, 0x41, 0x42, 0x43, 0x44, 0x45]  # CKM_SHA256_RSA_PKCS to CKM_SHA512_RSA_PKCS_PSS
 OIDS = {"ed25519": 0x70, "ed448": 0x71, "x25519": 0x6E, "x448": 0x6F}
 TRUE, FALSE = b"\1", b"\0"
 (TOKEN, PRIVATE, LABEL, ID, SENSITIVE, ENCRYPT, WRAP, SIGN, VERIFY, DERIVE, MODULUS_BITS, EXPONENT, EXTRACTABLE,
@@ -60,10 +61,12 @@ def slot_of(module: ctypes.CDLL, token: str) -> int:
 def generate(module: ctypes.CDLL, session: ULONG, key_id: bytes, label: str, kind: str) -> None:
     name = {TOKEN: TRUE, ID: key_id, LABEL: label.encode()}
     public, private = {**name, VERIFY: TRUE}, {**name, PRIVATE: TRUE, SENSITIVE: TRUE, EXTRACTABLE: FALSE, SIGN: TRUE}
-    if kind.startswith("rsa-pss:"):
+    if kind.startswith("rsa"):
+        which, bits = kind.split(":")
+        allowed = ulongs(*(PSS if which == "rsa-pss" else HASHED))
         mechanism = GENERATE_RSA
-        public |= {MODULUS_BITS: ulongs(int(kind.split(":")[1])), EXPONENT: b"\1\0\1", ALLOWED: ulongs(*PSS)}
-        private |= {ALLOWED: ulongs(*PSS)}
+        public |= {MODULUS_BITS: ulongs(int(bits)), EXPONENT: b"\1\0\1", ALLOWED: allowed}
+        private |= {ALLOWED: allowed}
     else:
         mechanism = GENERATE_EDWARDS
         public |= {EC_PARAMS: bytes([0x06, 0x03, 0x2B, 0x65, OIDS[kind]])}
