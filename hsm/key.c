@@ -327,16 +327,21 @@ bool hsm_key_load(struct hsm_session *session, CK_OBJECT_HANDLE handle, CK_OBJEC
         CKA_EC_POINT,
         CKA_PUBLIC_KEY_INFO,
         CKA_ALWAYS_AUTHENTICATE,
-        CKA_ALLOWED_MECHANISMS,
+        CKA_ALLOWED_MECHANISMS, /* the last one: see below */
     };
     AUTO(attr_values) struct attr_values values = {.count = 0};
+    size_t count = ARRAY_LEN(types);
+
+    if (hsm_module_has_quirk(session->token->module, HSM_QUIRK_NO_ALLOWED_MECHANISMS)) {
+        count--;
+    }
 
     memset(key, 0, sizeof(*key));
     key->token = session->token;
     key->handle = handle;
     key->epoch = hsm_token_objects_epoch(session->token);
     key->class = class;
-    if (!hsm_read(session, handle, types, ARRAY_LEN(types), &values, err) ||
+    if (!hsm_read(session, handle, types, count, &values, err) ||
         !hsm_object_name(&values, &key->id, &key->label, err)) {
         return false;
     }

@@ -96,6 +96,7 @@ void hsm_token_init_locks(struct hsm_token *token);
 struct hsm_target {
     const char *module_path; /* NULL: the URI's module-path */
     const char *init_args;
+    unsigned quirks; /* in addition to those that the module is known for (hsm/quirks.h) */
     const struct hsm_uri *uri;
 };
 

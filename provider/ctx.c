@@ -2,6 +2,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "hsm/quirks.h"
 #include "hsm/slot.h"
 
 #include <openssl/crypto.h>
@@ -123,6 +124,7 @@ static bool read_configuration(struct prov_ctx *ctx)
     char *keep = NULL;
     char *copy = NULL;
     char *sessions = NULL;
+    char *quirks = NULL;
     OSSL_PARAM params[] = {
         OSSL_PARAM_utf8_ptr("module-path", &module[0], 0),
         OSSL_PARAM_utf8_ptr("pkcs11-module-path", &module[1], 0),
@@ -134,6 +136,7 @@ static bool read_configuration(struct prov_ctx *ctx)
         OSSL_PARAM_utf8_ptr("keep-pin", &keep, 0),
         OSSL_PARAM_utf8_ptr("copy-keys", &copy, 0),
         OSSL_PARAM_utf8_ptr("max-sessions", &sessions, 0),
+        OSSL_PARAM_utf8_ptr("quirks", &quirks, 0),
         OSSL_PARAM_END,
     };
 
@@ -146,6 +149,9 @@ static bool read_configuration(struct prov_ctx *ctx)
     read_bool(ctx, "allow-env-secrets", env, &ctx->allow_env_secrets);
     read_bool(ctx, "keep-pin", keep, &ctx->keeps_pin);
     read_bool(ctx, "copy-keys", copy, &ctx->copies_keys);
+    if (!hsm_quirks_parse(quirks, &ctx->quirks, &ctx->bad_setting)) {
+        ctx->quirks = 0;
+    }
     int most = 0;
     if (sessions != NULL && !str_to_int(sessions, 1, HSM_SESSIONS_LIMIT, &most)) {
         (void)err_set(&ctx->bad_setting, E_CONFIG, "max-sessions = %.20s is no number from 1 to %d",

@@ -32,6 +32,7 @@ struct prov_ctx {
     char *module_path;
     char *init_args;
     char *pin_source;
+    unsigned quirks; /* of the module, in addition to those that it is known for (hsm/quirks.h) */
     bool allow_env_secrets;
     struct err bad_setting; /* the last one that could not be read */
     bool keeps_pin;         /* for logins after a restart or in a forked child */

@@ -16,6 +16,7 @@ bool prov_locate_token(const struct prov_pin *pin, struct hsm_token **out, struc
         .module_path =
             pin->uri->module_path != NULL ? pin->uri->module_path : pin->prov->module_path,
         .init_args = pin->prov->init_args,
+        .quirks = pin->prov->quirks,
         .uri = pin->uri,
     };
 
