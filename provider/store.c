@@ -233,7 +233,8 @@ static bool give_cert(X509 *x509, OSSL_CALLBACK *cb, void *cb_arg)
 
 enum given { GIVEN, SKIPPED, BROKEN };
 
-/* Loads one object and hands it over. Objects that are of no kind we know are skipped. */
+/* Loads one object and hands it over. Objects that are of no kind we know are skipped in a list,
+ * and an error where that very object was asked for. */
 static enum given give_one(struct store *store, CK_OBJECT_CLASS class, CK_OBJECT_HANDLE handle,
                            OSSL_CALLBACK *cb, void *cb_arg, struct err *err)
 {
@@ -258,6 +259,10 @@ static enum given give_one(struct store *store, CK_OBJECT_CLASS class, CK_OBJECT
         return BROKEN;
     }
     hsm_session_give(&session);
+    if (key == NULL && hsm_uri_names_object(&store->uri)) {
+        (void)prov_locate_no_kind(store->token, &store->uri, class, err);
+        return BROKEN;
+    }
     if (key == NULL) {
         return SKIPPED;
     }

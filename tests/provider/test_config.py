@@ -89,6 +89,17 @@ def test_kept_pin_survives_its_source(token: Token, tmp_path: Path, keep: str, t
         assert then == "ok" or str(source) in answer[1], answer
 
 
+def test_key_of_no_supported_kind(tmp_path: Path) -> None:
+    other = Token(tmp_path / "other").init()
+    other.make_key("EC:secp256k1", "09", "odd")
+    mine = OpenSSL(tmp_path, other)
+    error = first_error(mine("pkey", "-in", mine.uri("odd"), "-noout", status=1))
+    assert f"token '{other.label}'" in error
+    assert "the private key that matches pkcs11:token=t1;object=odd;type=private is of no supported kind" in error
+    listed = mine("storeutl", "-noout", f"pkcs11:token={other.label}")
+    assert "Total found: 0" in listed.stdout and listed.stderr == ""
+
+
 def test_quirk_no_finalise(token: Token, tmp_path: Path) -> None:
     for line, times in (("", 1), ("quirks = no-finalise", 0)):
         path = tmp_path / str(times)
