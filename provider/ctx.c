@@ -26,6 +26,7 @@ void prov_ctx_free(struct prov_ctx *ctx)
     OSSL_LIB_CTX_free(ctx->child);
     OPENSSL_cleanse(ctx->rejection, sizeof(ctx->rejection));
     (void)pthread_mutex_destroy(&ctx->lock);
+    (void)pthread_mutex_destroy(&ctx->first_key);
     free(ctx->module_path);
     free(ctx->init_args);
     free(ctx->pin_source);
@@ -170,6 +171,7 @@ bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struc
     }
     ctx->handle = handle;
     (void)pthread_mutex_init(&ctx->lock, NULL);
+    (void)pthread_mutex_init(&ctx->first_key, NULL);
     ctx->keeps_pin = true;
     ctx->copies_keys = true;
     take_core_functions(ctx, in);
@@ -182,6 +184,14 @@ bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struc
     }
     *out = ctx;
     return true;
+}
+
+bool prov_ctx_shows_keymgmt(struct prov_ctx *ctx)
+{
+    pthread_mutex_lock(&ctx->first_key);
+    bool shows = atomic_load(&ctx->shows_keymgmt);
+    pthread_mutex_unlock(&ctx->first_key);
+    return shows;
 }
 
 struct search {

@@ -254,7 +254,7 @@ static int key_decode(void *ctx, OSSL_CORE_BIO *cin, int selection, OSSL_CALLBAC
         prov_raise(prov, &err);
         return 0;
     }
-    if (!ours || !atomic_load(&prov->shows_keymgmt)) {
+    if (!ours || !prov_ctx_shows_keymgmt(prov)) {
         return 1;
     }
     if (!find_key(&pin, buf_str(&text), &uri, selection, &key, &err)) {

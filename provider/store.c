@@ -180,16 +180,18 @@ static bool next_object(struct store *store, CK_OBJECT_CLASS *class, CK_OBJECT_H
 }
 
 /*
- * The first key. Until now our key management was hidden (provider.c: we come before "default"), so
- * that OpenSSL meets the
- * default provider's first when it is asked for this kind of key; it cannot take a private one.
- * Then ours is shown, and asking for a kind that nobody has makes OpenSSL read all there is. Had it
- * met ours while it looked for ours alone, it would from then on take it for software keys as well:
- * its cache of answers does not tell the two questions apart. True if the key was taken.
+ * The first key. Our key management is hidden meanwhile, so that OpenSSL meets the default
+ * provider's first when it is asked for this kind of key; it cannot take a private one. Then ours
+ * is shown, and asking for a kind that nobody has makes OpenSSL read all there is. Had it met ours
+ * while it looked for ours alone, it would from then on take it for software keys as well: its
+ * cache of answers does not tell the two questions apart. That goes for either order of the
+ * providers, because a module that uses OpenSSL itself may have emptied that cache. True if the key
+ * was taken.
  */
 static bool introduce(struct prov_ctx *ctx, struct prov_key **key, const char *data_type,
                       OSSL_CALLBACK *cb, void *cb_arg)
 {
+    atomic_store(&ctx->shows_keymgmt, false);
     (void)ERR_set_mark();
     bool taken = prov_key_hand_over(key, data_type, cb, cb_arg); /* a public key may be */
     atomic_store(&ctx->shows_keymgmt, true);
@@ -200,12 +202,26 @@ static bool introduce(struct prov_ctx *ctx, struct prov_key **key, const char *d
     return taken;
 }
 
+/* Other threads wait: they would find no key management. */
+static bool introduce_once(struct prov_ctx *ctx, struct prov_key **key, const char *data_type,
+                           OSSL_CALLBACK *cb, void *cb_arg)
+{
+    bool taken = false;
+
+    pthread_mutex_lock(&ctx->first_key);
+    if (!ctx->introduced) {
+        taken = introduce(ctx, key, data_type, cb, cb_arg);
+        ctx->introduced = true;
+    }
+    pthread_mutex_unlock(&ctx->first_key);
+    return taken;
+}
+
 /* Takes the key over. */
 static bool give_key(struct store *store, struct prov_key *key, OSSL_CALLBACK *cb, void *cb_arg)
 {
     const char *type = prov_key_type(key);
-    bool ok = (!atomic_load(&store->prov->shows_keymgmt) &&
-               introduce(store->prov, &key, type, cb, cb_arg)) ||
+    bool ok = introduce_once(store->prov, &key, type, cb, cb_arg) ||
               prov_key_hand_over(&key, type, cb, cb_arg);
 
     prov_key_free(key); /* NULL if keymgmt's load took it over */
