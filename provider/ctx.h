@@ -6,6 +6,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/secret.h"
+#include "hsm/uri.h"
 
 #include <openssl/core.h>
 #include <openssl/core_dispatch.h>
@@ -32,7 +33,9 @@ struct prov_ctx {
     char *module_path;
     char *init_args;
     char *pin_source;
-    unsigned quirks; /* of the module, in addition to those that it is known for (hsm/quirks.h) */
+    unsigned quirks;   /* of the module, in addition to those that it is known for (hsm/quirks.h) */
+    struct secret pin; /* the PIN itself, where somebody wrote that down */
+    struct hsm_uri *token; /* the one that the configured PIN is for; NULL: whichever is named */
     bool allow_env_secrets;
     struct err bad_setting; /* the last one that could not be read */
     bool keeps_pin;         /* for logins after a restart or in a forked child */

@@ -66,14 +66,14 @@ static bool find_block(BIO *in, char line[static LINE_MAX_LEN])
     return false;
 }
 
+/* Reads on to the end of the block even if it is too long: what follows it may be of use. */
 static void collect_block(BIO *in, char line[static LINE_MAX_LEN], struct buf *block)
 {
     bool whole = true;
 
     do {
         buf_add_str(block, line);
-    } while (buf_ok(block) && !(whole && starts_with(line, our_end)) &&
-             next_line(in, line, &whole));
+    } while (!(whole && starts_with(line, our_end)) && next_line(in, line, &whole));
 }
 
 /* Reads the block that has been found, down to the URI in it. */
@@ -108,25 +108,6 @@ static bool give_der(const struct buf *der, OSSL_CALLBACK *cb, void *cb_arg)
     return cb(params, cb_arg) == 1;
 }
 
-/*
- * While our key management is hidden (provider.c: we come before "default"), the DER is handed over
- * once in vain: OpenSSL meets the default provider's key management on the way. Then ours is shown,
- * and OpenSSL reads all there is when it is asked for a kind that nobody has.
- */
-static void introduce(struct prov_ctx *prov, const struct buf *der, OSSL_CALLBACK *cb, void *cb_arg)
-{
-    struct prov_key *none = NULL;
-
-    if (atomic_load(&prov->shows_keymgmt)) {
-        return;
-    }
-    (void)ERR_set_mark();
-    (void)give_der(der, cb, cb_arg);
-    atomic_store(&prov->shows_keymgmt, true);
-    (void)prov_key_hand_over(&none, "p11enroll-none", cb, cb_arg);
-    (void)ERR_pop_to_mark();
-}
-
 /* Raises err, unless it is the newest error in the queue already. */
 static void raise_once(struct prov_ctx *prov, const struct err *err)
 {
@@ -157,7 +138,11 @@ static bool decode_pem(struct prov_ctx *prov, OSSL_CORE_BIO *cin, OSSL_CALLBACK 
         prov_raise(prov, &err);
         return false;
     }
-    introduce(prov, &der, cb, cb_arg);
+    if (!atomic_load(&prov->shows_keymgmt)) {
+        (void)ERR_set_mark();
+        (void)give_der(&der, cb, cb_arg); /* in vain: see key_decode() */
+        (void)ERR_pop_to_mark();
+    }
     err_clear(&dropped);
     if (give_der(&der, cb, cb_arg)) {
         return true;
@@ -213,30 +198,19 @@ static bool read_uri(struct prov_ctx *prov, OSSL_CORE_BIO *cin, struct buf *text
     return hsm_pem_uri_decode(der.data, der.len, text, err);
 }
 
-/* Which class of key is wanted; CKO_CERTIFICATE: none. */
-static CK_OBJECT_CLASS wanted_class(const struct hsm_uri *uri, int selection)
-{
-    if (uri->type == HSM_URI_PUBLIC) {
-        return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0
-                   ? CKO_PUBLIC_KEY
-                   : CKO_CERTIFICATE;
-    }
-    return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0 ? CKO_PRIVATE_KEY
-                                                                                : CKO_CERTIFICATE;
-}
-
+/* A URI says type=private or nothing; type=public only where any kind of key will do. */
 static bool find_key(struct prov_pin *pin, const char *text, struct hsm_uri *uri, int selection,
                      struct prov_key **key, struct err *err)
 {
     if (!hsm_uri_parse(text, uri, err)) {
         return false;
     }
-    if (uri->type != HSM_URI_ANY && uri->type != HSM_URI_PRIVATE && uri->type != HSM_URI_PUBLIC) {
-        return err_set(err, E_USAGE, "the URI has type=%s, and a key is wanted",
+    bool public = uri->type == HSM_URI_PUBLIC && selection == 0;
+    if (uri->type != HSM_URI_ANY && uri->type != HSM_URI_PRIVATE && !public) {
+        return err_set(err, E_USAGE, "the URI has type=%s, and a private key is wanted",
                        hsm_uri_type_name(uri->type));
     }
-    CK_OBJECT_CLASS class = wanted_class(uri, selection);
-    return class == CKO_CERTIFICATE || prov_locate_key(pin, class, key, err);
+    return prov_locate_key(pin, public ? CKO_PUBLIC_KEY : CKO_PRIVATE_KEY, key, err);
 }
 
 static int key_decode(void *ctx, OSSL_CORE_BIO *cin, int selection, OSSL_CALLBACK *cb, void *cb_arg,
@@ -254,7 +228,16 @@ static int key_decode(void *ctx, OSSL_CORE_BIO *cin, int selection, OSSL_CALLBAC
         prov_raise(prov, &err);
         return 0;
     }
-    if (!ours || !prov_ctx_shows_keymgmt(prov)) {
+    if (!ours) {
+        return 1;
+    }
+    /*
+     * OpenSSL made its list of key management while ours was hidden. It can be introduced from
+     * here, but not from pem_decode(): there the callback may be a store loader's of another
+     * provider, which would take our reference for one of its own.
+     */
+    if (!prov_ctx_shows_keymgmt(prov)) {
+        prov_key_introduce(prov, cb, cb_arg);
         return 1;
     }
     if (!find_key(&pin, buf_str(&text), &uri, selection, &key, &err)) {
@@ -262,17 +245,43 @@ static int key_decode(void *ctx, OSSL_CORE_BIO *cin, int selection, OSSL_CALLBAC
         prov_raise(prov, &err);
         return 0;
     }
-    if (key == NULL) {
-        return 1; /* a public key is wanted, and this is a private one */
-    }
     bool ok = prov_key_hand_over(&key, prov_key_type(key), cb, cb_arg);
     prov_key_free(key); /* NULL if keymgmt's load took it over */
     return ok;
 }
 
+/* Public keys, those of certificates above all, are read often and never through a URI. */
 static int does_selection(void *provctx UNUSED, int selection)
 {
-    return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) != 0;
+    return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
+}
+
+static const OSSL_PARAM *settable_ctx_params(void *provctx UNUSED)
+{
+    static const OSSL_PARAM params[] = {
+        OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_STRUCTURE, NULL, 0),
+        OSSL_PARAM_END,
+    };
+
+    return params;
+}
+
+/* The same for PEM: OpenSSL does without a decoder that declines the structure that is wanted. */
+static int set_ctx_params(void *ctx UNUSED, const OSSL_PARAM params[])
+{
+    static const char *const for_private_keys[] = {"PrivateKeyInfo", "EncryptedPrivateKeyInfo"};
+    const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, OSSL_OBJECT_PARAM_DATA_STRUCTURE);
+    const char *structure = NULL;
+
+    if (p == NULL || OSSL_PARAM_get_utf8_string_ptr(p, &structure) != 1) {
+        return 1;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(for_private_keys); i++) {
+        if (str_equal_nocase(structure, for_private_keys[i])) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 /*
@@ -306,6 +315,8 @@ static int export_object(void *ctx, const void *reference, size_t reference_sz, 
 const OSSL_DISPATCH prov_decoder_pem[] = {
     {OSSL_FUNC_DECODER_NEWCTX, (void (*)(void))new_ctx},
     {OSSL_FUNC_DECODER_FREECTX, (void (*)(void))free_ctx},
+    {OSSL_FUNC_DECODER_SETTABLE_CTX_PARAMS, (void (*)(void))settable_ctx_params},
+    {OSSL_FUNC_DECODER_SET_CTX_PARAMS, (void (*)(void))set_ctx_params},
     {OSSL_FUNC_DECODER_DECODE, (void (*)(void))pem_decode},
     {0, NULL},
 };

@@ -7,6 +7,7 @@
  *   encoder.c       keys -> public halves, text, and such PEM files
  *   keymgmt*.c      what OpenSSL asks about a key
  *   signature*.c    signing with it
+ *   trial.c         finding out with a signature which public key is its other half
  *   asym_cipher.c   decrypting with it
  *   exchange.c      agreeing on a secret with it
  *   locate.c        the token and the objects that a URI means; pin.c: where PINs come from
@@ -42,10 +43,10 @@
 
 static const OSSL_ALGORITHM keymgmt_algorithms[] = {
     {PROV_RSA, PROPERTIES, prov_keymgmt_rsa, PROV_RSA_TEXT},
-    {PROV_RSA_PSS, PROPERTIES, prov_keymgmt_rsa, PROV_RSA_PSS_TEXT},
+    {PROV_RSA_PSS, PROPERTIES, prov_keymgmt_rsa_pss, PROV_RSA_PSS_TEXT},
     {PROV_EC, PROPERTIES, prov_keymgmt_ec, PROV_EC_TEXT},
-    {PROV_ED25519, PROPERTIES, prov_keymgmt_ed, PROV_ED25519_TEXT},
-    {PROV_ED448, PROPERTIES, prov_keymgmt_ed, PROV_ED448_TEXT},
+    {PROV_ED25519, PROPERTIES, prov_keymgmt_ed25519, PROV_ED25519_TEXT},
+    {PROV_ED448, PROPERTIES, prov_keymgmt_ed448, PROV_ED448_TEXT},
     {PROV_X25519, PROPERTIES, prov_keymgmt_x, PROV_X25519_TEXT},
     {PROV_X448, PROPERTIES, prov_keymgmt_x, PROV_X448_TEXT},
     {NULL, NULL, NULL, NULL},
@@ -74,10 +75,14 @@ static const OSSL_ALGORITHM exchange_algorithms[] = {
 #define FROM_PEM PROPERTIES ",input=pem"
 #define FROM_DER PROPERTIES ",input=der,structure=" PROV_DECODER_STRUCTURE
 
+/*
+ * One decoder makes keys of every kind: which one it is nobody knows before the token has been
+ * asked. OpenSSL takes a decoder into account if its name is one of a key management, so it has the
+ * name of one. Each further row would cost everybody who reads a software key some microseconds.
+ */
 static const OSSL_ALGORITHM decoder_algorithms[] = {
     {"DER", FROM_PEM, prov_decoder_pem, "PEM files with a PKCS#11 URI"},
-    {PROV_RSA, FROM_DER, prov_decoder_key, PROV_RSA_TEXT},
-    {PROV_EC, FROM_DER, prov_decoder_key, PROV_EC_TEXT},
+    {PROV_RSA, FROM_DER, prov_decoder_key, "keys in a PKCS#11 token by URI"},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -94,7 +99,12 @@ static const OSSL_ALGORITHM decoder_algorithms[] = {
 
 static const OSSL_ALGORITHM encoder_algorithms[] = {
     ENCODERS_OF(PROV_RSA, PROV_RSA_TEXT),
+    ENCODERS_OF(PROV_RSA_PSS, PROV_RSA_PSS_TEXT),
     ENCODERS_OF(PROV_EC, PROV_EC_TEXT),
+    ENCODERS_OF(PROV_ED25519, PROV_ED25519_TEXT),
+    ENCODERS_OF(PROV_ED448, PROV_ED448_TEXT),
+    ENCODERS_OF(PROV_X25519, PROV_X25519_TEXT),
+    ENCODERS_OF(PROV_X448, PROV_X448_TEXT),
     {PROV_RSA, TO("der", "type-specific"), prov_encoder_pkcs1_der, PROV_RSA_TEXT},
     {PROV_RSA, TO("pem", "type-specific"), prov_encoder_pkcs1_pem, PROV_RSA_TEXT},
     {PROV_RSA, TO("der", "pkcs1"),         prov_encoder_pkcs1_der, PROV_RSA_TEXT},

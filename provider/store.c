@@ -6,6 +6,7 @@
 #include "hsm/object.h"
 #include "provider/locate.h"
 #include "provider/prov_err.h"
+#include "provider/search.h"
 
 #include <openssl/core_names.h>
 #include <openssl/core_object.h>
@@ -23,6 +24,7 @@ struct store {
     struct prov_ctx *prov;
     struct hsm_uri uri;
     int expect; /* OSSL_STORE_INFO_*, 0: anything */
+    struct prov_search wanted;
 
     struct err
         bad_uri; /* reported at the first load: at open, noise of other loaders would precede it */
@@ -33,6 +35,7 @@ struct store {
     struct hsm_handles found[CLASSES_MAX];
     size_t class_count;
     size_t class_at;
+    struct prov_key *key; /* the only one that is wanted, not handed over yet; owned */
     size_t object_at;
 };
 
@@ -44,7 +47,9 @@ static void store_free(struct store *store)
     for (size_t i = 0; i < store->class_count; i++) {
         hsm_handles_done(&store->found[i]);
     }
+    prov_key_free(store->key);
     hsm_uri_done(&store->uri);
+    prov_search_done(&store->wanted);
     free(store);
 }
 
@@ -68,6 +73,7 @@ static const OSSL_PARAM *settable_ctx_params(void *provctx UNUSED)
 {
     static const OSSL_PARAM params[] = {
         OSSL_PARAM_int(OSSL_STORE_PARAM_EXPECT, NULL),
+        PROV_SEARCH_PARAMS,
         OSSL_PARAM_END,
     };
 
@@ -79,7 +85,8 @@ static int set_ctx_params(void *loaderctx, const OSSL_PARAM params[])
     struct store *store = loaderctx;
     const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_EXPECT);
 
-    return p == NULL || OSSL_PARAM_get_int(p, &store->expect) == 1;
+    return (p == NULL || OSSL_PARAM_get_int(p, &store->expect) == 1) &&
+           prov_search_set(&store->wanted, params);
 }
 
 /* Classes to look for, by what the application expects and by the URI's type=. */
@@ -98,7 +105,9 @@ static void choose_classes(struct store *store)
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         bool expected = store->expect == 0 || store->expect == table[i].expect;
         bool typed = store->uri.type == HSM_URI_ANY || store->uri.type == table[i].type;
-        if (expected && typed) {
+        bool searched =
+            !prov_search_is_for_certs(&store->wanted) || table[i].class == CKO_CERTIFICATE;
+        if (expected && typed && searched) {
             store->classes[store->class_count++] = table[i].class;
         }
     }
@@ -112,11 +121,57 @@ static bool login_if_needed(struct store *store, struct prov_pin *asking, struct
     return store->classes[0] != CKO_PRIVATE_KEY || hsm_login(store->token, &pin, err);
 }
 
+/*
+ * What OSSL_STORE_find() asks for. The token compares names byte by byte: if it finds none, all
+ * certificates are looked at. Several are no error here.
+ */
+static bool search_wanted(struct store *store, struct hsm_session *session, CK_OBJECT_CLASS class,
+                          struct hsm_handles *out, struct err *err)
+{
+    struct attrs narrow = ATTRS_INIT;
+    struct attrs wide = ATTRS_INIT;
+    const char *alias = store->wanted.alias;
+
+    if (alias != NULL && store->uri.object != NULL && !str_equal(alias, store->uri.object)) {
+        return true;
+    }
+    if (alias != NULL && store->uri.object == NULL &&
+        !hsm_uri_set(&store->uri.object, alias, err)) {
+        return false;
+    }
+    hsm_uri_to_template(&store->uri, class, &narrow);
+    prov_search_to_template(&store->wanted, &narrow);
+    if (!hsm_find(session, &narrow, out, err)) {
+        return false;
+    }
+    if (out->count > 0 || !prov_search_is_for_certs(&store->wanted)) {
+        return true;
+    }
+    hsm_handles_done(out);
+    hsm_uri_to_template(&store->uri, class, &wide);
+    return hsm_find(session, &wide, out, err);
+}
+
+static bool search_class(struct store *store, struct hsm_session *session, CK_OBJECT_CLASS class,
+                         struct hsm_handles *out, struct err *err)
+{
+    return prov_search_is_set(&store->wanted)
+               ? search_wanted(store, session, class, out, err)
+               : prov_locate_objects(session, &store->uri, class, out, err);
+}
+
 /* A store that is read, and how the application that reads it asks for a PIN. */
 struct reading {
     struct store *store;
     struct prov_pin *asking;
 };
+
+/* What nearly every program does: it loads one private key by its name. */
+static bool wants_one_key(const struct store *store)
+{
+    return store->class_count == 1 && store->classes[0] == CKO_PRIVATE_KEY &&
+           hsm_uri_names_object(&store->uri) && !prov_search_is_set(&store->wanted);
+}
 
 /* prov_locate_fn */
 static bool search(void *ctx, struct hsm_token *token, struct err *err)
@@ -130,14 +185,19 @@ static bool search(void *ctx, struct hsm_token *token, struct err *err)
         !hsm_session_take(token, false, &session, err)) {
         return false;
     }
+    if (wants_one_key(store)) {
+        return prov_locate_private(&session, reading->asking, &store->key, err) &&
+               (store->key != NULL ||
+                prov_locate_no_kind(token, &store->uri, CKO_PRIVATE_KEY, err));
+    }
     for (size_t i = 0; i < store->class_count; i++) {
         hsm_handles_done(&store->found[i]);
-        if (!prov_locate_objects(&session, &store->uri, store->classes[i], &store->found[i], err)) {
+        if (!search_class(store, &session, store->classes[i], &store->found[i], err)) {
             return false;
         }
         total += store->found[i].count;
     }
-    if (total == 0) {
+    if (total == 0 && !prov_search_is_set(&store->wanted)) {
         const char *what = store->class_count == 1 ? prov_class_word(store->classes[0]) : "object";
         return hsm_key_none_found(token, &store->uri, what, err);
     }
@@ -152,7 +212,8 @@ static bool prepare(struct store *store, struct prov_pin *asking, struct err *er
         return false;
     }
     choose_classes(store);
-    if (store->class_count == 0 && store->uri.type == HSM_URI_ANY) {
+    if (store->class_count == 0 &&
+        (store->uri.type == HSM_URI_ANY || prov_search_is_set(&store->wanted))) {
         return true; /* a CRL, say: there are none in tokens, and that is no error */
     }
     if (store->class_count == 0) {
@@ -181,12 +242,9 @@ static bool next_object(struct store *store, CK_OBJECT_CLASS *class, CK_OBJECT_H
 
 /*
  * The first key. Our key management is hidden meanwhile, so that OpenSSL meets the default
- * provider's first when it is asked for this kind of key; it cannot take a private one. Then ours
- * is shown, and asking for a kind that nobody has makes OpenSSL read all there is. Had it met ours
- * while it looked for ours alone, it would from then on take it for software keys as well: its
- * cache of answers does not tell the two questions apart. That goes for either order of the
- * providers, because a module that uses OpenSSL itself may have emptied that cache. True if the key
- * was taken.
+ * provider's first when it is asked for this kind of key; it cannot take a private one. That goes
+ * for either order of the providers: a module that uses OpenSSL itself may have emptied the cache
+ * of answers since the default provider's were in it. True if it took the key.
  */
 static bool introduce(struct prov_ctx *ctx, struct prov_key **key, const char *data_type,
                       OSSL_CALLBACK *cb, void *cb_arg)
@@ -194,11 +252,12 @@ static bool introduce(struct prov_ctx *ctx, struct prov_key **key, const char *d
     atomic_store(&ctx->shows_keymgmt, false);
     (void)ERR_set_mark();
     bool taken = prov_key_hand_over(key, data_type, cb, cb_arg); /* a public key may be */
-    atomic_store(&ctx->shows_keymgmt, true);
-    if (!taken) {
-        (void)prov_key_hand_over(key, "p11enroll-none", cb, cb_arg);
-    }
     (void)ERR_pop_to_mark();
+    if (taken) {
+        atomic_store(&ctx->shows_keymgmt, true);
+    } else {
+        prov_key_introduce(ctx, cb, cb_arg);
+    }
     return taken;
 }
 
@@ -265,7 +324,7 @@ static enum given give_one(struct store *store, CK_OBJECT_CLASS class, CK_OBJECT
         if (!hsm_cert_load(&session, handle, &cert, err)) {
             return BROKEN;
         }
-        if (cert.x509 == NULL) {
+        if (cert.x509 == NULL || !prov_search_matches(&store->wanted, cert.x509)) {
             return SKIPPED;
         }
         return give_cert(cert.x509, cb, cb_arg) ? GIVEN : BROKEN;
@@ -275,7 +334,7 @@ static enum given give_one(struct store *store, CK_OBJECT_CLASS class, CK_OBJECT
         return BROKEN;
     }
     hsm_session_give(&session);
-    if (key == NULL && hsm_uri_names_object(&store->uri)) {
+    if (key == NULL && hsm_uri_names_object(&store->uri) && !prov_search_is_set(&store->wanted)) {
         (void)prov_locate_no_kind(store->token, &store->uri, class, err);
         return BROKEN;
     }
@@ -300,6 +359,10 @@ static int store_load(void *loaderctx, OSSL_CALLBACK *object_cb, void *object_cb
         prov_raise(store->prov, &err);
         return 0;
     }
+    if (!store->failed && store->key != NULL) {
+        struct prov_key *key = TAKE(store->key);
+        return give_key(store, key, object_cb, object_cbarg) ? 1 : 0;
+    }
     while (!store->failed && next_object(store, &class, &handle)) {
         switch (give_one(store, class, handle, object_cb, object_cbarg, &err)) {
         case GIVEN:
@@ -323,7 +386,7 @@ static int store_eof(void *loaderctx)
     if (store->failed) {
         return 1;
     }
-    if (!store->searched) {
+    if (!store->searched || store->key != NULL) {
         return 0;
     }
     for (size_t i = store->class_at; i < store->class_count; i++) {
