@@ -147,7 +147,8 @@ static enum next look(struct hsm_key *key, struct hsm_use *use)
     } else if (key->epoch != token->objects_epoch) {
         next = NEXT_FIND;
     } else if (copy->state == HSM_COPY_NONE && !key->always_authenticate &&
-               !token->copies_refused && !token->copies_unwanted && copy->uses++ > 0) {
+               !token->copies_refused && !token->copies_unwanted &&
+               !hsm_module_has_quirk(token->module, HSM_QUIRK_NO_COPY) && copy->uses++ > 0) {
         /* not at the first use: most programs sign once and end */
         copy->state = HSM_COPY_IN_MAKING;
         next = NEXT_COPY;

@@ -219,6 +219,11 @@ static bool matches(const struct hsm_uri *uri, const struct hsm_token_info *info
     return hsm_uri_matches_token(uri, &token);
 }
 
+bool hsm_token_info_matches(const struct hsm_token_info *info, const struct hsm_uri *uri)
+{
+    return matches(uri, info);
+}
+
 bool hsm_token_matches(const struct hsm_token *token, const struct hsm_uri *uri)
 {
     return matches(uri, &token->info);
@@ -392,7 +397,11 @@ bool hsm_target_module(const struct hsm_target *target, struct hsm_module **out,
                        "the URI wants a module called '%s', and %s is another",
                        target->uri->module_name, path);
     }
-    return hsm_module_open(path, target->init_args, out, err);
+    if (!hsm_module_open(path, target->init_args, out, err)) {
+        return false;
+    }
+    hsm_module_add_quirks(*out, target->quirks);
+    return true;
 }
 
 bool hsm_token_open(const struct hsm_target *target, struct hsm_token **out, struct err *err)

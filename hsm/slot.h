@@ -96,6 +96,7 @@ void hsm_token_init_locks(struct hsm_token *token);
 struct hsm_target {
     const char *module_path; /* NULL: the URI's module-path */
     const char *init_args;
+    unsigned quirks; /* in addition to those that the module is known for (hsm/quirks.h) */
     const struct hsm_uri *uri;
 };
 
@@ -111,6 +112,7 @@ bool hsm_token_open(const struct hsm_target *target, struct hsm_token **out,
 
 /* Whether what the URI says about the token is true of this one. */
 bool hsm_token_matches(const struct hsm_token *token, const struct hsm_uri *uri);
+bool hsm_token_info_matches(const struct hsm_token_info *info, const struct hsm_uri *uri);
 
 /* The module of a target, opened. E_CONFIG if none is named. */
 bool hsm_target_module(const struct hsm_target *target, struct hsm_module **out,

@@ -6,6 +6,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/secret.h"
+#include "hsm/uri.h"
 
 #include <openssl/core.h>
 #include <openssl/core_dispatch.h>
@@ -32,6 +33,9 @@ struct prov_ctx {
     char *module_path;
     char *init_args;
     char *pin_source;
+    unsigned quirks;   /* of the module, in addition to those that it is known for (hsm/quirks.h) */
+    struct secret pin; /* the PIN itself, where somebody wrote that down */
+    struct hsm_uri *token; /* the one that the configured PIN is for; NULL: whichever is named */
     bool allow_env_secrets;
     struct err bad_setting; /* the last one that could not be read */
     bool keeps_pin;         /* for logins after a restart or in a forked child */
@@ -41,6 +45,9 @@ struct prov_ctx {
     _Atomic(EVP_MD *) digests[PROV_DIGESTS]; /* see prov_ctx_digest(); owned */
     bool default_came_first;                 /* "default" was active before us */
     atomic_bool shows_keymgmt; /* key management is offered; see query_keymgmt() in provider.c */
+
+    pthread_mutex_t first_key; /* held while the first key is handed over; see store.c */
+    bool introduced;           /* it was */
 
     atomic_int agreements; /* key agreements that go on: peers are imported while there are some */
 
@@ -52,6 +59,9 @@ struct prov_ctx {
 
 bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struct prov_ctx **out);
 void prov_ctx_free(struct prov_ctx *ctx);
+
+/* Whether key management is offered; waits while another thread hands over the first key. */
+bool prov_ctx_shows_keymgmt(struct prov_ctx *ctx);
 
 /*
  * The library context for hashing and verification: the default one where that is the application's

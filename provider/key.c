@@ -1,8 +1,8 @@
 #include "provider/key.h"
 
 #include "base/cleanup.h"
-#include "base/secret_source.h"
 #include "base/str.h"
+#include "provider/pin.h"
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
@@ -24,17 +24,14 @@ DEFINE_AUTO(pkey_ctx, EVP_PKEY_CTX *, EVP_PKEY_CTX_free)
 
 enum { NAME_MAX_CHARS = 512 };
 
-struct prov_key *prov_key_new(struct prov_ctx *ctx, struct hsm_key *hsm, const char *pin_source)
+struct prov_key *prov_key_new(struct prov_ctx *ctx, struct hsm_key *hsm)
 {
     struct prov_key *key = calloc(1, sizeof(*key));
 
     if (key == NULL) {
         return NULL;
     }
-    key->pin_source = str_dup(pin_source);
-    if ((pin_source != NULL && key->pin_source == NULL) ||
-        pthread_mutex_init(&key->lock, NULL) != 0) {
-        free(key->pin_source);
+    if (pthread_mutex_init(&key->lock, NULL) != 0) {
         free(key);
         return NULL;
     }
@@ -52,7 +49,7 @@ struct prov_key *prov_key_new_empty(struct prov_ctx *ctx)
 {
     struct hsm_key none = {.token = NULL};
 
-    return prov_key_new(ctx, &none, NULL);
+    return prov_key_new(ctx, &none);
 }
 
 bool prov_key_set_public(struct prov_key *key, const struct hsm_key_spec *spec,
@@ -141,7 +138,6 @@ void prov_key_free(struct prov_key *key)
     hsm_key_done(&key->hsm);
     free(atomic_load(&key->adopted));
     (void)pthread_mutex_destroy(&key->lock);
-    free(key->pin_source);
     free(key->uri_module_path);
     free(key->uri_pin_source);
     free(key);
@@ -331,15 +327,9 @@ bool prov_key_operation_pin(void *ctx, const struct hsm_token_info *token, struc
                             struct err *err)
 {
     const struct prov_key *key = ctx;
-    struct secret_policy policy = {.allow_env = key->ctx->allow_env_secrets};
-    char what[128];
+    struct hsm_uri uri = {.pin_source = key->uri_pin_source};
+    struct prov_pin asking = {.prov = key->ctx, .uri = &uri};
 
-    if (key->pin_source == NULL) {
-        return err_set(err, E_PIN_NEEDED,
-                       "key '%s' on %s wants its PIN for every operation; name where it comes from "
-                       "with pin-source",
-                       key->hsm.label, hsm_token_name(token));
-    }
-    (void)snprintf(what, sizeof(what), "PIN of %s", hsm_token_name(token));
-    return secret_source_read(key->pin_source, what, &policy, pin, err);
+    return prov_pin_get(&asking, token, pin, err) ||
+           err_wrap(err, "key '%s' on %s", key->hsm.label, hsm_token_name(token));
 }

@@ -21,11 +21,10 @@ struct prov_key {
     atomic_int refs;
     struct prov_ctx *ctx;
     struct hsm_key hsm;
-    char *pin_source; /* for CKA_ALWAYS_AUTHENTICATE; owned, may be NULL */
 
     /* what the URI said that it was found with; owned, may be NULL */
     char *uri_module_path;
-    char *uri_pin_source;
+    char *uri_pin_source; /* also for CKA_ALWAYS_AUTHENTICATE */
 
     pthread_mutex_t lock;     /* over the search for the public half */
     atomic_bool public_asked; /* hsm.public does not change any more */
@@ -34,7 +33,7 @@ struct prov_key {
 };
 
 /* Takes over *hsm (which is empty afterwards). NULL when out of memory. */
-struct prov_key *prov_key_new(struct prov_ctx *ctx, struct hsm_key *hsm, const char *pin_source);
+struct prov_key *prov_key_new(struct prov_ctx *ctx, struct hsm_key *hsm);
 
 /* A key without content; see prov_keymgmt_new(). NULL when out of memory. */
 struct prov_key *prov_key_new_empty(struct prov_ctx *ctx);

@@ -4,6 +4,7 @@
  *   p11bench populate MODULE TOKEN FIRST LAST     P-256 pairs k-FIRST .. k-(LAST-1), and RSA "rsa"
  *   p11bench floor    MODULE TOKEN LABEL          one cold start: load, log in, find, sign
  *   p11bench sign     MODULE TOKEN LABEL KIND ROUNDS MS THREADS
+ *   p11bench list     MODULE TOKEN -
  *   p11bench many     MODULE TOKEN LABEL COUNT
  *   p11bench lookup   MODULE TOKEN LABEL ROUNDS MS
  *
@@ -123,6 +124,8 @@ int main(int argc, char **argv)
         status = run_floor(&b);
     } else if (strcmp(argv[1], "sign") == 0 && argc == 9) {
         status = bench_sign(&b, argv + 5);
+    } else if (strcmp(argv[1], "list") == 0 && argc == 5) {
+        status = bench_list(&b);
     } else if (strcmp(argv[1], "many") == 0 && argc == 6) {
         status = bench_many(&b, argv + 5);
     } else if (strcmp(argv[1], "lookup") == 0 && argc == 7) {

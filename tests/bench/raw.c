@@ -128,6 +128,36 @@ CK_OBJECT_HANDLE raw_copy(const struct raw *r, CK_OBJECT_HANDLE key)
     return copy;
 }
 
+static long list_class(const struct raw *r, CK_OBJECT_CLASS class)
+{
+    CK_OBJECT_HANDLE found[256];
+    CK_ULONG count = 0;
+    CK_ULONG kind = 0;
+    uint8_t id[256];
+    uint8_t label[256];
+    long total = 0;
+    CK_ATTRIBUTE template = {CKA_CLASS, &class, sizeof(class)};
+
+    must(r->p11->C_FindObjectsInit(r->session, &template, 1), "C_FindObjectsInit");
+    do {
+        must(r->p11->C_FindObjects(r->session, found, 256, &count), "C_FindObjects");
+        for (CK_ULONG i = 0; i < count; i++) {
+            CK_ATTRIBUTE list[] = {{CKA_KEY_TYPE, &kind, sizeof(kind)},
+                                   {CKA_ID, id, sizeof(id)},
+                                   {CKA_LABEL, label, sizeof(label)}};
+            must(r->p11->C_GetAttributeValue(r->session, found[i], list, 3), "C_GetAttributeValue");
+        }
+        total += (long)count;
+    } while (count > 0);
+    must(r->p11->C_FindObjectsFinal(r->session), "C_FindObjectsFinal");
+    return total;
+}
+
+long raw_list(const struct raw *r)
+{
+    return list_class(r, CKO_PRIVATE_KEY) + list_class(r, CKO_PUBLIC_KEY);
+}
+
 struct raw raw_another_session(const struct raw *r)
 {
     struct raw other = *r;

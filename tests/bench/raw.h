@@ -31,6 +31,9 @@ void raw_sign(const struct raw *r, CK_OBJECT_HANDLE key, int rsa, const uint8_t 
 /* A session object with a copy of the key; it lives as long as the session. */
 CK_OBJECT_HANDLE raw_copy(const struct raw *r, CK_OBJECT_HANDLE key);
 
+/* Reads kind, id and label of every key, in one call for each; returns how many there are. */
+long raw_list(const struct raw *r);
+
 /* One more session on the same token. */
 struct raw raw_another_session(const struct raw *r);
 

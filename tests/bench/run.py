@@ -173,15 +173,41 @@ def call_table(bench: Bench) -> list[str]:
     return lines
 
 
+def phase_table(bench: Bench, plan: Plan) -> list[str]:
+    """What a fresh process spends its time on: each row does more than the one before."""
+    key, conf = bench.dir / "software.pem", bench.dir / "none.cnf"
+    conf.write_text("[req]\ndistinguished_name = dn\n[dn]\n")
+    run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", str(key)], env=bench.env)
+    ways = bench.cold()
+    req, env = ways["`openssl req`, p11enroll.so"]
+    software = [str(key) if word.startswith("pkcs11:") else word for word in req]
+    rows: dict[str, tuple[list[str], dict[str, str]]] = {
+        "floor: load, initialise, log in, find key and public half, sign": ways["floor"],
+        "`openssl version`": (["openssl", "version"], {"OPENSSL_CONF": str(conf)}),
+        "`openssl req` with a software key": (software, {"OPENSSL_CONF": str(conf)}),
+        "the same, p11enroll.so loaded and not used": (software, env),
+        "`openssl req` with the token key": (req, env),
+    }
+    took: dict[str, list[float]] = {name: [] for name in rows}
+    for round_ in range(2 * plan.cold_rounds + 1):
+        for name, (command, more) in rows.items():
+            seconds = bench.time_once(command, more)
+            if round_ > 0:
+                took[name].append(1000 * seconds)
+    return ["| process | ms |", "|---|---|", *[f"| {name} | {spread(ms)} |" for name, ms in took.items()]]
+
+
 def many_table(bench: Bench, count: int) -> list[str]:
     lines = ["| signatures so far | resident memory, kB |", "|---|---|"]
     return lines + [f"| {int(done)} | {int(kb)} |" for done, kb in bench.p11bench("many", LABEL, count)]
 
 
-def size_tables(bench: Bench, plan: Plan) -> tuple[list[str], list[str]]:
+def size_tables(bench: Bench, plan: Plan) -> tuple[list[str], list[str], list[str]]:
     lookup = ["| key pairs on the token | raw search, ms | through p11enroll.so, ms | time, p11enroll.so : raw |",
               "|---|---|---|---|"]
     names = list(bench.cold())[1:]
+    listing = ["| keys on the token | raw, ms | p11enroll.so: the first, ms | all, ms | all : raw | memory, kB more |",
+               "|---|---|---|---|---|---|"]
     cold = ["| key pairs on the token | floor, ms | " + " | ".join(f"{n} : floor" for n in names) + " |",
             "|---|---|" + "---|" * len(names)]
     for size in plan.sizes:
@@ -189,6 +215,10 @@ def size_tables(bench: Bench, plan: Plan) -> tuple[list[str], list[str]]:
         rows = bench.p11bench("lookup", LABEL, plan.rounds, plan.slice_ms)
         lookup.append(f"| {size} | {spread([1000 / r[0] for r in rows])} | {spread([1000 / r[1] for r in rows])} | "
                       f"{spread([raw / ours for raw, ours, _ in rows])} |")
+        raw, raw_ms, count, first, total, grown = bench.p11bench("list", "-")[0]
+        if raw != count:
+            raise SystemExit(f"the token has {raw} keys, and the provider lists {count}")
+        listing.append(f"| {count:.0f} | {raw_ms:.1f} | {first:.1f} | {total:.1f} | {total / raw_ms:.2f} | {grown:.0f} |")
         ways = bench.cold()
         took: dict[str, list[float]] = {name: [] for name in ways}
         for round_ in range(plan.cold_rounds + 1):  # the first is the warm-up
@@ -199,7 +229,7 @@ def size_tables(bench: Bench, plan: Plan) -> tuple[list[str], list[str]]:
         ratios = [spread([a / b for a, b in zip(took[name], took["floor"], strict=True)]) for name in names]
         cold.append(f"| {size} | {spread([1000 * s for s in took['floor']], 1)} | " + " | ".join(ratios) + " |")
         print(lookup[-1], cold[-1], sep="\n", file=sys.stderr, flush=True)
-    return lookup, cold
+    return lookup, cold, listing
 
 
 def machine() -> str:
@@ -234,13 +264,15 @@ def main() -> None:
         bench.grow(plan.sizes[0])
         signatures = sign_table(bench, plan)
         calls = call_table(bench)
+        phases = phase_table(bench, plan)
         many = many_table(bench, args.many) if args.many else []
-        lookup, cold = size_tables(bench, plan)
+        lookup, cold, listing = size_tables(bench, plan)
     finally:
         shutil.rmtree(path, ignore_errors=True)
     text = "\n".join([f"Measured on {machine()}; {plan.rounds} rounds, objects in {base}.", "",
                       "### Signatures", "", *signatures, "", "### Finding a key in a running process", "", *lookup, "",
-                      "### A fresh process, from start to CSR", "", *cold, "", "### Calls into the module for that", "", *calls,
+                      "### Listing a token", "", *listing, "", "### A fresh process, from start to CSR", "", *cold, "", "### What a fresh process spends its time on, at one key pair", "", *phases, "",
+                      "### Calls into the module for that", "", *calls,
                       *(["", "### Memory over many signatures", "", *many] if many else [])])
     print(text)
     if args.record:

@@ -18,6 +18,8 @@
  * flags (hex) that C_GetTokenInfo reports in addition for initialised tokens
  *   P11SHIM_HIDE      TYPE[,...] (hex): mechanisms that the token does not have: it does not list
  *                     them, and nothing is signed or decrypted with them
+ *   P11SHIM_ATTRIBUTE TYPE=RV (hex): C_GetAttributeValue fails with RV, as a whole, when that
+ *                     attribute is among those it is asked for
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -207,7 +209,6 @@ FORWARD(C_Logout, (CK_SESSION_HANDLE s), (s))
 FORWARD(C_CreateObject, (CK_SESSION_HANDLE s, CK_ATTRIBUTE *t, CK_ULONG n, CK_OBJECT_HANDLE *o), (s, t, n, o))
 FORWARD(C_CopyObject, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE f, CK_ATTRIBUTE *t, CK_ULONG n, CK_OBJECT_HANDLE *o), (s, f, t, n, o))
 FORWARD(C_DestroyObject, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o), (s, o))
-FORWARD(C_GetAttributeValue, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o, CK_ATTRIBUTE *t, CK_ULONG n), (s, o, t, n))
 FORWARD(C_SetAttributeValue, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o, CK_ATTRIBUTE *t, CK_ULONG n), (s, o, t, n))
 FORWARD(C_FindObjectsInit, (CK_SESSION_HANDLE s, CK_ATTRIBUTE *t, CK_ULONG n), (s, t, n))
 FORWARD(C_FindObjects, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE *o, CK_ULONG max, CK_ULONG *n), (s, o, max, n))
@@ -290,6 +291,37 @@ static CK_RV shim_C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
         info->flags |= strtoul(flags, NULL, 16);
     }
     return after("C_GetTokenInfo", rv);
+}
+
+/* True if P11SHIM_ATTRIBUTE names one of these; *rv is then the answer. */
+static bool is_refused(const CK_ATTRIBUTE *template, CK_ULONG count, CK_RV *rv)
+{
+    const char *text = getenv("P11SHIM_ATTRIBUTE");
+    char *end = NULL;
+    unsigned long type = text != NULL ? strtoul(text, &end, 16) : 0;
+
+    if (text == NULL || *end != '=') {
+        return false;
+    }
+    *rv = strtoul(end + 1, NULL, 16);
+    for (CK_ULONG i = 0; i < count; i++) {
+        if (template[i].type == type) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static CK_RV shim_C_GetAttributeValue(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o, CK_ATTRIBUTE *t,
+                                      CK_ULONG n)
+{
+    CK_RV rv = CKR_OK;
+
+    if (before("C_GetAttributeValue", &rv)) {
+        return rv;
+    }
+    return after("C_GetAttributeValue",
+                 is_refused(t, n, &rv) ? rv : shim.real->C_GetAttributeValue(s, o, t, n));
 }
 
 /* Replaces one-byte values as P11SHIM_TEMPLATE says. The caller's bytes stay as they are. */
