@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from beds import BEDS, SOFTOKN, Bed, why_not
 from p11e import SHIM, SOFTHSM, Token, calls, clean_env, run
 from support import ORDERS, OpenSSL, first_error, plain, public, s_server
 from test_recovery import signing
@@ -26,7 +27,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Token:
     return token
 
 
-def hiding(keys: Token, path: Path, *mechanisms: str, first: bool = False, rules: str = "") -> OpenSSL:
+def hiding(keys: Token | Bed, path: Path, *mechanisms: str, first: bool = False, rules: str = "") -> OpenSSL:
     made = OpenSSL(path, keys, module=SHIM, first=first)
     made.env.update(P11SHIM_MODULE=str(SOFTHSM), P11SHIM_LOG=str(path / "calls"), P11SHIM_HIDE=",".join(mechanisms),
                     P11SHIM_RULES=rules)
@@ -245,3 +246,19 @@ def test_padding_cannot_change_in_a_long_message(openssl: OpenSSL) -> None:
 def test_long_message_where_nothing_is_hidden(keys: Token, tmp_path: Path) -> None:
     results, errors = hiding(keys, tmp_path).probe("long", "rsa")
     assert set(results.values()) == {1} and errors == []
+
+
+@pytest.mark.parametrize("size", [0, 5000, LONG])
+@pytest.mark.parametrize("digest", ["sha256", "sha384", "sha512"])
+def test_ecdsa(tmp_path: Path, digest: str, size: int) -> None:
+    """NSS has ECDSA that hashes."""
+    if reason := why_not("NSS softokn"):
+        pytest.skip(reason)
+    with BEDS["NSS softokn"](tmp_path) as bed:
+        openssl = hiding(bed, tmp_path, ECDSA)
+        section = "\n".join(["[p11enroll]", *bed.settings, ""])
+        openssl.conf.write_text(openssl.conf.read_text().replace("[p11enroll]\n", section))
+        openssl.env["P11SHIM_MODULE"] = str(SOFTOKN)
+        (tmp_path / "message").write_bytes(os.urandom(size))
+        dgst(openssl, digest, name="ec")
+    assert operations(openssl)[-1] == ("C_Sign" if size < LONG else "C_SignFinal")
