@@ -3,8 +3,9 @@
  * have only the mechanisms that hash the message themselves (CKM_SHA256_RSA_PKCS), and some keys
  * allow nothing else (CKA_ALLOWED_MECHANISMS): those get the message.
  *
- * Nothing is asked beforehand. The first signature of a key tells, or the list of mechanisms, if
- * somebody has read it already.
+ * Nothing is asked beforehand, because a token's answers cost time. The first signature of a key
+ * tells, or the list of mechanisms, if somebody has read it already; hsm_hashing_is_tokens() reads
+ * it, for a message that is too long to be kept until then.
  */
 #ifndef HSM_HASHING_H
 #define HSM_HASHING_H
