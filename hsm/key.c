@@ -2,6 +2,7 @@
 
 #include "base/str.h"
 #include "hsm/ckr.h"
+#include "hsm/hashing.h"
 #include "hsm/object.h"
 #include "hsm/revive.h"
 
@@ -330,22 +331,31 @@ static bool load_any(struct hsm_session *session, CK_OBJECT_HANDLE handle, struc
         CKA_EC_POINT,
         CKA_PUBLIC_KEY_INFO,
         CKA_ALWAYS_AUTHENTICATE,
-        CKA_ALLOWED_MECHANISMS,
+        CKA_ALLOWED_MECHANISMS, /* the last one: see below */
     };
     AUTO(attr_values) struct attr_values values = {.count = 0};
+    size_t count = ARRAY_LEN(types);
+
+    if (hsm_module_has_quirk(session->token->module, HSM_QUIRK_NO_ALLOWED_MECHANISMS)) {
+        count--;
+    }
 
     memset(key, 0, sizeof(*key));
     key->token = session->token;
     key->handle = handle;
     key->epoch = hsm_token_objects_epoch(session->token);
     key->class = CK_UNAVAILABLE_INFORMATION;
-    if (!hsm_read(session, handle, types, ARRAY_LEN(types), &values, err) ||
+    if (!hsm_read(session, handle, types, count, &values, err) ||
         !hsm_object_name(&values, &key->id, &key->label, err)) {
         return false;
     }
     (void)attr_values_ulong(&values, CKA_CLASS, &key->class);
     spec_from_attributes(&values, &key->spec);
     (void)attr_values_bool(&values, CKA_ALWAYS_AUTHENTICATE, &key->always_authenticate);
+    const struct attr_value *allowed = attr_values_find(&values, CKA_ALLOWED_MECHANISMS);
+    if (allowed != NULL) {
+        hsm_hashing_allow(key, allowed->data, allowed->len);
+    }
     key->pss_only = key->spec.type == HSM_KEY_RSA && allows_pss_alone(&values);
     (void)from_attributes(&values, &key->spec, &key->public);
     return true;

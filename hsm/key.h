@@ -57,6 +57,7 @@ struct hsm_key {
     char *label;              /* owned, "" if it has none */
     bool always_authenticate; /* CKA_ALWAYS_AUTHENTICATE: a PIN for every operation */
     bool pss_only;            /* RSA, and CKA_ALLOWED_MECHANISMS lists PSS signatures alone */
+    unsigned signs_digests, refuses_digests; /* bits by scheme; hsm/hashing.c, the token's lock */
     struct hsm_public public;
 };
 

@@ -137,7 +137,8 @@ static void finalise_at_exit(void)
         atomic_store(&m->closed, true);
         /* A child of fork() must leave its parent's module alone; so must a thread that is still
          * inside. */
-        if (m->ours && m->owner == getpid() && is_quiet(m, EXIT_WAIT_MS)) {
+        if (m->ours && m->owner == getpid() && is_quiet(m, EXIT_WAIT_MS) &&
+            !hsm_module_has_quirk(m, HSM_QUIRK_NO_FINALISE)) {
             m->ours = false;
             (void)ck_finalize(&m->ck);
         }
@@ -237,6 +238,17 @@ static bool load_libp11(struct hsm_module *module, struct err *err)
     return true;
 }
 
+/* What the table says of a module like this. */
+static void note_known_quirks(struct hsm_module *module)
+{
+    CK_INFO info;
+
+    memset(&info, 0, sizeof(info));
+    if (ck_get_info(&module->ck, &info) == CKR_OK) {
+        hsm_module_add_quirks(module, hsm_quirks_known(&info));
+    }
+}
+
 static struct hsm_module *new_module(const char *path, const char *init_args)
 {
     struct hsm_module *module = calloc(1, sizeof(*module));
@@ -289,6 +301,7 @@ static bool open_new(const char *path, const char *init_args, struct hsm_module 
         return err->code != E_NONE ? err_wrap(err, "PKCS#11 module %s", path) : err_nomem(err);
     }
     atomic_store(&module->forks, hsm_forks());
+    note_known_quirks(module);
     module->next = process.modules;
     process.modules = module;
     log_line(LOG_DEBUG, "hsm", "module %s: %s%s", path, module->description,
@@ -395,6 +408,27 @@ const struct cryptoki *hsm_module_cryptoki(const struct hsm_module *module)
 bool hsm_module_is_ours(const struct hsm_module *module)
 {
     return module->ours;
+}
+
+unsigned hsm_module_quirks(const struct hsm_module *module)
+{
+    return atomic_load(&module->quirks);
+}
+
+bool hsm_module_has_quirk(const struct hsm_module *module, enum hsm_quirk quirk)
+{
+    return (atomic_load_explicit(&module->quirks, memory_order_relaxed) & (1U << quirk)) != 0;
+}
+
+void hsm_module_add_quirks(struct hsm_module *module, unsigned quirks)
+{
+    AUTO(buf) struct buf words = BUF_INIT(256);
+    unsigned before = atomic_fetch_or(&module->quirks, quirks);
+
+    if ((quirks & ~before) != 0) {
+        hsm_quirks_format(quirks & ~before, &words);
+        log_line(LOG_DEBUG, "hsm", "module %s: quirks %s", module->path, buf_str(&words));
+    }
 }
 
 const char *hsm_module_description(const struct hsm_module *module)

@@ -33,6 +33,7 @@ struct hsm_module {
     bool searched;      /* a search for a token has ended: others may have come to use the module */
     pid_t owner;
     char description[112];
+    atomic_uint quirks; /* see hsm/quirks.h */
 
     PKCS11_CTX *libp11;
     struct hsm_slot_list *slots; /* the newest first; older ones are kept while sessions are open */

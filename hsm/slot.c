@@ -441,7 +441,11 @@ bool hsm_target_module(const struct hsm_target *target, struct hsm_module **out,
                        "the URI wants a module called '%s', and %s is another",
                        target->uri->module_name, path);
     }
-    return hsm_module_open(path, target->init_args, out, err);
+    if (!hsm_module_open(path, target->init_args, out, err)) {
+        return false;
+    }
+    hsm_module_add_quirks(*out, target->quirks);
+    return true;
 }
 
 bool hsm_token_open(const struct hsm_target *target, struct hsm_token **out, struct err *err)

@@ -108,6 +108,7 @@ bool hsm_token_is(const struct hsm_token *token, const CK_TOKEN_INFO *info);
 struct hsm_target {
     const char *module_path; /* NULL: the URI's module-path */
     const char *init_args;
+    unsigned quirks; /* in addition to those that the module is known for (hsm/quirks.h) */
     const struct hsm_uri *uri;
 };
 

@@ -33,7 +33,8 @@ struct prov_ctx {
     char *module_path;
     char *init_args;
     char *pin_source;
-    struct secret pin;     /* the PIN itself, where somebody wrote that down */
+    unsigned quirks;   /* of the module, in addition to those that it is known for (hsm/quirks.h) */
+    struct secret pin; /* the PIN itself, where somebody wrote that down */
     struct hsm_uri *token; /* the one that the configured PIN is for; NULL: whichever is named */
     bool allow_env_secrets;
     struct err bad_setting; /* the last one that could not be read */
@@ -45,6 +46,9 @@ struct prov_ctx {
     bool default_came_first;                 /* "default" was active before us */
     atomic_bool shows_keymgmt; /* key management is offered; see query_keymgmt() in provider.c */
 
+    pthread_mutex_t first_key; /* held while the first key is handed over; see store.c */
+    bool introduced;           /* it was */
+
     atomic_int agreements; /* key agreements that go on: peers are imported while there are some */
 
     /* what wrong RSA padding is answered with depends on it; see prov_ctx_rejection_secret() */
@@ -55,6 +59,9 @@ struct prov_ctx {
 
 bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struct prov_ctx **out);
 void prov_ctx_free(struct prov_ctx *ctx);
+
+/* Whether key management is offered; waits while another thread hands over the first key. */
+bool prov_ctx_shows_keymgmt(struct prov_ctx *ctx);
 
 /*
  * The library context for hashing and verification: the default one where that is the application's

@@ -236,7 +236,7 @@ static int key_decode(void *ctx, OSSL_CORE_BIO *cin, int selection, OSSL_CALLBAC
      * here, but not from pem_decode(): there the callback may be a store loader's of another
      * provider, which would take our reference for one of its own.
      */
-    if (!atomic_load(&prov->shows_keymgmt)) {
+    if (!prov_ctx_shows_keymgmt(prov)) {
         prov_key_introduce(prov, cb, cb_arg);
         return 1;
     }

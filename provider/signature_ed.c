@@ -52,7 +52,7 @@ static int digest_start(void *vsig, const char *md_name, void *key,
 static int digest_sign(void *vsig, unsigned char *out, size_t *out_len, size_t room,
                        const unsigned char *in, size_t in_len)
 {
-    return prov_sig_sign(vsig, prov_eddsa_sign, out, out_len, room, in, in_len);
+    return prov_sig_op_sign(vsig, prov_eddsa_sign, out, out_len, room, in, in_len);
 }
 
 static int digest_verify(void *vsig, const unsigned char *value, size_t value_len,

@@ -44,6 +44,21 @@ def test_init_with_a_wrong_so_pin_keeps_the_token(offline: Client, token: Token)
     assert "precious" in token.tool("-O")
 
 
+def test_configured_quirks(offline: Client) -> None:
+    log = offline.rules()
+    assert offline.json("token", "info")["module_quirks"] is None
+    assert calls(log, "C_Finalize") == ["C_Finalize"]
+    offline.set("token:main", quirks="no-finalise, no-copy")
+    assert offline.json("token", "info")["module_quirks"] == "no-finalise, no-copy"
+    assert calls(log, "C_Finalize") == ["C_Finalize"]
+
+
+def test_quirk_that_there_is_not(offline: Client) -> None:
+    offline.set("token:main", quirks="no-fun")
+    done = offline.run("token", "list", status=3)
+    assert "the token's section: quirks: there is no 'no-fun'; there are no-finalise, no-copy" in done.stderr
+
+
 @pytest.mark.parametrize("label", ["blank at its end ", "bell\a", "x" * 33, ""])
 def test_init_refuses_a_label_that_could_not_be_found_again(offline: Client, token: Token, label: str) -> None:
     before = token.tokens()

@@ -21,7 +21,9 @@
  *   p11probe make URI EC:P-256 [USAGE]   generates a key in the token, and software keys after it
  *   p11probe make-after URI EC:P-256 LOADED   the same after another key was loaded
  *   p11probe agree URI             agrees on a secret, and uses software keys meanwhile
- *   p11probe padding URI           decrypts what has right and what has wrong PKCS#1 v1.5 padding
+ *   p11probe long URI [KIND]       signs five million bytes piece by piece; KIND: copies, abandon,
+ * repad p11probe padding URI           decrypts what has right and what has wrong PKCS#1 v1.5
+ * padding
  */
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -467,6 +469,66 @@ static int stream(const char *uri)
     return 0;
 }
 
+/* More than is kept of a message. */
+static int update_long(EVP_MD_CTX *md)
+{
+    static unsigned char piece[100000];
+    int ok = 1;
+
+    for (int i = 0; i < 50 && ok == 1; i++) {
+        ok = EVP_DigestSignUpdate(md, piece, sizeof(piece));
+    }
+    return ok;
+}
+
+static int verify_long(EVP_MD_CTX *md, EVP_PKEY *key, const unsigned char *value, size_t len,
+                       size_t message_len)
+{
+    unsigned char *message = calloc(1, message_len);
+
+    EVP_MD_CTX_reset(md);
+    int ok = EVP_DigestVerifyInit_ex(md, NULL, "SHA256", NULL, NULL, key, NULL) == 1 &&
+             EVP_DigestVerify(md, value, len, message, message_len) == 1;
+    free(message);
+    return ok;
+}
+
+static int sign_long(const char *uri, const char *kind)
+{
+    EVP_PKEY *key = must_load(uri);
+    EVP_PKEY_CTX *ctx = NULL;
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    EVP_MD_CTX *copy = EVP_MD_CTX_new();
+    unsigned char value[1024];
+    size_t len = sizeof(value);
+
+    say("init", EVP_DigestSignInit_ex(md, &ctx, "SHA256", NULL, NULL, key, NULL));
+    say("update", update_long(md));
+    if (strcmp(kind, "copies") == 0) {
+        say("copy", EVP_MD_CTX_copy_ex(copy, md));
+        say("copy-update", EVP_DigestSignUpdate(copy, "", 1)); /* its NUL */
+        say("late-update", EVP_DigestSignUpdate(md, "x", 1));
+        EVP_MD_CTX_reset(md);
+        generate_and_sign("other", key);
+        say("copy-final", EVP_DigestSignFinal(copy, value, &len));
+        say("copy-verify", verify_long(md, key, value, len, 5000001));
+    } else if (strcmp(kind, "abandon") == 0) {
+        EVP_MD_CTX_reset(md);
+        generate_and_sign("other", key);
+    } else {
+        if (strcmp(kind, "repad") == 0) {
+            say("repad", EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING));
+        }
+        say("final", EVP_DigestSignFinal(md, value, &len));
+        say("again", EVP_DigestSignFinal(md, value, &(size_t){sizeof(value)}));
+        say("verify", verify_long(md, key, value, len, 5000000));
+    }
+    EVP_MD_CTX_free(copy);
+    EVP_MD_CTX_free(md);
+    EVP_PKEY_free(key);
+    return 0;
+}
+
 static int expect(const char *uri, int type)
 {
     OSSL_STORE_CTX *store = OSSL_STORE_open_ex(uri, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
@@ -783,6 +845,7 @@ int main(int argc, char **argv)
            : strcmp(what, "expect") == 0  ? expect(argv[2], atoi(more))
            : strcmp(what, "mixed") == 0   ? mixed(argv[2], more)
            : strcmp(what, "public") == 0  ? public_by_threads(argv[2])
+           : strcmp(what, "long") == 0    ? sign_long(argv[2], more)
            : strcmp(what, "first") == 0   ? first(argv[2])
            : strcmp(what, "file") == 0    ? file(more)
                                           : 2;

@@ -211,6 +211,21 @@ static void test_second_use_copies_the_key(void **state UNUSED)
     assert_int_equal(fake.destroys, destroyed + 1);
 }
 
+static void test_quirk_keeps_the_original_in_use(void **state UNUSED)
+{
+    struct hsm_key key = begin();
+    struct err err = ERR_INIT;
+
+    hsm_module_add_quirks(&fake.module, HSM_QUIRK(NO_COPY));
+    for (int i = 0; i < 4; i++) {
+        assert_ok(sign(&key, &err), &err);
+    }
+    assert_int_equal(fake.copies, 0);
+    assert_int_equal(fake.opens, 1);
+    assert_int_equal(fake.used_handle, key.handle);
+    end(&key);
+}
+
 static void test_key_that_cannot_be_copied_is_used_itself(void **state UNUSED)
 {
     struct hsm_key key = begin();
@@ -413,6 +428,7 @@ int main(void)
         cmocka_unit_test(test_dead_module_of_somebody_else_is_left_alone),
         cmocka_unit_test(test_failure_of_a_token_that_still_answers_is_no_reason_to_restart),
         cmocka_unit_test(test_second_use_copies_the_key),
+        cmocka_unit_test(test_quirk_keeps_the_original_in_use),
         cmocka_unit_test(test_key_that_cannot_be_copied_is_used_itself),
         cmocka_unit_test(test_token_that_cannot_copy_is_asked_once),
         cmocka_unit_test(test_key_with_a_pin_for_every_use_is_not_copied),
