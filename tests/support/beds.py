@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from p11e import (MODULES, P11KIT_CLIENT, PYTHON, SOFTHSM, SUPPORT, TPM2_MODULE, P11KitServer, Token, clean_env, need,
+from p11e import (MODULES, P11KIT_CLIENT, PYTHON, SANITIZED, SOFTHSM, SUPPORT, TPM2_MODULE, P11KitServer, Token, clean_env, need,
                   private_file, run)
 
 SOFTOKN = MODULES.parent / "libsoftokn3.so"
@@ -165,6 +165,8 @@ def can_unshare() -> bool:
 
 def why_not(name: str) -> str | None:
     """Why a bed cannot be set up here; None if it can."""
+    if name == "opencryptoki" and SANITIZED:
+        return "under AddressSanitizer a process with opencryptoki's module may take more than two minutes"
     if name == "opencryptoki":
         return need("pkcsslotd", str(OPENCRYPTOKI)) or (
             None if can_unshare() else "opencryptoki has fixed places, and namespaces of its own take root")
