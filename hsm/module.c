@@ -238,13 +238,26 @@ static bool load_libp11(struct hsm_module *module, struct err *err)
     return true;
 }
 
-/* What the table says of a module like this. */
+static void set_padded(unsigned char *out, size_t size, const char *text)
+{
+    size_t len = text != NULL ? strnlen(text, size) : 0;
+
+    memset(out, ' ', size);
+    memcpy(out, text != NULL ? text : "", len);
+}
+
+/* What the table says of a module like this. libp11 has asked for its names, but does not tell the
+ * version, and that is asked for only where the names are those of a row: with version 0.0 each
+ * fits. */
 static void note_known_quirks(struct hsm_module *module)
 {
     CK_INFO info;
 
     memset(&info, 0, sizeof(info));
-    if (ck_get_info(&module->ck, &info) == CKR_OK) {
+    set_padded(info.manufacturerID, sizeof(info.manufacturerID), module->libp11->manufacturer);
+    set_padded(info.libraryDescription, sizeof(info.libraryDescription),
+               module->libp11->description);
+    if (hsm_quirks_known(&info) != 0 && ck_get_info(&module->ck, &info) == CKR_OK) {
         hsm_module_add_quirks(module, hsm_quirks_known(&info));
     }
 }

@@ -556,7 +556,8 @@ bool hsm_token_mechanisms(const struct hsm_token *token, CK_MECHANISM_TYPE **out
                        hsm_token_name(&token->info), (unsigned long)n);
     }
     if (rv == CKR_OK && n > 0) {
-        list = calloc(n, sizeof(*list));
+        /* One more than there are: p11-kit's client reads it before 0.25 (p11-kit#456). */
+        list = calloc(n + 1, sizeof(*list));
         if (list == NULL) {
             return err_nomem(err);
         }

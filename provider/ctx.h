@@ -33,21 +33,20 @@ struct prov_ctx {
     char *module_path;
     char *init_args;
     char *pin_source;
-    unsigned quirks;   /* of the module, in addition to those that it is known for (hsm/quirks.h) */
-    struct secret pin; /* the PIN itself, where somebody wrote that down */
-    struct hsm_uri *token; /* the one that the configured PIN is for; NULL: whichever is named */
-    bool allow_env_secrets;
+    struct secret pin;      /* the PIN itself, where somebody wrote that down */
+    struct hsm_uri *token;  /* the one that the configured PIN is for; NULL: whichever is named */
     struct err bad_setting; /* the last one that could not be read */
-    bool keeps_pin;         /* for logins after a restart or in a forked child */
-    bool copies_keys;       /* into session objects, for speed */
-    unsigned max_sessions;  /* at a time and token; 0: as many as the token gives */
+    bool allow_env_secrets;
+    bool keeps_pin;        /* for logins after a restart or in a forked child */
+    bool copies_keys;      /* into session objects, for speed */
+    unsigned max_sessions; /* at a time and token; 0: as many as the token gives */
+    unsigned quirks;       /* of the module, beside those that it is known for (hsm/quirks.h) */
 
     _Atomic(EVP_MD *) digests[PROV_DIGESTS]; /* see prov_ctx_digest(); owned */
-    bool default_came_first;                 /* "default" was active before us */
-    atomic_bool shows_keymgmt; /* key management is offered; see query_keymgmt() in provider.c */
-
     pthread_mutex_t first_key; /* held while the first key is handed over; see store.c */
-    bool introduced;           /* it was */
+    bool default_came_first;   /* "default" was active before us */
+    bool introduced;           /* the first key was handed over */
+    atomic_bool shows_keymgmt; /* key management is offered; see query_keymgmt() in provider.c */
 
     atomic_int agreements; /* key agreements that go on: peers are imported while there are some */
 
