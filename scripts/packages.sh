@@ -73,7 +73,7 @@ ensure_packages() {
     say "== installing: $missing"
     export DEBIAN_FRONTEND=noninteractive
     log=$(mktemp)
-    # shellcheck disable=SC2086 # a list of words
+    # shellcheck disable=SC2046 # a list of words, and only now can the names in the archive be told
     if ! { apt-get -q update && apt-get -q -y install --no-install-recommends $(missing_packages "$@"); } >"$log" 2>&1; then
         tail -n 20 "$log" >&2
         rm -f "$log"
