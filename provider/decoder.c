@@ -94,13 +94,13 @@ static bool read_block(BIO *in, char line[static LINE_MAX_LEN], struct buf *der,
            hsm_pem_uri_decode(der->data, der->len, &uri, err);
 }
 
-static bool give_der(const struct buf *der, OSSL_CALLBACK *cb, void *cb_arg)
+static bool give_der(const struct buf *der, const char *structure, OSSL_CALLBACK *cb, void *cb_arg)
 {
     int type = OSSL_OBJECT_PKEY;
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
         OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_STRUCTURE,
-                                         (char *)(uintptr_t)PROV_DECODER_STRUCTURE, 0),
+                                         (char *)(uintptr_t)structure, 0),
         OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_DATA, der->data, der->len),
         OSSL_PARAM_END,
     };
@@ -111,7 +111,8 @@ static bool give_der(const struct buf *der, OSSL_CALLBACK *cb, void *cb_arg)
 /*
  * While our key management is hidden (provider.c: we come before "default"), the DER is handed over
  * once in vain: OpenSSL meets the default provider's key management on the way. Then ours is shown,
- * and OpenSSL reads all there is when it is asked for a kind that nobody has.
+ * and OpenSSL reads all there is when it is asked for a kind that nobody has. In vain goes by
+ * another name, for OpenSSL 3.5 keeps the decoders and the key management that it found for one.
  */
 static void introduce(struct prov_ctx *prov, const struct buf *der, OSSL_CALLBACK *cb, void *cb_arg)
 {
@@ -121,7 +122,7 @@ static void introduce(struct prov_ctx *prov, const struct buf *der, OSSL_CALLBAC
         return;
     }
     (void)ERR_set_mark();
-    (void)give_der(der, cb, cb_arg);
+    (void)give_der(der, "p11enroll-none", cb, cb_arg);
     atomic_store(&prov->shows_keymgmt, true);
     (void)prov_key_hand_over(&none, "p11enroll-none", cb, cb_arg);
     (void)ERR_pop_to_mark();
@@ -159,7 +160,7 @@ static bool decode_pem(struct prov_ctx *prov, OSSL_CORE_BIO *cin, OSSL_CALLBACK 
     }
     introduce(prov, &der, cb, cb_arg);
     err_clear(&dropped);
-    if (give_der(&der, cb, cb_arg)) {
+    if (give_der(&der, PROV_DECODER_STRUCTURE, cb, cb_arg)) {
         return true;
     }
     raise_once(prov, &dropped);
