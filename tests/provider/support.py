@@ -58,6 +58,11 @@ def plain(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return run(["openssl", *args], env=clean_env(), cwd=cwd)
 
 
+def verified(done: subprocess.CompletedProcess[str]) -> bool:
+    """What `openssl req -verify` says, on standard error before OpenSSL 3.4 and on standard output since."""
+    return "verify OK" in done.stdout + done.stderr
+
+
 def public(openssl: OpenSSL, name: str) -> str:
     openssl("pkey", "-in", openssl.uri(name), "-pubout", "-out", "pub.pem")
     return "pub.pem"
