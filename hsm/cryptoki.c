@@ -4,6 +4,7 @@
 #include "hsm/ckr.h"
 #include "hsm/sigpipe.h"
 
+#include <openssl/err.h>
 #include <string.h>
 
 static const int64_t default_limit_ms[CALL_KINDS] = {
@@ -32,6 +33,7 @@ void cryptoki_enter(const struct cryptoki *ck, enum call_kind kind, const char *
     call->allowed_ms = ck->limit_ms[kind];
     depth++;
     sigpipe_block();
+    (void)ERR_set_mark();
     if (ck->in_flight != NULL) {
         atomic_fetch_add(ck->in_flight, 1);
     }
@@ -41,6 +43,8 @@ void cryptoki_enter(const struct cryptoki *ck, enum call_kind kind, const char *
 void cryptoki_leave(const struct cryptoki *ck, struct deadline_call *call, CK_RV rv)
 {
     deadline_end(ck->deadline, call);
+    (void)
+        ERR_pop_to_mark(); /* modules that use libcrypto leave their errors in our caller's queue */
     sigpipe_restore(rv != CKR_OK);
     if (ck->in_flight != NULL) {
         atomic_fetch_sub(ck->in_flight, 1);

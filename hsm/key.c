@@ -456,7 +456,7 @@ bool hsm_key_several_found(struct hsm_session *session, const struct hsm_uri *ur
 }
 
 bool hsm_key_find(struct hsm_session *session, const struct hsm_uri *uri, CK_OBJECT_CLASS class,
-                  struct hsm_key *key, struct err *err)
+                  bool want_public, struct hsm_key *key, struct err *err)
 {
     const char *what = class == CKO_PRIVATE_KEY ? "private key" : "public key";
     struct attrs template = ATTRS_INIT;
@@ -472,7 +472,7 @@ bool hsm_key_find(struct hsm_session *session, const struct hsm_uri *uri, CK_OBJ
     if (found.count > 1) {
         return hsm_key_several_found(session, uri, &found, what, err);
     }
-    return hsm_key_load(session, found.list[0], class, true, key, err);
+    return hsm_key_load(session, found.list[0], class, want_public, key, err);
 }
 
 /* Whether what was found is the key that we had. */

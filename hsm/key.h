@@ -82,10 +82,11 @@ bool hsm_key_find_public(struct hsm_session *session, struct hsm_key *key,
 
 /*
  * The one key of that class that the URI means. The caller has logged in, if that is needed.
+ * With want_public its public half is looked for as well (one or two searches more).
  * E_OBJECT_MISSING; E_OBJECT_AMBIGUOUS with the candidates.
  */
 bool hsm_key_find(struct hsm_session *session, const struct hsm_uri *uri, CK_OBJECT_CLASS class,
-                  struct hsm_key *key, struct err *err) NODISCARD;
+                  bool want_public, struct hsm_key *key, struct err *err) NODISCARD;
 
 /* The error of a URI that matches nothing, or too much; used by the provider's store as well. */
 bool hsm_key_none_found(const struct hsm_token *token, const struct hsm_uri *uri, const char *what,

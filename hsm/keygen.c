@@ -229,7 +229,7 @@ static bool read_back(struct hsm_token *token, const struct hsm_policy *policy,
     if (!hsm_session_take_fresh(token, false, &session, err)) {
         return false;
     }
-    if (!hsm_key_find(&session, &uri, CKO_PRIVATE_KEY, key, err) ||
+    if (!hsm_key_find(&session, &uri, CKO_PRIVATE_KEY, true, key, err) ||
         !hsm_key_verdict(&session, key, policy, verdict, err)) {
         return err_wrap(err, "reading the new key back");
     }

@@ -6,6 +6,7 @@
 #include "hsm/sigpipe.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Login, search, copy, use: each may be wanted twice when something ends meanwhile. */
 enum { NEXT_STEPS_MAX = 6 };
@@ -368,8 +369,8 @@ static bool derive_once(struct hsm_key *key, const struct hsm_pin *pin, CK_MECHA
     return rv == CKR_OK || failed(key, rv, "reading the derived secret", err);
 }
 
-bool hsm_derive(struct hsm_key *key, const struct hsm_pin *pin, const uint8_t *peer,
-                size_t peer_len, uint8_t *out, size_t out_len, struct err *err)
+static bool derive_with(struct hsm_key *key, const struct hsm_pin *pin, const uint8_t *peer,
+                        size_t peer_len, uint8_t *out, size_t out_len, struct err *err)
 {
     CK_ECDH1_DERIVE_PARAMS params = {.kdf = CKD_NULL,
                                      .ulPublicDataLen = (CK_ULONG)peer_len,
@@ -386,4 +387,43 @@ bool hsm_derive(struct hsm_key *key, const struct hsm_pin *pin, const uint8_t *p
     }
     err_clear(err);
     return derive_once(key, pin, &mechanism, out, out_len, &again, err);
+}
+
+/* Whether the token did not like the form of the peer's point. */
+static bool dislikes_point(const struct err *err)
+{
+    return err->native == CKR_MECHANISM_PARAM_INVALID || err->native == CKR_ARGUMENTS_BAD ||
+           err->native == CKR_DATA_INVALID;
+}
+
+/* DER OCTET STRING, the form that some modules want the peer's point in (PKCS#11 allows both). */
+static size_t wrap_point(const uint8_t *point, size_t len, uint8_t out[static 3 + HSM_POINT_MAX])
+{
+    size_t header = len > 127 ? 3 : 2;
+
+    out[0] = 0x04;
+    out[1] = header == 3 ? 0x81 : (uint8_t)len;
+    if (header == 3) {
+        out[2] = (uint8_t)len;
+    }
+    memcpy(out + header, point, len);
+    return header + len;
+}
+
+bool hsm_derive(struct hsm_key *key, const struct hsm_pin *pin, const uint8_t *peer,
+                size_t peer_len, uint8_t *out, size_t out_len, struct err *err)
+{
+    uint8_t wrapped[3 + HSM_POINT_MAX];
+    struct err second = ERR_INIT;
+
+    if (derive_with(key, pin, peer, peer_len, out, out_len, err)) {
+        return true;
+    }
+    if (peer_len > HSM_POINT_MAX || !dislikes_point(err) ||
+        !derive_with(key, pin, wrapped, wrap_point(peer, peer_len, wrapped), out, out_len,
+                     &second)) {
+        return false;
+    }
+    err_clear(err);
+    return true;
 }

@@ -1,11 +1,13 @@
 #include "hsm/sigpipe.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
 
 static _Thread_local struct {
     int depth;
+    int errno_before;
     bool failed;
     sigset_t before;
 } thread;
@@ -18,6 +20,7 @@ void sigpipe_block(void)
         return;
     }
     thread.failed = false;
+    thread.errno_before = errno;
     (void)sigemptyset(&pipe);
     (void)sigaddset(&pipe, SIGPIPE);
     (void)pthread_sigmask(SIG_BLOCK, &pipe, &thread.before);
@@ -39,4 +42,6 @@ void sigpipe_restore(bool failed)
         (void)sigtimedwait(&pipe, NULL, &now);
     }
     (void)pthread_sigmask(SIG_SETMASK, &thread.before, NULL);
+    /* A module's errno says nothing, and Python would take it for the cause of a later failure. */
+    errno = thread.errno_before;
 }

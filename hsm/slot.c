@@ -219,6 +219,11 @@ static bool matches(const struct hsm_uri *uri, const struct hsm_token_info *info
     return hsm_uri_matches_token(uri, &token);
 }
 
+bool hsm_token_info_matches(const struct hsm_token_info *info, const struct hsm_uri *uri)
+{
+    return matches(uri, info);
+}
+
 bool hsm_token_matches(const struct hsm_token *token, const struct hsm_uri *uri)
 {
     return matches(uri, &token->info);

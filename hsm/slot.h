@@ -111,6 +111,7 @@ bool hsm_token_open(const struct hsm_target *target, struct hsm_token **out,
 
 /* Whether what the URI says about the token is true of this one. */
 bool hsm_token_matches(const struct hsm_token *token, const struct hsm_uri *uri);
+bool hsm_token_info_matches(const struct hsm_token_info *info, const struct hsm_uri *uri);
 
 /* The module of a target, opened. E_CONFIG if none is named. */
 bool hsm_target_module(const struct hsm_target *target, struct hsm_module **out,

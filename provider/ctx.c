@@ -28,6 +28,11 @@ void prov_ctx_free(struct prov_ctx *ctx)
     free(ctx->module_path);
     free(ctx->init_args);
     free(ctx->pin_source);
+    secret_done(&ctx->pin);
+    if (ctx->token != NULL) {
+        hsm_uri_done(ctx->token);
+        free(ctx->token);
+    }
     free(ctx);
 }
 
@@ -113,12 +118,43 @@ static void read_bool(struct prov_ctx *ctx, const char *name, const char *text, 
     }
 }
 
+/* The peer takes both forms under one name: a PIN, or "file:" and where it is. */
+static void read_pin(struct prov_ctx *ctx, const char *source, const char *pin)
+{
+    if (source != NULL && pin != NULL) {
+        (void)err_set(&ctx->bad_setting, E_CONFIG, "there is a PIN and a pin-source");
+    } else if (pin != NULL && !str_starts_with(pin, "file:")) {
+        if (!secret_set(&ctx->pin, pin, strlen(pin), &ctx->bad_setting)) {
+            return;
+        }
+    } else {
+        ctx->pin_source = str_dup(source != NULL ? source : pin);
+    }
+}
+
+static void read_token(struct prov_ctx *ctx, const char *text)
+{
+    if (text == NULL) {
+        return;
+    }
+    ctx->token = calloc(1, sizeof(*ctx->token));
+    if (ctx->token == NULL) {
+        (void)err_nomem(&ctx->bad_setting);
+    } else if (!hsm_uri_parse(text, ctx->token, &ctx->bad_setting)) {
+        (void)err_wrap(&ctx->bad_setting, "token");
+    } else if (!hsm_uri_names_token(ctx->token)) {
+        (void)err_set(&ctx->bad_setting, E_CONFIG, "token = %.80s names no token", text);
+    }
+}
+
 /* The keys of our section. The second name of a row is what the peer pkcs11-provider calls it. */
 static bool read_configuration(struct prov_ctx *ctx)
 {
     char *module[2] = {NULL, NULL};
     char *args[2] = {NULL, NULL};
+    char *pin_source = NULL;
     char *pin[2] = {NULL, NULL};
+    char *token = NULL;
     char *env = NULL;
     char *keep = NULL;
     char *copy = NULL;
@@ -128,8 +164,10 @@ static bool read_configuration(struct prov_ctx *ctx)
         OSSL_PARAM_utf8_ptr("pkcs11-module-path", &module[1], 0),
         OSSL_PARAM_utf8_ptr("module-init-args", &args[0], 0),
         OSSL_PARAM_utf8_ptr("pkcs11-module-init-args", &args[1], 0),
-        OSSL_PARAM_utf8_ptr("pin-source", &pin[0], 0),
+        OSSL_PARAM_utf8_ptr("pin-source", &pin_source, 0),
+        OSSL_PARAM_utf8_ptr("pin", &pin[0], 0),
         OSSL_PARAM_utf8_ptr("pkcs11-module-token-pin", &pin[1], 0),
+        OSSL_PARAM_utf8_ptr("token", &token, 0),
         OSSL_PARAM_utf8_ptr("allow-env-secrets", &env, 0),
         OSSL_PARAM_utf8_ptr("keep-pin", &keep, 0),
         OSSL_PARAM_utf8_ptr("copy-keys", &copy, 0),
@@ -142,7 +180,8 @@ static bool read_configuration(struct prov_ctx *ctx)
     }
     ctx->module_path = str_dup(module[0] != NULL ? module[0] : module[1]);
     ctx->init_args = str_dup(args[0] != NULL ? args[0] : args[1]);
-    ctx->pin_source = str_dup(pin[0] != NULL ? pin[0] : pin[1]);
+    read_pin(ctx, pin_source, pin[0] != NULL ? pin[0] : pin[1]);
+    read_token(ctx, token);
     read_bool(ctx, "allow-env-secrets", env, &ctx->allow_env_secrets);
     read_bool(ctx, "keep-pin", keep, &ctx->keeps_pin);
     read_bool(ctx, "copy-keys", copy, &ctx->copies_keys);

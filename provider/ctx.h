@@ -6,6 +6,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/secret.h"
+#include "hsm/uri.h"
 
 #include <openssl/core.h>
 #include <openssl/core_dispatch.h>
@@ -32,6 +33,8 @@ struct prov_ctx {
     char *module_path;
     char *init_args;
     char *pin_source;
+    struct secret pin;     /* the PIN itself, where somebody wrote that down */
+    struct hsm_uri *token; /* the one that the configured PIN is for; NULL: whichever is named */
     bool allow_env_secrets;
     struct err bad_setting; /* the last one that could not be read */
     bool keeps_pin;         /* for logins after a restart or in a forked child */

@@ -66,14 +66,14 @@ static bool find_block(BIO *in, char line[static LINE_MAX_LEN])
     return false;
 }
 
+/* Reads on to the end of the block even if it is too long: what follows it may be of use. */
 static void collect_block(BIO *in, char line[static LINE_MAX_LEN], struct buf *block)
 {
     bool whole = true;
 
     do {
         buf_add_str(block, line);
-    } while (buf_ok(block) && !(whole && starts_with(line, our_end)) &&
-             next_line(in, line, &whole));
+    } while (!(whole && starts_with(line, our_end)) && next_line(in, line, &whole));
 }
 
 /* Reads the block that has been found, down to the URI in it. */
@@ -94,37 +94,35 @@ static bool read_block(BIO *in, char line[static LINE_MAX_LEN], struct buf *der,
            hsm_pem_uri_decode(der->data, der->len, &uri, err);
 }
 
-static bool give_der(const struct buf *der, const char *structure, OSSL_CALLBACK *cb, void *cb_arg)
+/* key_type: which decoders are to be asked; NULL: all. */
+static bool give_der(const struct buf *der, const char *key_type, OSSL_CALLBACK *cb, void *cb_arg)
 {
     int type = OSSL_OBJECT_PKEY;
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
         OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_STRUCTURE,
-                                         (char *)(uintptr_t)structure, 0),
+                                         (char *)(uintptr_t)PROV_DECODER_STRUCTURE, 0),
         OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_DATA, der->data, der->len),
+        OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)(uintptr_t)key_type,
+                                         0),
         OSSL_PARAM_END,
     };
 
+    if (key_type == NULL) {
+        params[3] = OSSL_PARAM_construct_end();
+    }
     return cb(params, cb_arg) == 1;
 }
 
 /*
- * While our key management is hidden (provider.c: we come before "default"), the DER is handed over
- * once in vain: OpenSSL meets the default provider's key management on the way. Then ours is shown,
- * and OpenSSL reads all there is when it is asked for a kind that nobody has. In vain goes by
- * another name, for OpenSSL 3.5 keeps the decoders and the key management that it found for one.
+ * While our key management is hidden, the DER is handed over once in vain (see key_decode()), and
+ * as one kind of key: OpenSSL 3.5 keeps the list of key management that it made for this question,
+ * and must make another for the next.
  */
-static void introduce(struct prov_ctx *prov, const struct buf *der, OSSL_CALLBACK *cb, void *cb_arg)
+static void give_in_vain(const struct buf *der, OSSL_CALLBACK *cb, void *cb_arg)
 {
-    struct prov_key *none = NULL;
-
-    if (atomic_load(&prov->shows_keymgmt)) {
-        return;
-    }
     (void)ERR_set_mark();
-    (void)give_der(der, "p11enroll-none", cb, cb_arg);
-    atomic_store(&prov->shows_keymgmt, true);
-    (void)prov_key_hand_over(&none, "p11enroll-none", cb, cb_arg);
+    (void)give_der(der, "RSA", cb, cb_arg);
     (void)ERR_pop_to_mark();
 }
 
@@ -158,9 +156,11 @@ static bool decode_pem(struct prov_ctx *prov, OSSL_CORE_BIO *cin, OSSL_CALLBACK 
         prov_raise(prov, &err);
         return false;
     }
-    introduce(prov, &der, cb, cb_arg);
+    if (!atomic_load(&prov->shows_keymgmt)) {
+        give_in_vain(&der, cb, cb_arg);
+    }
     err_clear(&dropped);
-    if (give_der(&der, PROV_DECODER_STRUCTURE, cb, cb_arg)) {
+    if (give_der(&der, NULL, cb, cb_arg)) {
         return true;
     }
     raise_once(prov, &dropped);
@@ -214,30 +214,19 @@ static bool read_uri(struct prov_ctx *prov, OSSL_CORE_BIO *cin, struct buf *text
     return hsm_pem_uri_decode(der.data, der.len, text, err);
 }
 
-/* Which class of key is wanted; CKO_CERTIFICATE: none. */
-static CK_OBJECT_CLASS wanted_class(const struct hsm_uri *uri, int selection)
-{
-    if (uri->type == HSM_URI_PUBLIC) {
-        return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0
-                   ? CKO_PUBLIC_KEY
-                   : CKO_CERTIFICATE;
-    }
-    return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0 ? CKO_PRIVATE_KEY
-                                                                                : CKO_CERTIFICATE;
-}
-
+/* A URI says type=private or nothing; type=public only where any kind of key will do. */
 static bool find_key(struct prov_pin *pin, const char *text, struct hsm_uri *uri, int selection,
                      struct prov_key **key, struct err *err)
 {
     if (!hsm_uri_parse(text, uri, err)) {
         return false;
     }
-    if (uri->type != HSM_URI_ANY && uri->type != HSM_URI_PRIVATE && uri->type != HSM_URI_PUBLIC) {
-        return err_set(err, E_USAGE, "the URI has type=%s, and a key is wanted",
+    bool public = uri->type == HSM_URI_PUBLIC && selection == 0;
+    if (uri->type != HSM_URI_ANY && uri->type != HSM_URI_PRIVATE && !public) {
+        return err_set(err, E_USAGE, "the URI has type=%s, and a private key is wanted",
                        hsm_uri_type_name(uri->type));
     }
-    CK_OBJECT_CLASS class = wanted_class(uri, selection);
-    return class == CKO_CERTIFICATE || prov_locate_key(pin, class, key, err);
+    return prov_locate_key(pin, public ? CKO_PUBLIC_KEY : CKO_PRIVATE_KEY, key, err);
 }
 
 static int key_decode(void *ctx, OSSL_CORE_BIO *cin, int selection, OSSL_CALLBACK *cb, void *cb_arg,
@@ -255,7 +244,16 @@ static int key_decode(void *ctx, OSSL_CORE_BIO *cin, int selection, OSSL_CALLBAC
         prov_raise(prov, &err);
         return 0;
     }
-    if (!ours || !atomic_load(&prov->shows_keymgmt)) {
+    if (!ours) {
+        return 1;
+    }
+    /*
+     * OpenSSL made its list of key management while ours was hidden. It can be introduced from
+     * here, but not from pem_decode(): there the callback may be a store loader's of another
+     * provider, which would take our reference for one of its own.
+     */
+    if (!atomic_load(&prov->shows_keymgmt)) {
+        prov_key_introduce(prov, cb, cb_arg);
         return 1;
     }
     if (!find_key(&pin, buf_str(&text), &uri, selection, &key, &err)) {
@@ -263,17 +261,43 @@ static int key_decode(void *ctx, OSSL_CORE_BIO *cin, int selection, OSSL_CALLBAC
         prov_raise(prov, &err);
         return 0;
     }
-    if (key == NULL) {
-        return 1; /* a public key is wanted, and this is a private one */
-    }
     bool ok = prov_key_hand_over(&key, prov_key_type(key), cb, cb_arg);
     prov_key_free(key); /* NULL if keymgmt's load took it over */
     return ok;
 }
 
+/* Public keys, those of certificates above all, are read often and never through a URI. */
 static int does_selection(void *provctx UNUSED, int selection)
 {
-    return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) != 0;
+    return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
+}
+
+static const OSSL_PARAM *settable_ctx_params(void *provctx UNUSED)
+{
+    static const OSSL_PARAM params[] = {
+        OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_STRUCTURE, NULL, 0),
+        OSSL_PARAM_END,
+    };
+
+    return params;
+}
+
+/* The same for PEM: OpenSSL does without a decoder that declines the structure that is wanted. */
+static int set_ctx_params(void *ctx UNUSED, const OSSL_PARAM params[])
+{
+    static const char *const for_private_keys[] = {"PrivateKeyInfo", "EncryptedPrivateKeyInfo"};
+    const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, OSSL_OBJECT_PARAM_DATA_STRUCTURE);
+    const char *structure = NULL;
+
+    if (p == NULL || OSSL_PARAM_get_utf8_string_ptr(p, &structure) != 1) {
+        return 1;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(for_private_keys); i++) {
+        if (str_equal_nocase(structure, for_private_keys[i])) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 /*
@@ -307,6 +331,8 @@ static int export_object(void *ctx, const void *reference, size_t reference_sz, 
 const OSSL_DISPATCH prov_decoder_pem[] = {
     {OSSL_FUNC_DECODER_NEWCTX, (void (*)(void))new_ctx},
     {OSSL_FUNC_DECODER_FREECTX, (void (*)(void))free_ctx},
+    {OSSL_FUNC_DECODER_SETTABLE_CTX_PARAMS, (void (*)(void))settable_ctx_params},
+    {OSSL_FUNC_DECODER_SET_CTX_PARAMS, (void (*)(void))set_ctx_params},
     {OSSL_FUNC_DECODER_DECODE, (void (*)(void))pem_decode},
     {0, NULL},
 };

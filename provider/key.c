@@ -1,8 +1,8 @@
 #include "provider/key.h"
 
 #include "base/cleanup.h"
-#include "base/secret_source.h"
 #include "base/str.h"
+#include "provider/pin.h"
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
@@ -24,21 +24,19 @@ DEFINE_AUTO(pkey_ctx, EVP_PKEY_CTX *, EVP_PKEY_CTX_free)
 
 enum { NAME_MAX_CHARS = 512 };
 
-struct prov_key *prov_key_new(struct prov_ctx *ctx, struct hsm_key *hsm, const char *pin_source)
+struct prov_key *prov_key_new(struct prov_ctx *ctx, struct hsm_key *hsm)
 {
     struct prov_key *key = calloc(1, sizeof(*key));
 
     if (key == NULL) {
         return NULL;
     }
-    key->pin_source = str_dup(pin_source);
-    if ((pin_source != NULL && key->pin_source == NULL) ||
-        pthread_mutex_init(&key->lock, NULL) != 0) {
-        free(key->pin_source);
+    if (pthread_mutex_init(&key->lock, NULL) != 0) {
         free(key);
         return NULL;
     }
     atomic_init(&key->refs, 1);
+    atomic_init(&key->adopted, NULL);
     atomic_init(&key->public_asked, hsm->public.known || hsm->token == NULL);
     atomic_init(&key->refused, 0);
     key->ctx = ctx;
@@ -51,7 +49,37 @@ struct prov_key *prov_key_new_empty(struct prov_ctx *ctx)
 {
     struct hsm_key none = {.token = NULL};
 
-    return prov_key_new(ctx, &none, NULL);
+    return prov_key_new(ctx, &none);
+}
+
+bool prov_key_set_public(struct prov_key *key, const struct hsm_key_spec *spec,
+                         struct hsm_public *public)
+{
+    char *label = str_dup("imported");
+
+    if (label == NULL) {
+        return false;
+    }
+    key->hsm =
+        (struct hsm_key){.class = CKO_PUBLIC_KEY, .spec = *spec, .label = label, .public = *public};
+    memset(public, 0, sizeof(*public));
+    atomic_store(&key->public_asked, true);
+    return true;
+}
+
+bool prov_key_adopt_public(struct prov_key *key, const struct hsm_public *public)
+{
+    struct hsm_public *copy = malloc(sizeof(*copy));
+    struct hsm_public *none = NULL;
+
+    if (copy == NULL) {
+        return false;
+    }
+    *copy = *public;
+    if (!atomic_compare_exchange_strong(&key->adopted, &none, copy)) {
+        free(copy); /* another thread was faster, with the same result */
+    }
+    return true;
 }
 
 bool prov_key_set_origin(struct prov_key *key, const struct hsm_uri *uri)
@@ -65,6 +93,20 @@ bool prov_key_set_origin(struct prov_key *key, const struct hsm_uri *uri)
 const char *prov_key_type(const struct prov_key *key)
 {
     return hsm_key_evp_type(&key->hsm);
+}
+
+void prov_key_introduce(struct prov_ctx *ctx, OSSL_CALLBACK *cb, void *cb_arg)
+{
+    static const char *const types[] = {"p11enroll-none", "RSA",   "RSA-PSS", "EC",
+                                        "ED25519",        "ED448", "X25519",  "X448"};
+    struct prov_key *none = NULL;
+
+    (void)ERR_set_mark();
+    atomic_store(&ctx->shows_keymgmt, true);
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        (void)prov_key_hand_over(&none, types[i], cb, cb_arg);
+    }
+    (void)ERR_pop_to_mark();
 }
 
 bool prov_key_hand_over(struct prov_key **key, const char *data_type, OSSL_CALLBACK *cb,
@@ -94,8 +136,8 @@ void prov_key_free(struct prov_key *key)
         return;
     }
     hsm_key_done(&key->hsm);
+    free(atomic_load(&key->adopted));
     (void)pthread_mutex_destroy(&key->lock);
-    free(key->pin_source);
     free(key->uri_module_path);
     free(key->uri_pin_source);
     free(key);
@@ -185,6 +227,12 @@ static bool ask_for_public(struct prov_key *key, struct err *err)
     return ok;
 }
 
+/* After ask_for_public(). */
+static const struct hsm_public *known_public(const struct prov_key *key)
+{
+    return key->hsm.public.known ? &key->hsm.public : atomic_load(&key->adopted);
+}
+
 bool prov_key_check_public(const struct prov_key *key, struct err *err)
 {
     if (prov_key_is_empty(key)) {
@@ -193,44 +241,50 @@ bool prov_key_check_public(const struct prov_key *key, struct err *err)
     if (!ask_for_public((struct prov_key *)(uintptr_t)key, err)) {
         return err_wrap(err, "the public half of key '%s'", key->hsm.label);
     }
-    return key->hsm.public.known ||
+    return known_public(key) != NULL ||
            err_set(err, E_TOKEN,
                    "the public half of %s is not known: the token has neither a public key nor a "
                    "certificate for it",
                    prov_key_name(key));
 }
 
-static bool push_rsa(OSSL_PARAM_BLD *bld, const struct hsm_public *public, const BIGNUM *n,
-                     const BIGNUM *e)
+const struct hsm_public *prov_key_public(const struct prov_key *key)
 {
-    return public->known && n != NULL && e != NULL &&
-           OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, n) == 1 &&
+    struct err ignored = ERR_INIT;
+
+    return prov_key_check_public(key, &ignored) ? known_public(key) : NULL;
+}
+
+static bool push_rsa(OSSL_PARAM_BLD *bld, const BIGNUM *n, const BIGNUM *e)
+{
+    return n != NULL && e != NULL && OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, n) == 1 &&
            OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_E, e) == 1;
 }
 
 /* Ed and X keys have no group: their type is the curve. */
-static bool push_point(OSSL_PARAM_BLD *bld, const struct hsm_key *key)
+static bool push_point(OSSL_PARAM_BLD *bld, const struct hsm_key_spec *spec,
+                       const struct hsm_public *public)
 {
-    return (key->spec.type != HSM_KEY_EC ||
-            OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, key->spec.curve->group,
+    return (spec->type != HSM_KEY_EC ||
+            OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, spec->curve->group,
                                             0) == 1) &&
-           OSSL_PARAM_BLD_push_octet_string(bld, OSSL_PKEY_PARAM_PUB_KEY, key->public.point,
-                                            key->public.point_len) == 1;
+           OSSL_PARAM_BLD_push_octet_string(bld, OSSL_PKEY_PARAM_PUB_KEY, public->point,
+                                            public->point_len) == 1;
 }
 
 bool prov_key_export_public(const struct prov_key *key, OSSL_CALLBACK *cb, void *cb_arg)
 {
-    const struct hsm_public *public = &key->hsm.public;
+    const struct hsm_public *public = prov_key_public(key);
     AUTO(param_bld) OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
 
-    if (bld == NULL || !prov_key_has_public(key)) {
+    if (bld == NULL || public == NULL) {
         return false;
     }
     /* The numbers must outlive the conversion, so they are declared beside the builder. */
     bool rsa = key->hsm.spec.type == HSM_KEY_RSA;
     AUTO(bn) BIGNUM *n = rsa ? BN_bin2bn(public->modulus, (int)public->modulus_len, NULL) : NULL;
     AUTO(bn) BIGNUM *e = rsa ? BN_bin2bn(public->exponent, (int)public->exponent_len, NULL) : NULL;
-    if (rsa ? !push_rsa(bld, public, n, e) : !push_point(bld, &key->hsm)) {
+    if (rsa ? !push_rsa(bld, n, e) : !push_point(bld, &key->hsm.spec, public)) {
         return false;
     }
     AUTO(params) OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(bld);
@@ -273,15 +327,9 @@ bool prov_key_operation_pin(void *ctx, const struct hsm_token_info *token, struc
                             struct err *err)
 {
     const struct prov_key *key = ctx;
-    struct secret_policy policy = {.allow_env = key->ctx->allow_env_secrets};
-    char what[128];
+    struct hsm_uri uri = {.pin_source = key->uri_pin_source};
+    struct prov_pin asking = {.prov = key->ctx, .uri = &uri};
 
-    if (key->pin_source == NULL) {
-        return err_set(err, E_PIN_NEEDED,
-                       "key '%s' on %s wants its PIN for every operation; name where it comes from "
-                       "with pin-source",
-                       key->hsm.label, hsm_token_name(token));
-    }
-    (void)snprintf(what, sizeof(what), "PIN of %s", hsm_token_name(token));
-    return secret_source_read(key->pin_source, what, &policy, pin, err);
+    return prov_pin_get(&asking, token, pin, err) ||
+           err_wrap(err, "key '%s' on %s", key->hsm.label, hsm_token_name(token));
 }

@@ -1,6 +1,7 @@
 /*
  * The key object that keymgmt, signature and store share, reference-counted: a token key, or the
- * public half of a software key that was imported as the peer of a key agreement.
+ * public half of a software key that was imported as the peer of a key agreement, or to be
+ * compared.
  */
 #ifndef PROVIDER_KEY_H
 #define PROVIDER_KEY_H
@@ -20,19 +21,19 @@ struct prov_key {
     atomic_int refs;
     struct prov_ctx *ctx;
     struct hsm_key hsm;
-    char *pin_source; /* for CKA_ALWAYS_AUTHENTICATE; owned, may be NULL */
 
     /* what the URI said that it was found with; owned, may be NULL */
     char *uri_module_path;
-    char *uri_pin_source;
+    char *uri_pin_source; /* also for CKA_ALWAYS_AUTHENTICATE */
 
     pthread_mutex_t lock;     /* over the search for the public half */
     atomic_bool public_asked; /* hsm.public does not change any more */
     atomic_uint refused; /* what the token lists and does not do with this key; see decrypt.c */
+    _Atomic(struct hsm_public *) adopted; /* or so a trial found it (trial.h); owned */
 };
 
 /* Takes over *hsm (which is empty afterwards). NULL when out of memory. */
-struct prov_key *prov_key_new(struct prov_ctx *ctx, struct hsm_key *hsm, const char *pin_source);
+struct prov_key *prov_key_new(struct prov_ctx *ctx, struct hsm_key *hsm);
 
 /* A key without content; see prov_keymgmt_new(). NULL when out of memory. */
 struct prov_key *prov_key_new_empty(struct prov_ctx *ctx);
@@ -42,6 +43,17 @@ static inline bool prov_key_is_empty(const struct prov_key *key)
     return key->hsm.token == NULL && !key->hsm.public.known;
 }
 
+/* Makes an empty key that of a public half, for comparing; takes *public over. False when out of
+ * memory. */
+bool prov_key_set_public(struct prov_key *key, const struct hsm_key_spec *spec,
+                         struct hsm_public *public);
+
+/* The public half, as long as the key lives; NULL if it is not known. */
+const struct hsm_public *prov_key_public(const struct prov_key *key);
+
+/* The public half that the token does not have, found otherwise (EC, Ed and X keys). False when out
+ * of memory. */
+bool prov_key_adopt_public(struct prov_key *key, const struct hsm_public *public);
 /* Remembers what else a URI must say to find the key again. False when out of memory. */
 bool prov_key_set_origin(struct prov_key *key, const struct hsm_uri *uri) NODISCARD;
 
@@ -65,6 +77,16 @@ bool prov_key_set_foreign_point(struct prov_key *key, const struct hsm_curve *cu
 /* "key 'www' on token 'prod' (serial 12af)": how errors name it. Borrowed per-thread buffer. */
 const char *prov_key_name(const struct prov_key *key);
 
+/*
+ * Shows our key management where it was hidden (provider.c: we come before "default"), through a
+ * callback that takes keys of ours. OpenSSL must have met the default provider's by then. Asked for
+ * a kind that nobody has, it reads all there is; asked for each of our kinds, it chooses the one it
+ * met first, and remembers that. Had it met ours while it looked for ours alone, or did it remember
+ * nothing when a software key signs, it would from then on take ours for software keys as well: its
+ * memory does not tell the two questions apart. Leaves the error queue as it was.
+ */
+void prov_key_introduce(struct prov_ctx *ctx, OSSL_CALLBACK *cb, void *cb_arg);
+
 struct prov_key *prov_key_ref(struct prov_key *key);
 void prov_key_free(struct prov_key *key);
 
@@ -78,7 +100,7 @@ size_t prov_key_max_size(const struct prov_key *key);
 
 /*
  * The public half of a private key may be elsewhere on the token than the key; it is searched when
- * somebody asks for it, once. hsm.public is read after one of these two said true, no earlier.
+ * somebody asks for it, once. It is read through prov_key_public(), which asks as well.
  * E_TOKEN, naming the key, if its public half is not known.
  */
 bool prov_key_check_public(const struct prov_key *key, struct err *err) NODISCARD;

@@ -1,6 +1,7 @@
 #include "provider/keymgmt.h"
 
 #include "provider/prov_err.h"
+#include "provider/trial.h"
 
 #include <openssl/core_names.h>
 #include <openssl/params.h>
@@ -54,7 +55,7 @@ int prov_keymgmt_import(void *keydata, int selection, const OSSL_PARAM params[])
     size_t len = 0;
 
     if ((selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) == 0 || !prov_key_is_empty(key) ||
-        !is_for_agreement(key->ctx, params)) {
+        (!is_for_agreement(key->ctx, params) && !prov_keymgmt_is_trial(selection, params))) {
         return 0;
     }
     if (group == NULL || OSSL_PARAM_get_utf8_string_ptr(group, &name) != 1 || public == NULL ||
@@ -75,6 +76,32 @@ const OSSL_PARAM *prov_keymgmt_import_types(int selection)
     };
 
     return (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0 ? public : none;
+}
+
+bool prov_keymgmt_is_trial(int selection, const OSSL_PARAM params[])
+{
+    const int pair = OSSL_KEYMGMT_SELECT_KEYPAIR;
+
+    return (selection & pair) == pair && (selection & OSSL_KEYMGMT_SELECT_OTHER_PARAMETERS) == 0 &&
+           OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_PRIV_KEY) == NULL;
+}
+
+bool prov_keymgmt_import_point(struct prov_key *key, const struct hsm_curve *curve,
+                               const OSSL_PARAM params[])
+{
+    const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_PUB_KEY);
+    struct hsm_public public = {.known = true};
+    const void *point = NULL;
+    size_t len = 0;
+
+    if (!prov_key_is_empty(key) || curve == NULL || p == NULL ||
+        OSSL_PARAM_get_octet_string_ptr(p, &point, &len) != 1 || len > sizeof(public.point) ||
+        hsm_ec_point(curve, point, len, &public.point_len) != point) {
+        return false;
+    }
+    struct hsm_key_spec spec = {.type = curve->type, .bits = curve->bits, .curve = curve};
+    memcpy(public.point, point, len);
+    return prov_key_set_public(key, &spec, &public);
 }
 
 bool prov_keymgmt_public_wanted(const struct prov_key *key, const OSSL_PARAM *wanted)
@@ -104,11 +131,13 @@ bool prov_keymgmt_set_string(OSSL_PARAM params[], const char *name, const char *
 
 bool prov_keymgmt_set_point(OSSL_PARAM params[], const char *name, const struct prov_key *key)
 {
-    const struct hsm_public *public = &key->hsm.public;
     OSSL_PARAM *p = OSSL_PARAM_locate(params, name);
 
-    return prov_keymgmt_public_wanted(key, p) &&
-           (p == NULL || OSSL_PARAM_set_octet_string(p, public->point, public->point_len) == 1);
+    if (p == NULL || !prov_keymgmt_public_wanted(key, p)) {
+        return p == NULL;
+    }
+    const struct hsm_public *public = prov_key_public(key);
+    return OSSL_PARAM_set_octet_string(p, public->point, public->point_len) == 1;
 }
 
 void prov_keymgmt_free(void *keydata)
@@ -130,7 +159,7 @@ int prov_keymgmt_has(const void *keydata, int selection)
     if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0 && !prov_key_is_private(key)) {
         return 0;
     }
-    if ((selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0 && !prov_key_has_public(key)) {
+    if ((selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0 && prov_key_public(key) == NULL) {
         return 0;
     }
     return 1;
@@ -138,8 +167,8 @@ int prov_keymgmt_has(const void *keydata, int selection)
 
 int prov_keymgmt_match(const void *keydata1, const void *keydata2, int selection)
 {
-    const struct prov_key *a = keydata1;
-    const struct prov_key *b = keydata2;
+    struct prov_key *a = (struct prov_key *)(uintptr_t)keydata1; /* it may learn its public half */
+    struct prov_key *b = (struct prov_key *)(uintptr_t)keydata2;
 
     if (a->hsm.spec.type == HSM_KEY_OTHER || b->hsm.spec.type == HSM_KEY_OTHER) {
         return 0;
@@ -147,11 +176,19 @@ int prov_keymgmt_match(const void *keydata1, const void *keydata2, int selection
     if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0) {
         return a->hsm.spec.type == b->hsm.spec.type && a->hsm.spec.curve == b->hsm.spec.curve;
     }
-    if (a->hsm.token != NULL && a->hsm.token == b->hsm.token && a->hsm.handle == b->hsm.handle) {
+    if (a == b ||
+        (a->hsm.token != NULL && a->hsm.token == b->hsm.token && a->hsm.handle == b->hsm.handle)) {
         return 1;
     }
-    return prov_key_has_public(a) && prov_key_has_public(b) &&
-           hsm_public_equal(&a->hsm.spec, &a->hsm.public, &b->hsm.spec, &b->hsm.public);
+    const struct hsm_public *public_a = prov_key_public(a);
+    const struct hsm_public *public_b = prov_key_public(b);
+    if (public_a == NULL && public_b == NULL) {
+        return 0;
+    }
+    if (public_a == NULL || public_b == NULL) {
+        return public_a == NULL ? prov_trial(a, b) : prov_trial(b, a);
+    }
+    return hsm_public_equal(&a->hsm.spec, public_a, &b->hsm.spec, public_b);
 }
 
 /*
@@ -183,6 +220,9 @@ int prov_keymgmt_export(void *keydata, int selection, OSSL_CALLBACK *param_cb, v
      * the error.
      */
     if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0 && prov_key_is_private(key)) {
+        if ((selection & OSSL_KEYMGMT_SELECT_OTHER_PARAMETERS) == 0) {
+            return 0; /* a comparison: OpenSSL goes on the other way round, and keeps the error */
+        }
         (void)err_set(&err, E_USAGE, "the private key '%s' does not leave %s", key->hsm.label,
                       hsm_token_name(&key->hsm.token->info));
         prov_raise(key->ctx, &err);

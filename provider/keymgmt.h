@@ -13,7 +13,7 @@ extern const OSSL_DISPATCH prov_keymgmt_x[];  /* X25519, X448 */
 
 /* Shared life-cycle functions, for the dispatch tables. */
 OSSL_FUNC_keymgmt_new_fn prov_keymgmt_new;
-OSSL_FUNC_keymgmt_import_fn prov_keymgmt_import;
+OSSL_FUNC_keymgmt_import_fn prov_keymgmt_import; /* declines */
 OSSL_FUNC_keymgmt_import_types_fn prov_keymgmt_import_types;
 OSSL_FUNC_keymgmt_load_fn prov_keymgmt_load;
 OSSL_FUNC_keymgmt_free_fn prov_keymgmt_free;
@@ -41,9 +41,21 @@ OSSL_FUNC_keymgmt_gen_cleanup_fn prov_keymgmt_gen_cleanup;
  * wanted (not NULL) and the public half is not known. */
 bool prov_keymgmt_public_wanted(const struct prov_key *key, const OSSL_PARAM *wanted);
 
-#define PROV_KEYMGMT_COMMON                                                                        \
+/*
+ * True for the import that precedes a trial (trial.h): OpenSSL compares a token key whose public
+ * half is not known with a public key. Then it asks for the whole pair and, unlike for an operation
+ * with the key, not for "other parameters". What is imported may stay with the application's key
+ * and be used later; so a private key is declined, whose owner would be unable to sign.
+ */
+bool prov_keymgmt_is_trial(int selection, const OSSL_PARAM params[]);
+
+/* Imports a public key on that curve (NULL: none of ours) into an empty key. */
+bool prov_keymgmt_import_point(struct prov_key *key, const struct hsm_curve *curve,
+                               const OSSL_PARAM params[]);
+
+#define PROV_KEYMGMT_COMMON(import)                                                                \
     {OSSL_FUNC_KEYMGMT_NEW, (void (*)(void))prov_keymgmt_new},                                     \
-        {OSSL_FUNC_KEYMGMT_IMPORT, (void (*)(void))prov_keymgmt_import},                           \
+        {OSSL_FUNC_KEYMGMT_IMPORT, (void (*)(void))(import)},                                      \
         {OSSL_FUNC_KEYMGMT_IMPORT_TYPES, (void (*)(void))prov_keymgmt_import_types},               \
         {OSSL_FUNC_KEYMGMT_LOAD, (void (*)(void))prov_keymgmt_load},                               \
         {OSSL_FUNC_KEYMGMT_FREE, (void (*)(void))prov_keymgmt_free},                               \

@@ -4,6 +4,7 @@
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/obj_mac.h>
 #include <openssl/params.h>
 
 DEFINE_AUTO(bn, BIGNUM *, BN_free)
@@ -12,15 +13,12 @@ DEFINE_AUTO(bn, BIGNUM *, BN_free)
 static bool set_coordinate(OSSL_PARAM params[], const char *name, const struct prov_key *key,
                            int index)
 {
-    const struct hsm_public *public = &key->hsm.public;
     OSSL_PARAM *p = OSSL_PARAM_locate(params, name);
 
-    if (!prov_keymgmt_public_wanted(key, p)) {
-        return false;
+    if (p == NULL || !prov_keymgmt_public_wanted(key, p)) {
+        return p == NULL;
     }
-    if (p == NULL) {
-        return true;
-    }
+    const struct hsm_public *public = prov_key_public(key);
     size_t size = (public->point_len - 1) / 2;
     AUTO(bn) BIGNUM *bn = BN_bin2bn(public->point + 1 + (size_t)index * size, (int)size, NULL);
     return bn != NULL && OSSL_PARAM_set_BN(p, bn) == 1;
@@ -39,6 +37,7 @@ static int get_params(void *keydata, OSSL_PARAM params[])
            prov_keymgmt_set_int(params, OSSL_PKEY_PARAM_MAX_SIZE, (int)prov_key_max_size(key)) &&
            prov_keymgmt_set_int(params, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, 0) &&
            prov_keymgmt_set_string(params, OSSL_PKEY_PARAM_GROUP_NAME, curve->group) &&
+           prov_keymgmt_set_string(params, OSSL_PKEY_PARAM_EC_FIELD_TYPE, SN_X9_62_prime_field) &&
            prov_keymgmt_set_string(params, OSSL_PKEY_PARAM_EC_ENCODING,
                                    OSSL_PKEY_EC_ENCODING_GROUP) &&
            prov_keymgmt_set_string(params, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT,
@@ -58,6 +57,7 @@ static const OSSL_PARAM *gettable_params(void *provctx UNUSED)
         OSSL_PARAM_int(OSSL_PKEY_PARAM_MAX_SIZE, NULL),
         OSSL_PARAM_int(OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, NULL),
         OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_EC_FIELD_TYPE, NULL, 0),
         OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_EC_ENCODING, NULL, 0),
         OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, NULL, 0),
         OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_DEFAULT_DIGEST, NULL, 0),
@@ -122,7 +122,7 @@ static const char *operation_name(int operation_id)
 }
 
 const OSSL_DISPATCH prov_keymgmt_ec[] = {
-    PROV_KEYMGMT_COMMON,
+    PROV_KEYMGMT_COMMON(prov_keymgmt_import),
     PROV_KEYMGMT_GEN(prov_keymgmt_gen_init_ec),
     {OSSL_FUNC_KEYMGMT_GET_PARAMS, (void (*)(void))get_params},
     {OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, (void (*)(void))gettable_params},

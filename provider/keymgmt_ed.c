@@ -71,10 +71,25 @@ static const OSSL_PARAM *export_types(int selection)
     return (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0 ? params : NULL;
 }
 
+/* OpenSSL compares keys of one type only, so the length tells which of the two curves it is. */
+static int import_ed(void *keydata, int selection, const OSSL_PARAM params[])
+{
+    const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_PUB_KEY);
+
+    if (p == NULL || !prov_keymgmt_is_trial(selection, params)) {
+        return 0;
+    }
+    const struct hsm_curve *curve = hsm_curve_by_name("ed25519");
+    if (p->data_size != curve->field_bytes) {
+        curve = hsm_curve_by_name("ed448");
+    }
+    return prov_keymgmt_import_point(keydata, curve, params);
+}
+
 /* Without a function that names operations, OpenSSL takes the key type's own name: "ED25519" signs,
  * "X25519" agrees on keys. */
 const OSSL_DISPATCH prov_keymgmt_ed[] = {
-    PROV_KEYMGMT_COMMON,
+    PROV_KEYMGMT_COMMON(import_ed),
     {OSSL_FUNC_KEYMGMT_GET_PARAMS, (void (*)(void))get_ed_params},
     {OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, (void (*)(void))gettable_ed_params},
     {OSSL_FUNC_KEYMGMT_EXPORT_TYPES, (void (*)(void))export_types},
@@ -82,7 +97,7 @@ const OSSL_DISPATCH prov_keymgmt_ed[] = {
 };
 
 const OSSL_DISPATCH prov_keymgmt_x[] = {
-    PROV_KEYMGMT_COMMON,
+    PROV_KEYMGMT_COMMON(prov_keymgmt_import),
     {OSSL_FUNC_KEYMGMT_GET_PARAMS, (void (*)(void))get_x_params},
     {OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, (void (*)(void))gettable_x_params},
     {OSSL_FUNC_KEYMGMT_EXPORT_TYPES, (void (*)(void))export_types},

@@ -297,8 +297,7 @@ void *prov_keymgmt_gen(void *vgen, OSSL_CALLBACK *callback UNUSED, void *callbac
     (void)ERR_set_mark(); /* a module that uses libcrypto itself leaves its errors there */
     bool ok = check_uri(gen, &uri, &err) && generate(gen, &uri, &hsm, &err);
     (void)ERR_pop_to_mark();
-    struct prov_key *key =
-        ok ? prov_key_new(gen->ctx, &hsm, prov_pin_source(gen->ctx, &uri)) : NULL;
+    struct prov_key *key = ok ? prov_key_new(gen->ctx, &hsm) : NULL;
     if (ok && (key == NULL || !prov_key_set_origin(key, &uri))) {
         prov_key_free(key);
         key = NULL;

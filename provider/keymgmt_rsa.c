@@ -24,26 +24,27 @@ static int security_bits(int bits)
     return 0;
 }
 
-static bool set_number(OSSL_PARAM params[], const char *name, const uint8_t *data, size_t len)
+static bool set_number(OSSL_PARAM params[], const char *name, const struct prov_key *key,
+                       bool is_modulus)
 {
     OSSL_PARAM *p = OSSL_PARAM_locate(params, name);
 
-    if (p == NULL) {
-        return true;
+    if (p == NULL || !prov_keymgmt_public_wanted(key, p)) {
+        return p == NULL;
     }
-    AUTO(bn) BIGNUM *bn = data != NULL ? BN_bin2bn(data, (int)len, NULL) : NULL;
+    const struct hsm_public *public = prov_key_public(key);
+    AUTO(bn)
+    BIGNUM *bn = is_modulus ? BN_bin2bn(public->modulus, (int)public->modulus_len, NULL)
+                            : BN_bin2bn(public->exponent, (int)public->exponent_len, NULL);
     return bn != NULL && OSSL_PARAM_set_BN(p, bn) == 1;
 }
 
 static int get_params(void *keydata, OSSL_PARAM params[])
 {
     const struct prov_key *key = keydata;
-    const struct hsm_public *public = &key->hsm.public;
     OSSL_PARAM *p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_DEFAULT_DIGEST);
 
-    if (prov_key_is_empty(key) ||
-        !prov_keymgmt_public_wanted(key, OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_RSA_N)) ||
-        !prov_keymgmt_public_wanted(key, OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_RSA_E))) {
+    if (prov_key_is_empty(key)) {
         return 0;
     }
     if (p != NULL && OSSL_PARAM_set_utf8_string(p, "SHA256") != 1) {
@@ -53,8 +54,8 @@ static int get_params(void *keydata, OSSL_PARAM params[])
            prov_keymgmt_set_int(params, OSSL_PKEY_PARAM_SECURITY_BITS,
                                 security_bits(key->hsm.spec.bits)) &&
            prov_keymgmt_set_int(params, OSSL_PKEY_PARAM_MAX_SIZE, (int)prov_key_max_size(key)) &&
-           set_number(params, OSSL_PKEY_PARAM_RSA_N, public->modulus, public->modulus_len) &&
-           set_number(params, OSSL_PKEY_PARAM_RSA_E, public->exponent, public->exponent_len);
+           set_number(params, OSSL_PKEY_PARAM_RSA_N, key, true) &&
+           set_number(params, OSSL_PKEY_PARAM_RSA_E, key, false);
 }
 
 static const OSSL_PARAM *gettable_params(void *provctx UNUSED)
@@ -91,7 +92,7 @@ static const char *operation_name(int operation_id)
 }
 
 const OSSL_DISPATCH prov_keymgmt_rsa[] = {
-    PROV_KEYMGMT_COMMON,
+    PROV_KEYMGMT_COMMON(prov_keymgmt_import),
     PROV_KEYMGMT_GEN(prov_keymgmt_gen_init_rsa),
     {OSSL_FUNC_KEYMGMT_GET_PARAMS, (void (*)(void))get_params},
     {OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, (void (*)(void))gettable_params},

@@ -63,7 +63,7 @@ bool prov_locate_load(struct hsm_session *session, const struct prov_pin *pin,
         !hsm_key_find_public(session, &key, err)) {
         return false;
     }
-    *out = prov_key_new(pin->prov, &key, prov_pin_source(pin->prov, pin->uri));
+    *out = prov_key_new(pin->prov, &key);
     if (*out == NULL || !prov_key_set_origin(*out, pin->uri)) {
         prov_key_free(*out);
         *out = NULL;

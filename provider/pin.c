@@ -7,11 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *prov_pin_source(const struct prov_ctx *prov, const struct hsm_uri *uri)
-{
-    return uri->pin_source != NULL ? uri->pin_source : prov->pin_source;
-}
-
 static bool ask_application(struct prov_pin *asking, const char *what, struct secret *pin,
                             struct err *err)
 {
@@ -39,33 +34,69 @@ static bool prompt_application(void *ctx, const char *what, struct secret *out, 
     return ask_application(ctx, what, out, err);
 }
 
-/* hsm_pin_fn */
-static bool get_pin(void *ctx, const struct hsm_token_info *token, struct secret *pin,
-                    struct err *err)
+/* Whether the configured PIN is for this token. */
+static bool is_configured_token(const struct prov_ctx *prov, const struct hsm_token_info *token)
 {
-    struct prov_pin *asking = ctx;
-    const char *source = prov_pin_source(asking->prov, asking->uri);
-    struct secret_policy policy = {.allow_env = asking->prov->allow_env_secrets,
-                                   .prompt = prompt_application,
-                                   .prompt_ctx = asking};
+    return prov->token == NULL || hsm_token_info_matches(token, prov->token);
+}
+
+static bool read_configured(struct prov_pin *asking, const char *what, struct secret *pin,
+                            struct err *err)
+{
+    const struct prov_ctx *prov = asking->prov;
+    struct secret_policy policy = {
+        .allow_env = prov->allow_env_secrets, .prompt = prompt_application, .prompt_ctx = asking};
+
+    return secret_is_set(&prov->pin)
+               ? secret_copy(pin, &prov->pin, err)
+               : secret_source_read(prov->pin_source, what, &policy, pin, err);
+}
+
+static bool has_configured(const struct prov_ctx *prov)
+{
+    return secret_is_set(&prov->pin) || prov->pin_source != NULL;
+}
+
+bool prov_pin_get(struct prov_pin *asking, const struct hsm_token_info *token, struct secret *pin,
+                  struct err *err)
+{
+    const struct prov_ctx *prov = asking->prov;
+    struct secret_policy policy = {
+        .allow_env = prov->allow_env_secrets, .prompt = prompt_application, .prompt_ctx = asking};
     char what[128];
 
     (void)snprintf(what, sizeof(what), "PIN of %s", hsm_token_name(token));
     if (secret_is_set(&asking->uri->pin_value)) {
         return secret_copy(pin, &asking->uri->pin_value, err);
     }
-    if (source != NULL) {
-        return secret_source_read(source, what, &policy, pin, err);
+    if (asking->uri->pin_source != NULL) {
+        return secret_source_read(asking->uri->pin_source, what, &policy, pin, err);
     }
-    return ask_application(asking, what, pin, err);
+    if (has_configured(prov) && is_configured_token(prov, token)) {
+        return read_configured(asking, what, pin, err);
+    }
+    return ask_application(asking, what, pin, err) ||
+           (has_configured(prov) &&
+            err_wrap(err, "the configured PIN is for another token, and is not sent to this one"));
+}
+
+/* hsm_pin_fn */
+static bool get_pin(void *ctx, const struct hsm_token_info *token, struct secret *pin,
+                    struct err *err)
+{
+    return prov_pin_get(ctx, token, pin, err);
 }
 
 static bool asks_a_person(const struct prov_pin *pin)
 {
-    const char *source = prov_pin_source(pin->prov, pin->uri);
+    const struct hsm_uri *uri = pin->uri;
+    const char *source = uri->pin_source != NULL ? uri->pin_source : pin->prov->pin_source;
 
-    return pin->callback != NULL && !secret_is_set(&pin->uri->pin_value) &&
-           (source == NULL || secret_source_is_prompt(source));
+    if (pin->callback == NULL || secret_is_set(&uri->pin_value) ||
+        (uri->pin_source == NULL && secret_is_set(&pin->prov->pin))) {
+        return false;
+    }
+    return source == NULL || secret_source_is_prompt(source);
 }
 
 struct hsm_pin prov_pin_rules(struct prov_pin *pin)

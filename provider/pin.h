@@ -20,8 +20,13 @@ struct prov_pin {
     void *callback_arg;
 };
 
-/* The source in force: the URI's, else the configured one; NULL if there is neither. */
-const char *prov_pin_source(const struct prov_ctx *prov, const struct hsm_uri *uri);
+/*
+ * The PIN for one login to that token. The configured one goes to the configured token alone
+ * ("token" in openssl.cnf); where no token is configured, to the one that is named. E_PIN_NEEDED,
+ * and what reading a source fails with.
+ */
+bool prov_pin_get(struct prov_pin *asking, const struct hsm_token_info *token, struct secret *pin,
+                  struct err *err) NODISCARD;
 
 /* The rules in the form that hsm_login() takes. */
 struct hsm_pin prov_pin_rules(struct prov_pin *pin);

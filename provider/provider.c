@@ -7,6 +7,7 @@
  *   encoder.c       keys -> public halves, text, and such PEM files
  *   keymgmt*.c      what OpenSSL asks about a key
  *   signature*.c    signing with it
+ *   trial.c         finding out with a signature which public key is its other half
  *   asym_cipher.c   decrypting with it
  *   exchange.c      agreeing on a secret with it
  *   locate.c        the token and the objects that a URI means; pin.c: where PINs come from
@@ -74,10 +75,14 @@ static const OSSL_ALGORITHM exchange_algorithms[] = {
 #define FROM_PEM PROPERTIES ",input=pem"
 #define FROM_DER PROPERTIES ",input=der,structure=" PROV_DECODER_STRUCTURE
 
+/*
+ * One decoder makes keys of every kind: which one it is nobody knows before the token has been
+ * asked. OpenSSL takes a decoder into account if its name is one of a key management, so it has the
+ * name of one. Each further row would cost everybody who reads a software key some microseconds.
+ */
 static const OSSL_ALGORITHM decoder_algorithms[] = {
     {"DER", FROM_PEM, prov_decoder_pem, "PEM files with a PKCS#11 URI"},
-    {PROV_RSA, FROM_DER, prov_decoder_key, PROV_RSA_TEXT},
-    {PROV_EC, FROM_DER, prov_decoder_key, PROV_EC_TEXT},
+    {PROV_RSA, FROM_DER, prov_decoder_key, "keys in a PKCS#11 token by URI"},
     {NULL, NULL, NULL, NULL},
 };
 

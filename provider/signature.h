@@ -37,6 +37,9 @@ struct prov_sig {
 typedef bool prov_sign_fn(struct prov_sig *sig, const uint8_t *in, size_t in_len, uint8_t *out,
                           size_t *out_len, struct err *err);
 
+prov_sign_fn prov_ecdsa_sign; /* output: ECDSA-Sig-Value */
+prov_sign_fn prov_eddsa_sign;
+
 /* Applies padding and the like to the software context that verifies. */
 typedef bool prov_verify_setup_fn(struct prov_sig *sig, EVP_PKEY_CTX *verify);
 

@@ -56,8 +56,8 @@ static bool raw_to_der(const uint8_t *raw, size_t half, uint8_t *out, size_t *ou
     return true;
 }
 
-static bool sign(struct prov_sig *sig, const uint8_t *in, size_t in_len, uint8_t *out,
-                 size_t *out_len, struct err *err)
+bool prov_ecdsa_sign(struct prov_sig *sig, const uint8_t *in, size_t in_len, uint8_t *out,
+                     size_t *out_len, struct err *err)
 {
     const struct hsm_sign how = {.scheme = HSM_SIGN_ECDSA};
     const struct hsm_pin pin = {.get = prov_key_operation_pin, .ctx = sig->key};
@@ -119,12 +119,12 @@ static int digest_start(void *vsig, const char *md_name, void *key, const OSSL_P
 static int op_sign(void *vsig, unsigned char *out, size_t *out_len, size_t room,
                    const unsigned char *in, size_t in_len)
 {
-    return prov_sig_sign(vsig, sign, out, out_len, room, in, in_len);
+    return prov_sig_sign(vsig, prov_ecdsa_sign, out, out_len, room, in, in_len);
 }
 
 static int op_digest_final(void *vsig, unsigned char *out, size_t *out_len, size_t room)
 {
-    return prov_sig_digest_final(vsig, sign, out, out_len, room);
+    return prov_sig_digest_final(vsig, prov_ecdsa_sign, out, out_len, room);
 }
 
 static int op_verify(void *vsig, const unsigned char *value, size_t value_len,

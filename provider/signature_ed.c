@@ -23,8 +23,8 @@
 
 DEFINE_AUTO(md_ctx, EVP_MD_CTX *, EVP_MD_CTX_free)
 
-static bool sign(struct prov_sig *sig, const uint8_t *in, size_t in_len, uint8_t *out,
-                 size_t *out_len, struct err *err)
+bool prov_eddsa_sign(struct prov_sig *sig, const uint8_t *in, size_t in_len, uint8_t *out,
+                     size_t *out_len, struct err *err)
 {
     const struct hsm_sign how = {.scheme = HSM_SIGN_EDDSA};
     const struct hsm_pin pin = {.get = prov_key_operation_pin, .ctx = sig->key};
@@ -120,7 +120,7 @@ static int message_start(void *vsig, void *key, const OSSL_PARAM params[])
 static int digest_sign(void *vsig, unsigned char *out, size_t *out_len, size_t room,
                        const unsigned char *in, size_t in_len)
 {
-    return prov_sig_sign(vsig, sign, out, out_len, room, in, in_len);
+    return prov_sig_sign(vsig, prov_eddsa_sign, out, out_len, room, in, in_len);
 }
 
 static int digest_verify(void *vsig, const unsigned char *value, size_t value_len,

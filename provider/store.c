@@ -6,6 +6,7 @@
 #include "hsm/object.h"
 #include "provider/locate.h"
 #include "provider/prov_err.h"
+#include "provider/search.h"
 
 #include <openssl/core_names.h>
 #include <openssl/core_object.h>
@@ -23,6 +24,7 @@ struct store {
     struct prov_ctx *prov;
     struct hsm_uri uri;
     int expect; /* OSSL_STORE_INFO_*, 0: anything */
+    struct prov_search wanted;
 
     struct err
         bad_uri; /* reported at the first load: at open, noise of other loaders would precede it */
@@ -45,6 +47,7 @@ static void store_free(struct store *store)
         hsm_handles_done(&store->found[i]);
     }
     hsm_uri_done(&store->uri);
+    prov_search_done(&store->wanted);
     free(store);
 }
 
@@ -68,6 +71,7 @@ static const OSSL_PARAM *settable_ctx_params(void *provctx UNUSED)
 {
     static const OSSL_PARAM params[] = {
         OSSL_PARAM_int(OSSL_STORE_PARAM_EXPECT, NULL),
+        PROV_SEARCH_PARAMS,
         OSSL_PARAM_END,
     };
 
@@ -79,7 +83,8 @@ static int set_ctx_params(void *loaderctx, const OSSL_PARAM params[])
     struct store *store = loaderctx;
     const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_EXPECT);
 
-    return p == NULL || OSSL_PARAM_get_int(p, &store->expect) == 1;
+    return (p == NULL || OSSL_PARAM_get_int(p, &store->expect) == 1) &&
+           prov_search_set(&store->wanted, params);
 }
 
 /* Classes to look for, by what the application expects and by the URI's type=. */
@@ -98,7 +103,9 @@ static void choose_classes(struct store *store)
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         bool expected = store->expect == 0 || store->expect == table[i].expect;
         bool typed = store->uri.type == HSM_URI_ANY || store->uri.type == table[i].type;
-        if (expected && typed) {
+        bool searched =
+            !prov_search_is_for_certs(&store->wanted) || table[i].class == CKO_CERTIFICATE;
+        if (expected && typed && searched) {
             store->classes[store->class_count++] = table[i].class;
         }
     }
@@ -110,6 +117,45 @@ static bool login_if_needed(struct store *store, struct prov_pin *asking, struct
     struct hsm_pin pin = prov_pin_rules(asking);
 
     return store->classes[0] != CKO_PRIVATE_KEY || hsm_login(store->token, &pin, err);
+}
+
+/*
+ * What OSSL_STORE_find() asks for. The token compares names byte by byte: if it finds none, all
+ * certificates are looked at. Several are no error here.
+ */
+static bool search_wanted(struct store *store, struct hsm_session *session, CK_OBJECT_CLASS class,
+                          struct hsm_handles *out, struct err *err)
+{
+    struct attrs narrow = ATTRS_INIT;
+    struct attrs wide = ATTRS_INIT;
+    const char *alias = store->wanted.alias;
+
+    if (alias != NULL && store->uri.object != NULL && !str_equal(alias, store->uri.object)) {
+        return true;
+    }
+    if (alias != NULL && store->uri.object == NULL &&
+        !hsm_uri_set(&store->uri.object, alias, err)) {
+        return false;
+    }
+    hsm_uri_to_template(&store->uri, class, &narrow);
+    prov_search_to_template(&store->wanted, &narrow);
+    if (!hsm_find(session, &narrow, out, err)) {
+        return false;
+    }
+    if (out->count > 0 || !prov_search_is_for_certs(&store->wanted)) {
+        return true;
+    }
+    hsm_handles_done(out);
+    hsm_uri_to_template(&store->uri, class, &wide);
+    return hsm_find(session, &wide, out, err);
+}
+
+static bool search_class(struct store *store, struct hsm_session *session, CK_OBJECT_CLASS class,
+                         struct hsm_handles *out, struct err *err)
+{
+    return prov_search_is_set(&store->wanted)
+               ? search_wanted(store, session, class, out, err)
+               : prov_locate_objects(session, &store->uri, class, out, err);
 }
 
 /* A store that is read, and how the application that reads it asks for a PIN. */
@@ -132,12 +178,12 @@ static bool search(void *ctx, struct hsm_token *token, struct err *err)
     }
     for (size_t i = 0; i < store->class_count; i++) {
         hsm_handles_done(&store->found[i]);
-        if (!prov_locate_objects(&session, &store->uri, store->classes[i], &store->found[i], err)) {
+        if (!search_class(store, &session, store->classes[i], &store->found[i], err)) {
             return false;
         }
         total += store->found[i].count;
     }
-    if (total == 0) {
+    if (total == 0 && !prov_search_is_set(&store->wanted)) {
         const char *what = store->class_count == 1 ? prov_class_word(store->classes[0]) : "object";
         return hsm_key_none_found(token, &store->uri, what, err);
     }
@@ -152,7 +198,8 @@ static bool prepare(struct store *store, struct prov_pin *asking, struct err *er
         return false;
     }
     choose_classes(store);
-    if (store->class_count == 0 && store->uri.type == HSM_URI_ANY) {
+    if (store->class_count == 0 &&
+        (store->uri.type == HSM_URI_ANY || prov_search_is_set(&store->wanted))) {
         return true; /* a CRL, say: there are none in tokens, and that is no error */
     }
     if (store->class_count == 0) {
@@ -180,23 +227,19 @@ static bool next_object(struct store *store, CK_OBJECT_CLASS *class, CK_OBJECT_H
 }
 
 /*
- * The first key. Until now our key management was hidden (provider.c: we come before "default"), so
- * that OpenSSL meets the
- * default provider's first when it is asked for this kind of key; it cannot take a private one.
- * Then ours is shown, and asking for a kind that nobody has makes OpenSSL read all there is. Had it
- * met ours while it looked for ours alone, it would from then on take it for software keys as well:
- * its cache of answers does not tell the two questions apart. True if the key was taken.
+ * The first key. Until now our key management was hidden, so that OpenSSL meets the default
+ * provider's first when it is asked for this kind of key; it cannot take a private one. True if it
+ * took the key.
  */
 static bool introduce(struct prov_ctx *ctx, struct prov_key **key, const char *data_type,
                       OSSL_CALLBACK *cb, void *cb_arg)
 {
     (void)ERR_set_mark();
     bool taken = prov_key_hand_over(key, data_type, cb, cb_arg); /* a public key may be */
-    atomic_store(&ctx->shows_keymgmt, true);
-    if (!taken) {
-        (void)prov_key_hand_over(key, "p11enroll-none", cb, cb_arg);
-    }
     (void)ERR_pop_to_mark();
+    if (!taken) {
+        prov_key_introduce(ctx, cb, cb_arg);
+    }
     return taken;
 }
 
@@ -248,7 +291,7 @@ static enum given give_one(struct store *store, CK_OBJECT_CLASS class, CK_OBJECT
         if (!hsm_cert_load(&session, handle, &cert, err)) {
             return BROKEN;
         }
-        if (cert.x509 == NULL) {
+        if (cert.x509 == NULL || !prov_search_matches(&store->wanted, cert.x509)) {
             return SKIPPED;
         }
         return give_cert(cert.x509, cb, cb_arg) ? GIVEN : BROKEN;

@@ -13,6 +13,9 @@ run_packages="openssl softhsm2 python3 python3-cryptography"
 test_packages="libcmocka-dev python3-pytest opensc gnutls-bin p11-kit p11-kit-modules swtpm swtpm-tools
 libtpm2-pkcs11-1 libtss2-tcti-swtpm0|libtss2-tcti-swtpm0t64 strace gdb valgrind procps mandoc git"
 
+# Programs of others that use token keys in the tests. apache2-bin is httpd without its service.
+consumer_packages="curl nginx apache2-bin haproxy stunnel4"
+
 # The peer in the benchmarks.
 bench_packages="libengine-pkcs11-openssl"
 
@@ -59,6 +62,23 @@ missing_packages() {
     done
 }
 
+# Servers are wanted as programs: their packages start no service while this file is there (invoke-rc.d(8)). One that
+# was there before, as in containers, stays as it is.
+policy=/usr/sbin/policy-rc.d
+policy_is_ours=0
+
+forbid_services() {
+    [ -e "$policy" ] && return 0
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    policy_is_ours=1
+}
+
+allow_services() {
+    [ "$policy_is_ours" -eq 0 ] || rm -f "$policy"
+    policy_is_ours=0
+}
+
 # Installs what is missing, or says what that is and ends.
 ensure_packages() {
     command -v dpkg-query >/dev/null 2>&1 ||
@@ -73,12 +93,15 @@ ensure_packages() {
     say "== installing: $missing"
     export DEBIAN_FRONTEND=noninteractive
     log=$(mktemp)
+    forbid_services
     # shellcheck disable=SC2046 # a list of words, and only now can the names in the archive be told
     if ! { apt-get -q update && apt-get -q -y install --no-install-recommends $(missing_packages "$@"); } >"$log" 2>&1; then
+        allow_services
         tail -n 20 "$log" >&2
         rm -f "$log"
         fail "installing these packages failed: $missing"
     fi
+    allow_services
     rm -f "$log"
     missing=$(missing_packages "$@")
     [ -z "$missing" ] || fail "these packages are still missing after the installation: $missing"

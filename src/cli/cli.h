@@ -135,6 +135,7 @@ bool cmd_token_init(struct cli *cli, struct err *err);
 bool cmd_key_generate(struct cli *cli, struct err *err);
 bool cmd_key_list(struct cli *cli, struct err *err);
 bool cmd_key_show(struct cli *cli, struct err *err);
+bool cmd_key_pem(struct cli *cli, struct err *err);
 bool cmd_csr_create(struct cli *cli, struct err *err);
 bool cmd_enroll(struct cli *cli, struct err *err);
 bool cmd_order_list(struct cli *cli, struct err *err);
@@ -155,6 +156,10 @@ struct opts_token_init {
 };
 struct opts_key_generate {
     const char *label, *type, *id;
+};
+struct opts_key_pem {
+    const char *out_path;
+    bool name_module, name_pin_source;
 };
 struct opts_csr_create {
     struct cli_list names;

@@ -6,6 +6,7 @@
 #include "hsm/key.h"
 #include "hsm/keygen.h"
 #include "hsm/object.h"
+#include "hsm/pem_uri.h"
 #include "hsm/policy.h"
 #include "x509/x509.h"
 
@@ -208,7 +209,7 @@ bool cmd_key_show(struct cli *cli, struct err *err)
 
     if (!cli_token_open(cli, cli->operands[0], true, &opened, err) ||
         !hsm_session_take(opened.token, false, &session, err) ||
-        !hsm_key_find(&session, &opened.uri, CKO_PRIVATE_KEY, &key, err)) {
+        !hsm_key_find(&session, &opened.uri, CKO_PRIVATE_KEY, true, &key, err)) {
         return false;
     }
     struct hsm_policy policy = hsm_policy_signing(key.spec);
@@ -219,4 +220,52 @@ bool cmd_key_show(struct cli *cli, struct err *err)
     out_bool(&cli->out, "always_authenticate", "PIN for every use", key.always_authenticate);
     print_verdict(cli, &verdict);
     return print_certificates(cli, &session, &key, err);
+}
+
+/* The PEM file: the key's URI, and what was asked to be named in it. There is never a PIN in it. */
+static bool key_pem(struct cli *cli, const struct hsm_key *key, const struct hsm_opened *opened,
+                    struct buf *uri_text, struct buf *pem, struct err *err)
+{
+    const struct opts_key_pem *opts = cli->opts;
+    const char *module =
+        opened->uri.module_path != NULL ? opened->uri.module_path : cli_access(cli).module_path;
+    AUTO(hsm_uri) struct hsm_uri uri = {0};
+
+    if (!hsm_key_file_uri(key, &uri, err) ||
+        (opts->name_module && !hsm_uri_set(&uri.module_path, module, err)) ||
+        (opts->name_pin_source && !hsm_uri_set(&uri.pin_source, opened->pin_source, err))) {
+        return false;
+    }
+    hsm_uri_format_with_query(&uri, uri_text);
+    return (buf_ok(uri_text) || err_nomem(err)) && hsm_pem_uri_write(buf_str(uri_text), pem, err);
+}
+
+bool cmd_key_pem(struct cli *cli, struct err *err)
+{
+    const struct opts_key_pem *opts = cli->opts;
+    AUTO(hsm_opened) struct hsm_opened opened = {.token = NULL};
+    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
+    AUTO(hsm_key) struct hsm_key key = {0};
+    AUTO(buf) struct buf uri = BUF_INIT(HSM_URI_MAX);
+    AUTO(buf) struct buf pem = BUF_INIT(HSM_PEM_URI_TEXT_MAX);
+
+    if (!cli_token_open(cli, cli->operands[0], true, &opened, err) ||
+        !hsm_session_take(opened.token, false, &session, err) ||
+        !hsm_key_find(&session, &opened.uri, CKO_PRIVATE_KEY, false, &key, err)) {
+        return false;
+    }
+    if (opts->name_pin_source && opened.pin_source == NULL) {
+        return err_set(err, E_USAGE,
+                       "--name-pin-source: no PIN source is configured; give --pin-source");
+    }
+    if (!key_pem(cli, &key, &opened, &uri, &pem, err)) {
+        return false;
+    }
+    if (opts->out_path == NULL) {
+        out_block(&cli->out, "pem", buf_str(&pem));
+        return true;
+    }
+    out_text(&cli->out, "uri", "URI", buf_str(&uri));
+    out_text(&cli->out, "pem_file", "File", opts->out_path);
+    return cli_write_public(opts->out_path, buf_str(&pem), err);
 }

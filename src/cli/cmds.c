@@ -30,6 +30,12 @@ static const struct opt key_generate_opts[] = {
     {"id", 0, OPT_TEXT, "HEX", AT(opts_key_generate, id), "CKA_ID of the key (default: 16 random bytes)"},
 };
 
+static const struct opt key_pem_opts[] = {
+    {"out", 'o', OPT_TEXT, "FILE", AT(opts_key_pem, out_path), "where the file goes (default: stdout)"},
+    {"name-module", 0, OPT_FLAG, NULL, AT(opts_key_pem, name_module), "name the PKCS#11 module in it"},
+    {"name-pin-source", 0, OPT_FLAG, NULL, AT(opts_key_pem, name_pin_source), "name in it where the PIN comes from"},
+};
+
 static const struct opt csr_create_opts[] = {
     {"name", 'n', OPT_LIST, "NAME", AT(opts_csr_create, names),
      "DNS name, IP address or e-mail address; may be given several times"},
@@ -80,6 +86,8 @@ const struct cmd cli_cmds[] = {
      GENERAL | TOKEN, TOKEN, cmd_key_list},
     {"key", "show", "show one key: kind, policy, public half, certificate", "URI", 1, 1, NO_OPTS,
      GENERAL | TOKEN, TOKEN, cmd_key_show},
+    {"key", "pem", "write a PEM file that stands for the key", "URI", 1, 1,
+     OPTS(key_pem_opts, opts_key_pem), GENERAL | TOKEN, TOKEN, cmd_key_pem},
 
     {"csr", "create", "sign a certificate request with a key in a token", "URI", 1, 1,
      OPTS(csr_create_opts, opts_csr_create), GENERAL | TOKEN, TOKEN, cmd_csr_create},

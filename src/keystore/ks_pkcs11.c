@@ -142,7 +142,8 @@ static bool describe(struct keystore *keystore, const struct hsm_opened *target,
 }
 
 /* A URI that names only a token means its only private key. */
-static bool find_private(struct hsm_opened *target, struct hsm_key *key, struct err *err)
+static bool find_private(struct hsm_opened *target, bool want_public, struct hsm_key *key,
+                         struct err *err)
 {
     AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
 
@@ -151,7 +152,7 @@ static bool find_private(struct hsm_opened *target, struct hsm_key *key, struct 
                        hsm_uri_type_name(target->uri.type));
     }
     return hsm_session_take(target->token, false, &session, err) &&
-           hsm_key_find(&session, &target->uri, CKO_PRIVATE_KEY, key, err);
+           hsm_key_find(&session, &target->uri, CKO_PRIVATE_KEY, want_public, key, err);
 }
 
 bool keystore_find(struct keystore *keystore, const struct keystore_token *token, const char *uri,
@@ -160,8 +161,8 @@ bool keystore_find(struct keystore *keystore, const struct keystore_token *token
     AUTO(hsm_opened) struct hsm_opened target = {.token = NULL};
     AUTO(hsm_key) struct hsm_key key = {0};
 
-    return connect_token(keystore, token, uri, &target, err) && find_private(&target, &key, err) &&
-           describe(keystore, &target, &key, out, err);
+    return connect_token(keystore, token, uri, &target, err) &&
+           find_private(&target, false, &key, err) && describe(keystore, &target, &key, out, err);
 }
 
 bool keystore_find_id(struct keystore *keystore, const struct keystore_token *token,
@@ -178,7 +179,7 @@ bool keystore_find_id(struct keystore *keystore, const struct keystore_token *to
     memcpy(target.uri.id.data, id, id_len);
     target.uri.id.len = id_len;
     target.uri.id.set = true;
-    if (!find_private(&target, &key, err)) {
+    if (!find_private(&target, false, &key, err)) {
         if (err->code != E_OBJECT_MISSING) {
             return false;
         }
@@ -244,7 +245,7 @@ bool keystore_check_policy(struct keystore *keystore, const struct keystore_toke
 
     if (!hsm_key_spec_parse(key_type, &spec, err) ||
         !connect_token(keystore, token, key_uri, &target, err) ||
-        !find_private(&target, &key, err) ||
+        !find_private(&target, true, &key, err) ||
         !hsm_session_take(target.token, false, &session, err)) {
         return false;
     }
@@ -281,7 +282,7 @@ bool keystore_put(struct keystore *keystore, const struct keystore_token *token,
     struct hsm_bind_report bound;
 
     if (!connect_token(keystore, token, key_uri, &target, err) ||
-        !find_private(&target, &key, err) || !bind(&target, &key, put, &bound, err)) {
+        !find_private(&target, true, &key, err) || !bind(&target, &key, put, &bound, err)) {
         return false;
     }
     *report = (struct keystore_put_report){.already_there = bound.already_there,
@@ -418,7 +419,8 @@ static bool open_pkcs11(struct keystore *keystore, const struct keystore_source 
         return false;
     }
     target.uri.type = HSM_URI_ANY; /* the URI may name the certificate; its key is wanted as well */
-    if (!find_private(&target, &key, err) || !describe(keystore, &target, &key, &described, err)) {
+    if (!find_private(&target, true, &key, err) ||
+        !describe(keystore, &target, &key, &described, err)) {
         return false;
     }
     bool found = file ? x509_bundle_read(source->cert, &certs, err)

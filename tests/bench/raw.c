@@ -84,17 +84,18 @@ CK_OBJECT_HANDLE raw_find(const struct raw *r, const char *label)
     return find(r, CKO_PRIVATE_KEY, by_label);
 }
 
-void raw_find_pair(const struct raw *r, const char *label)
+CK_OBJECT_HANDLE raw_find_pair(const struct raw *r, const char *label)
 {
+    CK_OBJECT_HANDLE key = raw_find(r, label);
     uint8_t id_value[LABEL];
     uint8_t point_value[256];
     CK_ATTRIBUTE id = {CKA_ID, id_value, sizeof(id_value)};
     CK_ATTRIBUTE point = {CKA_EC_POINT, point_value, sizeof(point_value)};
 
-    must(r->p11->C_GetAttributeValue(r->session, raw_find(r, label), &id, 1),
-         "C_GetAttributeValue(CKA_ID)");
+    must(r->p11->C_GetAttributeValue(r->session, key, &id, 1), "C_GetAttributeValue(CKA_ID)");
     must(r->p11->C_GetAttributeValue(r->session, find(r, CKO_PUBLIC_KEY, id), &point, 1),
          "C_GetAttributeValue(CKA_EC_POINT)");
+    return key;
 }
 
 void raw_sign(const struct raw *r, CK_OBJECT_HANDLE key, int rsa, const uint8_t digest[32])
@@ -125,6 +126,36 @@ CK_OBJECT_HANDLE raw_copy(const struct raw *r, CK_OBJECT_HANDLE key)
 
     must(r->p11->C_CopyObject(r->session, key, &template, 1, &copy), "C_CopyObject");
     return copy;
+}
+
+static long list_class(const struct raw *r, CK_OBJECT_CLASS class)
+{
+    CK_OBJECT_HANDLE found[256];
+    CK_ULONG count = 0;
+    CK_ULONG kind = 0;
+    uint8_t id[256];
+    uint8_t label[256];
+    long total = 0;
+    CK_ATTRIBUTE template = {CKA_CLASS, &class, sizeof(class)};
+
+    must(r->p11->C_FindObjectsInit(r->session, &template, 1), "C_FindObjectsInit");
+    do {
+        must(r->p11->C_FindObjects(r->session, found, 256, &count), "C_FindObjects");
+        for (CK_ULONG i = 0; i < count; i++) {
+            CK_ATTRIBUTE list[] = {{CKA_KEY_TYPE, &kind, sizeof(kind)},
+                                   {CKA_ID, id, sizeof(id)},
+                                   {CKA_LABEL, label, sizeof(label)}};
+            must(r->p11->C_GetAttributeValue(r->session, found[i], list, 3), "C_GetAttributeValue");
+        }
+        total += (long)count;
+    } while (count > 0);
+    must(r->p11->C_FindObjectsFinal(r->session), "C_FindObjectsFinal");
+    return total;
+}
+
+long raw_list(const struct raw *r)
+{
+    return list_class(r, CKO_PRIVATE_KEY) + list_class(r, CKO_PUBLIC_KEY);
 }
 
 struct raw raw_another_session(const struct raw *r)

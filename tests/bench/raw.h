@@ -22,14 +22,17 @@ struct raw raw_open(const char *module, const char *token, const char *pin, int 
 CK_OBJECT_HANDLE raw_find(const struct raw *r, const char *label);
 
 /* What a key needs: the private object by its label, its CKA_ID, the public object by that, its
- * point. */
-void raw_find_pair(const struct raw *r, const char *label);
+ * point. Returns the private object. */
+CK_OBJECT_HANDLE raw_find_pair(const struct raw *r, const char *label);
 
 /* One signature over a SHA-256 digest: RSA with its DigestInfo, or ECDSA. */
 void raw_sign(const struct raw *r, CK_OBJECT_HANDLE key, int rsa, const uint8_t digest[32]);
 
 /* A session object with a copy of the key; it lives as long as the session. */
 CK_OBJECT_HANDLE raw_copy(const struct raw *r, CK_OBJECT_HANDLE key);
+
+/* Reads kind, id and label of every key, in one call for each; returns how many there are. */
+long raw_list(const struct raw *r);
 
 /* One more session on the same token. */
 struct raw raw_another_session(const struct raw *r);

@@ -178,10 +178,12 @@ def many_table(bench: Bench, count: int) -> list[str]:
     return lines + [f"| {int(done)} | {int(kb)} |" for done, kb in bench.p11bench("many", LABEL, count)]
 
 
-def size_tables(bench: Bench, plan: Plan) -> tuple[list[str], list[str]]:
+def size_tables(bench: Bench, plan: Plan) -> tuple[list[str], list[str], list[str]]:
     lookup = ["| key pairs on the token | raw search, ms | through p11enroll.so, ms | time, p11enroll.so : raw |",
               "|---|---|---|---|"]
     names = list(bench.cold())[1:]
+    listing = ["| keys on the token | raw, ms | p11enroll.so: the first, ms | all, ms | all : raw | memory, kB more |",
+               "|---|---|---|---|---|---|"]
     cold = ["| key pairs on the token | floor, ms | " + " | ".join(f"{n} : floor" for n in names) + " |",
             "|---|---|" + "---|" * len(names)]
     for size in plan.sizes:
@@ -189,6 +191,10 @@ def size_tables(bench: Bench, plan: Plan) -> tuple[list[str], list[str]]:
         rows = bench.p11bench("lookup", LABEL, plan.rounds, plan.slice_ms)
         lookup.append(f"| {size} | {spread([1000 / r[0] for r in rows])} | {spread([1000 / r[1] for r in rows])} | "
                       f"{spread([raw / ours for raw, ours, _ in rows])} |")
+        raw, raw_ms, count, first, total, grown = bench.p11bench("list", "-")[0]
+        if raw != count:
+            raise SystemExit(f"the token has {raw} keys, and the provider lists {count}")
+        listing.append(f"| {count:.0f} | {raw_ms:.1f} | {first:.1f} | {total:.1f} | {total / raw_ms:.2f} | {grown:.0f} |")
         ways = bench.cold()
         took: dict[str, list[float]] = {name: [] for name in ways}
         for round_ in range(plan.cold_rounds + 1):  # the first is the warm-up
@@ -199,7 +205,7 @@ def size_tables(bench: Bench, plan: Plan) -> tuple[list[str], list[str]]:
         ratios = [spread([a / b for a, b in zip(took[name], took["floor"], strict=True)]) for name in names]
         cold.append(f"| {size} | {spread([1000 * s for s in took['floor']], 1)} | " + " | ".join(ratios) + " |")
         print(lookup[-1], cold[-1], sep="\n", file=sys.stderr, flush=True)
-    return lookup, cold
+    return lookup, cold, listing
 
 
 def machine() -> str:
@@ -235,12 +241,12 @@ def main() -> None:
         signatures = sign_table(bench, plan)
         calls = call_table(bench)
         many = many_table(bench, args.many) if args.many else []
-        lookup, cold = size_tables(bench, plan)
+        lookup, cold, listing = size_tables(bench, plan)
     finally:
         shutil.rmtree(path, ignore_errors=True)
     text = "\n".join([f"Measured on {machine()}; {plan.rounds} rounds, objects in {base}.", "",
                       "### Signatures", "", *signatures, "", "### Finding a key in a running process", "", *lookup, "",
-                      "### A fresh process, from start to CSR", "", *cold, "", "### Calls into the module for that", "", *calls,
+                      "### Listing a token", "", *listing, "", "### A fresh process, from start to CSR", "", *cold, "", "### Calls into the module for that", "", *calls,
                       *(["", "### Memory over many signatures", "", *many] if many else [])])
     print(text)
     if args.record:

@@ -37,9 +37,15 @@ void way_open_provider(struct bench *b)
         OSSL_PROVIDER_load(b->lib, "p11enroll") == NULL) {
         die("the provider does not load", 0);
     }
-    (void)snprintf(b->uri, sizeof(b->uri),
-                   "pkcs11:token=%s;object=%s;type=private?module-path=%s&pin-source=%s", b->token,
-                   b->label, b->module, pin_source);
+    (void)snprintf(b->query, sizeof(b->query), "module-path=%s&pin-source=%s", b->module,
+                   pin_source);
+    (void)snprintf(b->uri, sizeof(b->uri), "pkcs11:token=%s;object=%s;type=private?%s", b->token,
+                   b->label, b->query);
+}
+
+const char *way_query(const struct bench *b)
+{
+    return b->query;
 }
 
 void way_open_peer(struct bench *b)

@@ -20,6 +20,7 @@ struct bench {
     int rsa;
     OSSL_LIB_CTX *lib; /* of p11enroll.so */
     char uri[512];
+    char query[256];
     EVP_PKEY *provider_key;
     OSSL_LIB_CTX *peer_lib; /* of pkcs11-provider; NULL: it is not there */
     EVP_PKEY *peer_key;
@@ -42,6 +43,13 @@ void way_open_engine(struct bench *b);
 /* ROUNDS MS THREADS: one line for each round, "rate cpu" of each way: raw, copy, p11enroll with a
  * context that is kept, p11enroll, pkcs11-provider, engine; zeros for who is not there. */
 int bench_sign(struct bench *b, char **argv);
+
+/* The query part of a URI: where the module and the PIN are. */
+const char *way_query(const struct bench *b);
+
+/* One line: objects and milliseconds of the raw token, objects, milliseconds to the first and to
+ * the last through p11enroll.so, and by how many kB the process grew. */
+int bench_list(struct bench *b);
 
 /* COUNT: so many signatures in one process; prints resident memory (kB) and the token's sessions at
  * eleven points. */

@@ -77,6 +77,8 @@ def test_json_of_each_command(used: Client) -> None:
 def test_json_of_commands_that_change_something(client: Client, tmp_path: Path) -> None:
     made = client.json("key", "generate", "--label", "k", "--type", "ec:P-256")
     compare("json/key-generate.json", json.dumps(shape(made), indent=1) + "\n")
+    pem = client.json("key", "pem", made["uri"])
+    compare("json/key-pem.json", json.dumps(shape(pem), indent=1) + "\n")
     csr = client.json("csr", "create", made["uri"], "--name", "www.example.org")
     compare("json/csr-create.json", json.dumps(shape(csr), indent=1) + "\n")
     assert client.sandbox is not None

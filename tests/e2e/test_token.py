@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from pathlib import Path
@@ -118,6 +119,8 @@ def test_info_shows_state_and_limits(offline: Client) -> None:
 
 @pytest.mark.parametrize("kind", ["rsa:2048", "ec:P-256", "ec:P-384", "ec:P-521", "ed25519", "ed448"])
 def test_generated_key_keeps_the_policy(offline: Client, token: Token, kind: str) -> None:
+    if kind.startswith("ed"):
+        token.has_edwards_keys()
     made = offline.json("key", "generate", "--label", "k", "--type", kind)
     assert made["policy"] == "kept" and made["policy_violations"] is None
     claims = made["module_claims"]
@@ -206,13 +209,28 @@ def test_csr_verifies_and_carries_the_named_curve(offline: Client, token: Token)
 
 
 @pytest.mark.parametrize("kind", ["Ed25519", "Ed448"])
-def test_csr_with_an_edwards_key_verifies(offline: Client, kind: str) -> None:
+def test_csr_with_an_edwards_key_verifies(offline: Client, token: Token, kind: str) -> None:
+    token.has_edwards_keys()
     uri = offline.json("key", "generate", "--label", "k", "--type", kind.lower())["uri"]
     out = offline.dir / "r.csr"
     offline.run("csr", "create", uri, "--name", "a.example.org", "--out", str(out))
     text = run(["openssl", "req", "-in", str(out), "-verify", "-noout", "-text"], env=clean_env())
     assert "verify OK" in text.stdout + text.stderr and f"Signature Algorithm: {kind.upper()}" in text.stdout
     assert offline.json("key", "show", uri)["type"] == kind
+
+
+def test_csr_with_a_key_for_pss_alone_verifies(offline: Client, token: Token) -> None:
+    token.make_special_key("rsa-pss:2048", "01", "k")
+    out = offline.dir / "r.csr"
+    offline.run("csr", "create", f"{token.uri};object=k", "--name", "a.example.org", "--out", str(out))
+    text = run(["openssl", "req", "-in", str(out), "-verify", "-noout", "-text"], env=clean_env())
+    assert "verify OK" in text.stdout + text.stderr and "Public Key Algorithm: rsassaPss" in text.stdout
+    shown = offline.json("key", "show", f"{token.uri};object=k")
+    pub = run(["openssl", "req", "-in", str(out), "-noout", "-pubkey"], env=clean_env()).stdout
+    der = run(["openssl", "pkey", "-pubin", "-outform", "DER", "-out", str(offline.dir / "pub.der")], env=clean_env(),
+              input=pub, stdin=None)
+    assert der.returncode == 0
+    assert shown["public_key_sha256"] == hashlib.sha256((offline.dir / "pub.der").read_bytes()).hexdigest()
 
 
 def test_key_that_does_not_sign_is_refused(offline: Client, token: Token) -> None:

@@ -3,15 +3,23 @@
  * error queue, and what single functions answer. Prints "name=result" and then the errors.
  *
  *   p11probe pair URI CERT.pem     compares the key with its certificate, in every way
+ *   p11probe trial URI CERT.pem    the same for a key whose public half is not known
+ *   p11probe compare URI CERT.pem  X509_check_private_key() twice, and nothing else
+ *   p11probe threads URI CERT.pem  X509_check_private_key() in several threads at once
  *   p11probe generate URI          software keys before and after a key was loaded
  *   p11probe sign URI PROPERTIES   signs with a property query
  *   p11probe finalise URI          a last call with too little room, and again
  *   p11probe param URI NAME        one parameter of the key
+ *   p11probe dup URI               a duplicate signs after the original is gone
  *   p11probe params URI            what callers ask of a key, as numbers
  *   p11probe stream URI            a one-shot signature given piece by piece
  *   p11probe variant URI NAME [CONTEXT]   an EdDSA signature of that instance, as a parameter says
  *   p11probe message URI NAME      the signature algorithm NAME on a message, as since OpenSSL 3.4
  *   p11probe expect URI TYPE       loads with OSSL_STORE_expect()
+ *   p11probe mixed URI FILE.pem    a token key, a software key from a file, then new software keys
+ *   p11probe public URI            the public half, asked for by several threads at once
+ *   p11probe first URI             loads one object of a listing and closes it
+ *   p11probe file URI FILE.pem     reads a key from a PEM file as servers do, and for TLS
  *   p11probe make URI EC:P-256 [USAGE]   generates a key in the token, and software keys after it
  *   p11probe make-after URI EC:P-256 LOADED   the same after another key was loaded
  *   p11probe agree URI             agrees on a secret, and uses software keys meanwhile
@@ -24,6 +32,7 @@
 #include <openssl/rsa.h>
 #include <openssl/ssl.h>
 #include <openssl/store.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,6 +158,119 @@ static int generate_and_sign(const char *what, EVP_PKEY *key)
     return ok;
 }
 
+/* What one key signs, the other verifies. */
+static int sign_and_verify(EVP_PKEY *signer, EVP_PKEY *verifier)
+{
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    const char *digest = is_edwards(signer) ? NULL : "SHA256";
+    unsigned char signature[512];
+    size_t len = sizeof(signature);
+    int ok = EVP_DigestSignInit_ex(md, NULL, digest, NULL, NULL, signer, NULL) == 1 &&
+             EVP_DigestSign(md, signature, &len, (const unsigned char *)"x", 1) == 1 &&
+             EVP_MD_CTX_reset(md) == 1 &&
+             EVP_DigestVerifyInit_ex(md, NULL, digest, NULL, NULL, verifier, NULL) == 1 &&
+             EVP_DigestVerify(md, signature, len, (const unsigned char *)"x", 1) == 1;
+
+    EVP_MD_CTX_free(md);
+    return ok;
+}
+
+static int trial(const char *uri, const char *path)
+{
+    FILE *file = fopen(path, "r");
+    X509 *cert = file != NULL ? PEM_read_X509(file, NULL, NULL, NULL) : NULL;
+    EVP_PKEY *key = must_load(uri);
+    EVP_PKEY *swapped = must_load(uri);
+    EVP_PKEY *other = generate_like(key);
+    unsigned char *der = NULL;
+
+    if (cert == NULL) {
+        return 1;
+    }
+    (void)fclose(file);
+    ERR_clear_error();
+    EVP_PKEY *public = X509_get0_pubkey(cert);
+    say("public-before", i2d_PUBKEY(key, NULL) > 0);
+    say("token-other", EVP_PKEY_eq(key, other) == 1);
+    say("other-token", EVP_PKEY_eq(other, key) == 1);
+    say("software-still-signs", sign_and_verify(other, other));
+    say("x509", X509_check_private_key(cert, key));
+    say("token-software", EVP_PKEY_eq(swapped, public));
+    say("public-after", i2d_PUBKEY(key, &der) > 0);
+    say("token-signs", sign_and_verify(key, public));
+    say("token-verifies", sign_and_verify(key, key));
+    say("again", X509_check_private_key(cert, key));
+    OPENSSL_free(der);
+    EVP_PKEY_free(other);
+    EVP_PKEY_free(swapped);
+    EVP_PKEY_free(key);
+    X509_free(cert);
+    return 0;
+}
+
+static int compare(const char *uri, const char *path)
+{
+    FILE *file = fopen(path, "r");
+    X509 *cert = file != NULL ? PEM_read_X509(file, NULL, NULL, NULL) : NULL;
+    EVP_PKEY *key = must_load(uri);
+
+    if (cert == NULL) {
+        return 1;
+    }
+    (void)fclose(file);
+    ERR_clear_error();
+    say("x509", X509_check_private_key(cert, key));
+    say("again", X509_check_private_key(cert, key));
+    EVP_PKEY_free(key);
+    X509_free(cert);
+    return 0;
+}
+
+struct shared {
+    X509 *cert;
+    EVP_PKEY *key;
+};
+
+static void *check_in_thread(void *arg)
+{
+    struct shared *shared = arg;
+    size_t good = 0;
+
+    for (int i = 0; i < 20; i++) {
+        good += X509_check_private_key(shared->cert, shared->key) == 1;
+        good += sign_and_verify(shared->key, shared->key) == 1;
+    }
+    return (void *)good;
+}
+
+static int threads(const char *uri, const char *path)
+{
+    FILE *file = fopen(path, "r");
+    struct shared shared = {.cert = file != NULL ? PEM_read_X509(file, NULL, NULL, NULL) : NULL,
+                            .key = must_load(uri)};
+    pthread_t ids[8];
+    size_t good = 0;
+
+    if (shared.cert == NULL) {
+        return 1;
+    }
+    (void)fclose(file);
+    for (size_t i = 0; i < 8; i++) {
+        if (pthread_create(&ids[i], NULL, check_in_thread, &shared) != 0) {
+            return 1;
+        }
+    }
+    for (size_t i = 0; i < 8; i++) {
+        void *result = NULL;
+        (void)pthread_join(ids[i], &result);
+        good += (size_t)result;
+    }
+    say("good", (int)good);
+    EVP_PKEY_free(shared.key);
+    X509_free(shared.cert);
+    return 0;
+}
+
 static int encrypt_and_decrypt(EVP_PKEY *key)
 {
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
@@ -259,6 +381,46 @@ static int param(const char *uri, const char *name)
     return 0;
 }
 
+static int dup_key(const char *uri)
+{
+    EVP_PKEY *key = must_load(uri);
+    EVP_PKEY *copy = EVP_PKEY_dup(key);
+
+    say("dup", copy != NULL);
+    say("dup-eq", EVP_PKEY_eq(key, copy));
+    EVP_PKEY_free(key);
+    generate_and_sign("dup-sign", copy);
+    EVP_PKEY_free(copy);
+    return 0;
+}
+
+/* What OpenSSL's own programs and libraries ask by name; the length of each answer, 0: none. */
+static void named_params(const EVP_PKEY *key)
+{
+    static const char *const strings[] = {"group",        "encoding",       "field-type",
+                                          "point-format", "default-digest", "mandatory-digest"};
+    static const char *const octets[] = {"pub", "encoded-pub-key"};
+    static const char *const numbers[] = {"n", "e", "qx", "qy"};
+    unsigned char bytes[1024];
+    char text[80];
+
+    for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
+        int ok = EVP_PKEY_get_utf8_string_param(key, strings[i], text, sizeof(text), NULL);
+        printf("%s-%s=%d\n", strings[i], ok == 1 ? text : "", ok == 1);
+    }
+    for (size_t i = 0; i < sizeof(octets) / sizeof(octets[0]); i++) {
+        size_t len = 0;
+        int ok = EVP_PKEY_get_octet_string_param(key, octets[i], bytes, sizeof(bytes), &len);
+        printf("%s=%d\n", octets[i], ok == 1 ? (int)len : 0);
+    }
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        BIGNUM *number = NULL;
+        int ok = EVP_PKEY_get_bn_param(key, numbers[i], &number);
+        printf("%s=%d\n", numbers[i], ok == 1 && !BN_is_zero(number));
+        BN_free(number);
+    }
+}
+
 /* Equal for a software key and a token key of the same kind. */
 static int params(const char *uri)
 {
@@ -266,7 +428,7 @@ static int params(const char *uri)
                                         "ED448", "X25519",  "X448"};
     EVP_PKEY *key = must_load(uri);
     unsigned char *encoded = NULL;
-    unsigned char raw[64];
+    unsigned char raw[256];
     char digest[80] = "";
     char group[80] = "";
     size_t len = sizeof(raw);
@@ -287,8 +449,9 @@ static int params(const char *uri)
     printf("digest-%s=1\n", digest);
     printf("group=%d\n", EVP_PKEY_get_group_name(key, group, sizeof(group), NULL));
     printf("group-%s=1\n", group);
-    printf("id=%d\n", EVP_PKEY_get_field_type(key));
+    printf("field=%d\n", EVP_PKEY_get_field_type(key));
     printf("form=%d\n", EVP_PKEY_get_ec_point_conv_form(key));
+    named_params(key);
     ERR_clear_error();
     EVP_PKEY_free(key);
     return 0;
@@ -363,6 +526,86 @@ static int expect(const char *uri, int type)
     }
     say("found", count);
     OSSL_STORE_close(store);
+    return 0;
+}
+
+static int mixed(const char *uri, const char *path)
+{
+    FILE *in = fopen(path, "r");
+    EVP_PKEY *token = must_load(uri);
+    EVP_PKEY *software = in != NULL ? PEM_read_PrivateKey(in, NULL, NULL, NULL) : NULL;
+
+    if (in != NULL) {
+        (void)fclose(in);
+    }
+    generate_and_sign("software", software);
+    EVP_PKEY *rsa = EVP_RSA_gen(2048);
+    EVP_PKEY *ec = EVP_EC_gen("P-256");
+    generate_and_sign("rsa", rsa);
+    generate_and_sign("ec", ec);
+    generate_and_sign("token", token);
+    EVP_PKEY_free(rsa);
+    EVP_PKEY_free(ec);
+    EVP_PKEY_free(software);
+    EVP_PKEY_free(token);
+    return 0;
+}
+
+enum { THREADS = 8 };
+
+static void *ask_public(void *key)
+{
+    unsigned char value[1024];
+    size_t len = 0;
+
+    return EVP_PKEY_get_octet_string_param(key, "pub", value, sizeof(value), &len) == 1 ? key
+                                                                                        : NULL;
+}
+
+static int public_by_threads(const char *uri)
+{
+    EVP_PKEY *key = must_load(uri);
+    pthread_t list[THREADS];
+    int good = 0;
+
+    for (int i = 0; i < THREADS; i++) {
+        if (pthread_create(&list[i], NULL, ask_public, key) != 0) {
+            return 1;
+        }
+    }
+    for (int i = 0; i < THREADS; i++) {
+        void *answer = NULL;
+        good += pthread_join(list[i], &answer) == 0 && answer != NULL;
+    }
+    say("good", good);
+    EVP_PKEY_free(key);
+    return 0;
+}
+
+static int first(const char *uri)
+{
+    OSSL_STORE_CTX *store = OSSL_STORE_open_ex(uri, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+    OSSL_STORE_INFO *info = store != NULL ? OSSL_STORE_load(store) : NULL;
+
+    say("first", info != NULL);
+    OSSL_STORE_INFO_free(info);
+    OSSL_STORE_close(store);
+    return 0;
+}
+
+static int file(const char *path)
+{
+    FILE *in = fopen(path, "r");
+    EVP_PKEY *key = in != NULL ? PEM_read_PrivateKey(in, NULL, NULL, NULL) : NULL;
+
+    if (in != NULL) {
+        (void)fclose(in);
+    }
+    say("read", key != NULL);
+    EVP_PKEY_free(key);
+    SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+    say("use", SSL_CTX_use_PrivateKey_file(ctx, path, SSL_FILETYPE_PEM));
+    SSL_CTX_free(ctx);
     return 0;
 }
 
@@ -568,10 +811,14 @@ int main(int argc, char **argv)
     const char *more = argc > 3 ? argv[3] : "";
 
     return strcmp(what, "pair") == 0       ? pair(argv[2], more)
+           : strcmp(what, "trial") == 0    ? trial(argv[2], more)
+           : strcmp(what, "compare") == 0  ? compare(argv[2], more)
+           : strcmp(what, "threads") == 0  ? threads(argv[2], more)
            : strcmp(what, "generate") == 0 ? generate(argv[2])
            : strcmp(what, "sign") == 0     ? sign(argv[2], more)
            : strcmp(what, "finalise") == 0 ? finalise(argv[2])
            : strcmp(what, "param") == 0    ? param(argv[2], more)
+           : strcmp(what, "dup") == 0      ? dup_key(argv[2])
            : strcmp(what, "params") == 0   ? params(argv[2])
            : strcmp(what, "stream") == 0   ? stream(argv[2])
            : strcmp(what, "variant") == 0  ? variant(argv[2], more, argc > 4 ? argv[4] : "")
@@ -582,5 +829,9 @@ int main(int argc, char **argv)
            : strcmp(what, "agree") == 0   ? agree(argv[2])
            : strcmp(what, "padding") == 0 ? padding(argv[2])
            : strcmp(what, "expect") == 0  ? expect(argv[2], atoi(more))
+           : strcmp(what, "mixed") == 0   ? mixed(argv[2], more)
+           : strcmp(what, "public") == 0  ? public_by_threads(argv[2])
+           : strcmp(what, "first") == 0   ? first(argv[2])
+           : strcmp(what, "file") == 0    ? file(more)
                                           : 2;
 }

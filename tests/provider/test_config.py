@@ -89,7 +89,42 @@ def test_kept_pin_survives_its_source(token: Token, tmp_path: Path, keep: str, t
         assert then == "ok" or str(source) in answer[1], answer
 
 
+def without_source(mine: OpenSSL, *lines: str) -> OpenSSL:
+    text = mine.conf.read_text().replace(f"pin-source = file:{mine.token.pin_file}\n", "")
+    mine.conf.write_text(text.replace("[p11enroll]\n", "\n".join(["[p11enroll]", *lines, ""])))
+    return mine
+
+
+@pytest.mark.parametrize("name", ["pin", "pkcs11-module-token-pin"])
+def test_pin_as_a_value(token: Token, tmp_path: Path, name: str) -> None:
+    mine = without_source(configured(token, tmp_path), f"{name} = {token.pin}")
+    mine("pkey", "-in", mine.uri("ec"), "-noout")
+
+
+def test_source_under_the_name_that_the_peer_has(token: Token, tmp_path: Path) -> None:
+    mine = without_source(configured(token, tmp_path), f"pkcs11-module-token-pin = file:{token.pin_file}")
+    mine("pkey", "-in", mine.uri("ec"), "-noout")
+
+
+def test_configured_pin_goes_to_the_configured_token_alone(tmp_path: Path) -> None:
+    two = Token(tmp_path / "two").init()
+    two.add("t2")
+    two.make_key("EC:prime256v1", "01", "ec")
+    mine = configured(two, tmp_path, "token = pkcs11:token=t1")
+    mine("pkey", "-in", mine.uri("ec"), "-noout")
+    assert len(calls(tmp_path / "calls", "C_Login")) == 1
+    error = first_error(mine("pkey", "-in", "pkcs11:token=t2;object=ec;type=private", "-noout", "-passin", "pass:",
+                             status=1))
+    assert "token 't2'" in error
+    assert len(calls(tmp_path / "calls", "C_Login")) == 1
+    mine("pkey", "-in", "pkcs11:token=t2;object=ec;type=private", "-noout", "-passin", f"pass:{two.pin}x", status=1)
+    assert len(calls(tmp_path / "calls", "C_Login")) == 2  # the application's own, which is wrong
+
+
 @pytest.mark.parametrize(("line", "sentence"), [
+    ("pin = 1234", "there is a PIN and a pin-source"),
+    ("token = t1", "token"),
+    ("token = pkcs11:object=ec", "token = pkcs11:object=ec names no token"),
     ("copy-keys = maybe", "copy-keys = maybe is neither yes nor no"),
     ("keep-pin = 7", "keep-pin = 7 is neither yes nor no"),
     ("max-sessions = 0", "max-sessions = 0 is no number from 1 to 64"),

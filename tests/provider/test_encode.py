@@ -30,10 +30,12 @@ def openssl(keys: Token, tmp_path: Path) -> OpenSSL:
 
 def exported(openssl: OpenSSL, name: str) -> Path:
     """The public key as GnuTLS reads it from the token, with nothing of ours."""
+    path = openssl.token.dir / f"exported-{name}.pem"
+    if path.exists():
+        return path
     text = run(["p11tool", "--provider", str(SOFTHSM), "--login", "--export-pubkey",
                 f"pkcs11:token={openssl.token.label};object={name};type=public"],
                env=clean_env(**openssl.token.env, GNUTLS_PIN=openssl.token.pin)).stdout
-    path = openssl.dir / "exported.pem"
     path.write_text(text[text.index("-----BEGIN"):])
     return path
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -142,3 +145,40 @@ def test_handle_that_ended_is_not_noticed(token: Token, tmp_path: Path, function
         assert [signer.tell("sign") for _ in range(4)] == [["ok"]] * 4
         assert signer.end() == 0
     assert calls(log).count(function) == 5
+
+
+def test_server_killed_in_the_middle_of_an_operation(token: Token, tmp_path: Path) -> None:
+    """Its process is stopped, so that the signature hangs in it, and then killed."""
+    if reason := need("p11-kit", str(P11KIT_CLIENT)):
+        pytest.skip(reason)
+    openssl = OpenSSL(tmp_path, token, module=P11KIT_CLIENT)
+    with P11KitServer(token, tmp_path / "socket") as server:
+        with signing(openssl, "ec", **server.env) as signer:
+            assert signer.tell("sign") == ["ok"]
+            os.killpg(server.process.pid, signal.SIGSTOP)
+            assert signer.process.stdin is not None
+            signer.process.stdin.write("sign\n")
+            signer.process.stdin.flush()
+            wait_until(lambda: is_waiting(signer.process.pid))
+            server.stop()
+            answer = signer.read()
+            assert answer[0] == "failed" and "key 'ec'" in answer[1] and "CKR_DEVICE_ERROR" in answer[1], answer
+            server.start()
+            assert signer.tell("sign") == ["ok"]
+            assert signer.end() == 0
+
+
+def is_waiting(pid: int) -> bool:
+    """Whether the process waits for a socket: it has taken the command, and the token does not answer."""
+    name = Path(f"/proc/{pid}/wchan").read_text()
+    if name == "0":  # kernels that do not tell
+        time.sleep(0.5)
+        return True
+    return any(word in name for word in ("unix", "sock", "skb"))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)

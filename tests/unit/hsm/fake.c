@@ -394,6 +394,23 @@ static CK_RV copy_object(CK_SESSION_HANDLE session UNUSED, CK_OBJECT_HANDLE obje
     return fake.copy_rv;
 }
 
+static CK_RV derive(CK_SESSION_HANDLE session UNUSED, CK_MECHANISM *mechanism,
+                    CK_OBJECT_HANDLE base UNUSED, CK_ATTRIBUTE *list UNUSED, CK_ULONG count UNUSED,
+                    CK_OBJECT_HANDLE *derived)
+{
+    const CK_ECDH1_DERIVE_PARAMS *params = mechanism->pParameter;
+    bool is_der = params->ulPublicDataLen == 67 && params->pPublicData[0] == 0x04 &&
+                  params->pPublicData[1] == 65 && params->pPublicData[2] == 0x04;
+
+    fake.derives++;
+    if (fake.derive_rv != CKR_OK && !is_der) {
+        return fake.derive_rv;
+    }
+    *derived = fake_object(CKO_SECRET_KEY, NULL, NULL);
+    fake_bytes(CKA_VALUE, "0123456789abcdef0123456789abcdef", 32);
+    return CKR_OK;
+}
+
 static CK_RV initialize(void *args UNUSED)
 {
     fake.initializes++;
@@ -435,6 +452,7 @@ void fake_begin(void)
                                   .C_SignInit = sign_init,
                                   .C_CopyObject = copy_object,
                                   .C_Initialize = initialize,
+                                  .C_DeriveKey = derive,
                                   .C_Sign = sign};
     fake.flip = CK_UNAVAILABLE_INFORMATION;
     fake.flags = CKF_TOKEN_INITIALIZED | CKF_LOGIN_REQUIRED | CKF_USER_PIN_INITIALIZED;

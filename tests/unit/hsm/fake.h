@@ -45,6 +45,7 @@ struct fake {
     CK_ULONG batch;         /* objects per C_FindObjects; 0: as many as asked for */
     CK_RV create_rv, destroy_rv, generate_rv, sign_init_rv, sign_rv;
     CK_RV copy_rv, initialize_rv;
+    CK_RV derive_rv;          /* unless the peer's point is in DER */
     unsigned sign_init_fails; /* the sign_init_rv comes that many times; 0: always */
     bool create_forgets;      /* C_CreateObject says OK and keeps nothing */
     bool create_overwrites;   /* one certificate per id: the new one gets the old one's handle */
@@ -56,7 +57,7 @@ struct fake {
     /* what happened */
     unsigned opens, closes, logins, context_logins, token_infos;
     unsigned find_inits, finds, find_finals, attribute_calls, creates, destroys, signs;
-    unsigned sign_inits, copies, initializes;
+    unsigned sign_inits, copies, initializes, derives;
     CK_OBJECT_HANDLE used_handle; /* by the last C_SignInit */
     bool pin_was_null;
     char pin[64];

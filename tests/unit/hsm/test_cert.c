@@ -49,7 +49,7 @@ static void begin(struct scene *s)
                                                      sizeof(point), &len),
                      1);
     (void)fake_ec_key("1", "www", point);
-    assert_ok(hsm_key_find(&session, &uri, CKO_PRIVATE_KEY, &s->key, &err), &err);
+    assert_ok(hsm_key_find(&session, &uri, CKO_PRIVATE_KEY, true, &s->key, &err), &err);
 }
 
 static bool bind(struct scene *s, const struct hsm_bind *how, struct hsm_bind_report *report,

@@ -19,7 +19,7 @@ static bool find(const char *text, struct hsm_key *key, struct err *err)
     struct hsm_session session = fake_session();
 
     assert_ok(hsm_uri_parse(text, &uri, err), err);
-    return hsm_key_find(&session, &uri, CKO_PRIVATE_KEY, key, err);
+    return hsm_key_find(&session, &uri, CKO_PRIVATE_KEY, true, key, err);
 }
 
 static void test_key_is_found_by_label(void **state UNUSED)

@@ -169,6 +169,50 @@ static void test_failing_sign_drops_the_session(void **state UNUSED)
     assert_int_equal(fake.closes, 1);
 }
 
+static bool derive(struct err *err)
+{
+    static const uint8_t peer[65] = {0x04};
+    struct hsm_key key = key_of(false);
+    uint8_t out[32];
+
+    return hsm_derive(&key, NULL, peer, sizeof(peer), out, sizeof(out), err) &&
+           memcmp(out, "0123456789abcdef0123456789abcdef", sizeof(out)) == 0;
+}
+
+static void test_peers_point_goes_as_it_is(void **state UNUSED)
+{
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    assert_ok(derive(&err), &err);
+    assert_int_equal(fake.derives, 1);
+    assert_int_equal(fake_count(CKO_SECRET_KEY), 0);
+}
+
+static void test_token_that_wants_the_peers_point_in_der(void **state UNUSED)
+{
+    static const CK_RV answers[] = {CKR_MECHANISM_PARAM_INVALID, CKR_ARGUMENTS_BAD,
+                                    CKR_DATA_INVALID};
+    struct err err = ERR_INIT;
+
+    for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
+        fake_begin();
+        fake.derive_rv = answers[i];
+        assert_ok(derive(&err), &err);
+        assert_int_equal(fake.derives, 2);
+    }
+}
+
+static void test_other_failures_of_an_agreement_are_final(void **state UNUSED)
+{
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    fake.derive_rv = CKR_KEY_FUNCTION_NOT_PERMITTED;
+    assert_fails(derive(&err), &err, E_TOKEN, "C_DeriveKey: CKR_KEY_FUNCTION_NOT_PERMITTED");
+    assert_int_equal(fake.derives, 1);
+}
+
 static const CK_MECHANISM_TYPE offered[] = {CKM_ECDSA, CKM_RSA_PKCS};
 static unsigned lists_read;
 
@@ -213,6 +257,9 @@ int main(void)
         cmocka_unit_test(test_failing_operation_does_not_log_out),
         cmocka_unit_test(test_failing_init_drops_the_session),
         cmocka_unit_test(test_failing_sign_drops_the_session),
+        cmocka_unit_test(test_peers_point_goes_as_it_is),
+        cmocka_unit_test(test_token_that_wants_the_peers_point_in_der),
+        cmocka_unit_test(test_other_failures_of_an_agreement_are_final),
         cmocka_unit_test(test_mechanisms_are_read_once),
         cmocka_unit_test(test_token_that_lists_no_mechanisms_can_nothing),
     };
