@@ -13,6 +13,8 @@ import pytest
 from p11e import BUILD, PROVIDER, SOFTHSM, Token, clean_env, run, sanitizer_preload
 
 PROBE = BUILD / "support" / "p11probe"
+# What makes a certificate one of an authority to strict verifiers: OpenSSL 3.5 and Python 3.13 are.
+AUTHORITY = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
 ORDERS = pytest.mark.parametrize("first", [False, True], ids=["default first", "p11enroll first"])
 
 

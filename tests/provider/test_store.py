@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from p11e import SHIM, SOFTHSM, Token, calls, clean_env, run
-from support import OpenSSL, first_error, plain
+from support import AUTHORITY, OpenSSL, first_error, plain
 
 MANY = 800  # copies of one key pair
 
@@ -24,7 +24,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Token:
     mine = OpenSSL(path, token)
     (path / "plain.cnf").write_text("[req]\ndistinguished_name = dn\n[dn]\n")
     plain("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-days", "9", "-subj",
-          "/C=DE/O=Test/CN=Root", "-set_serial", "5", "-config", "plain.cnf", cwd=path)
+          "/C=DE/O=Test/CN=Root", "-set_serial", "5", "-config", "plain.cnf", *AUTHORITY, cwd=path)
     mine("req", "-new", "-key", mine.uri("www"), "-subj", "/O=Test/CN=www", "-out", "www.csr")
     plain("x509", "-req", "-in", "www.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-set_serial", "0x80FF", "-days", "9",
           "-out", "www.pem", cwd=path)
