@@ -12,7 +12,7 @@
 #include <openssl/x509.h>
 #include <string.h>
 
-enum { CANDIDATES_SHOWN = 8 };
+enum { CANDIDATES_SHOWN = 8, NAMESAKES_MAX = 8 };
 
 DEFINE_AUTO(x509, X509 *, X509_free)
 DEFINE_AUTO(x509_pubkey, X509_PUBKEY *, X509_PUBKEY_free)
@@ -314,10 +314,12 @@ static bool allows_pss_alone(const struct attr_values *values)
     return true;
 }
 
-bool hsm_key_load(struct hsm_session *session, CK_OBJECT_HANDLE handle, CK_OBJECT_CLASS class,
-                  bool want_public, struct hsm_key *key, struct err *err)
+/* Reads an object, whatever its class: key->class says what it is. */
+static bool load_any(struct hsm_session *session, CK_OBJECT_HANDLE handle, struct hsm_key *key,
+                     struct err *err)
 {
     static const CK_ATTRIBUTE_TYPE types[] = {
+        CKA_CLASS,
         CKA_ID,
         CKA_LABEL,
         CKA_KEY_TYPE,
@@ -335,15 +337,27 @@ bool hsm_key_load(struct hsm_session *session, CK_OBJECT_HANDLE handle, CK_OBJEC
     key->token = session->token;
     key->handle = handle;
     key->epoch = hsm_token_objects_epoch(session->token);
-    key->class = class;
+    key->class = CK_UNAVAILABLE_INFORMATION;
     if (!hsm_read(session, handle, types, ARRAY_LEN(types), &values, err) ||
         !hsm_object_name(&values, &key->id, &key->label, err)) {
         return false;
     }
+    (void)attr_values_ulong(&values, CKA_CLASS, &key->class);
     spec_from_attributes(&values, &key->spec);
     (void)attr_values_bool(&values, CKA_ALWAYS_AUTHENTICATE, &key->always_authenticate);
     key->pss_only = key->spec.type == HSM_KEY_RSA && allows_pss_alone(&values);
-    if (from_attributes(&values, &key->spec, &key->public) || !want_public) {
+    (void)from_attributes(&values, &key->spec, &key->public);
+    return true;
+}
+
+bool hsm_key_load(struct hsm_session *session, CK_OBJECT_HANDLE handle, CK_OBJECT_CLASS class,
+                  bool want_public, struct hsm_key *key, struct err *err)
+{
+    if (!load_any(session, handle, key, err)) {
+        return false;
+    }
+    key->class = class;
+    if (key->public.known || !want_public) {
         return true;
     }
     if (!hsm_key_find_public(session, key, err)) {
@@ -473,6 +487,89 @@ bool hsm_key_find(struct hsm_session *session, const struct hsm_uri *uri, CK_OBJ
         return hsm_key_several_found(session, uri, &found, what, err);
     }
     return hsm_key_load(session, found.list[0], class, want_public, key, err);
+}
+
+/* Keys and certificates of one name, as they were read. */
+struct namesakes {
+    struct hsm_key list[NAMESAKES_MAX];
+    size_t count;
+};
+
+static void namesakes_done(struct namesakes *namesakes)
+{
+    for (size_t i = 0; i < namesakes->count; i++) {
+        hsm_key_done(&namesakes->list[i]);
+    }
+}
+
+DEFINE_AUTO_DONE(namesakes, struct namesakes, namesakes_done)
+
+static bool read_namesakes(struct hsm_session *session, const struct hsm_handles *found,
+                           struct namesakes *out, struct err *err)
+{
+    for (out->count = 0; out->count < found->count; out->count++) {
+        if (!load_any(session, found->list[out->count], &out->list[out->count], err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Whether the one is the public object of the other, as far as id and kind tell. */
+static bool is_public_of(const struct hsm_key *public, const struct hsm_key *key)
+{
+    return public->class == CKO_PUBLIC_KEY && public->public.known && key->id.set &&
+           public->id.set && public->id.len == key->id.len &&
+           memcmp(public->id.data, key->id.data, key->id.len) == 0 &&
+           public->spec.type == key->spec.type && public->spec.curve == key->spec.curve;
+}
+
+/* The one private key among them, with the public half that another of them has. */
+static bool choose_private(struct hsm_session *session, const struct hsm_uri *uri,
+                           struct namesakes *all, struct hsm_key *key, struct err *err)
+{
+    CK_OBJECT_HANDLE handles[NAMESAKES_MAX];
+    struct hsm_handles privates = {.list = handles, .count = 0};
+    struct hsm_key *chosen = NULL;
+
+    for (size_t i = 0; i < all->count; i++) {
+        if (all->list[i].class == CKO_PRIVATE_KEY) {
+            chosen = &all->list[i];
+            handles[privates.count++] = chosen->handle;
+        }
+    }
+    if (privates.count != 1) {
+        return privates.count == 0
+                   ? hsm_key_none_found(session->token, uri, "private key", err)
+                   : hsm_key_several_found(session, uri, &privates, "private key", err);
+    }
+    for (size_t i = 0; i < all->count && !chosen->public.known; i++) {
+        if (is_public_of(&all->list[i], chosen)) {
+            chosen->public = all->list[i].public;
+            memset(&all->list[i].public, 0, sizeof(all->list[i].public));
+        }
+    }
+    *key = *chosen;
+    memset(chosen, 0, sizeof(*chosen));
+    return true;
+}
+
+bool hsm_key_find_pair(struct hsm_session *session, const struct hsm_uri *uri, struct hsm_key *key,
+                       struct err *err)
+{
+    struct attrs template = ATTRS_INIT;
+    AUTO(hsm_handles) struct hsm_handles found = HSM_HANDLES_INIT;
+    AUTO(namesakes) struct namesakes all = {.count = 0};
+
+    hsm_uri_to_template_any(uri, &template);
+    if (!hsm_find(session, &template, &found, err)) {
+        return false;
+    }
+    if (found.count > NAMESAKES_MAX) {
+        return hsm_key_find(session, uri, CKO_PRIVATE_KEY, false, key, err);
+    }
+    return read_namesakes(session, &found, &all, err) &&
+           choose_private(session, uri, &all, key, err);
 }
 
 /* Whether what was found is the key that we had. */

@@ -88,6 +88,14 @@ bool hsm_key_find_public(struct hsm_session *session, struct hsm_key *key,
 bool hsm_key_find(struct hsm_session *session, const struct hsm_uri *uri, CK_OBJECT_CLASS class,
                   bool want_public, struct hsm_key *key, struct err *err) NODISCARD;
 
+/*
+ * The one private key that a URI names by label or id, in one search for everything of that name:
+ * its public object usually has it as well, and then the public half is known. Where there are many
+ * objects of one name, a search for private keys alone follows. Fails as hsm_key_find() does.
+ */
+bool hsm_key_find_pair(struct hsm_session *session, const struct hsm_uri *uri, struct hsm_key *key,
+                       struct err *err) NODISCARD;
+
 /* The error of a URI that matches nothing, or too much; used by the provider's store as well. */
 bool hsm_key_none_found(const struct hsm_token *token, const struct hsm_uri *uri, const char *what,
                         struct err *err);

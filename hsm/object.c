@@ -235,6 +235,11 @@ bool hsm_read(struct hsm_session *session, CK_OBJECT_HANDLE object, const CK_ATT
 void hsm_uri_to_template(const struct hsm_uri *uri, CK_OBJECT_CLASS class, struct attrs *template)
 {
     attrs_add_ulong(template, CKA_CLASS, class);
+    hsm_uri_to_template_any(uri, template);
+}
+
+void hsm_uri_to_template_any(const struct hsm_uri *uri, struct attrs *template)
+{
     attrs_add_bool(template, CKA_TOKEN, true);
     if (uri->id.set) {
         attrs_add_bytes(template, CKA_ID, uri->id.data, uri->id.len);

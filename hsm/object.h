@@ -42,6 +42,9 @@ bool hsm_read(struct hsm_session *session, CK_OBJECT_HANDLE object, const CK_ATT
 /* Adds what a URI says about the object (class, id, label) to a template. Borrows from the URI. */
 void hsm_uri_to_template(const struct hsm_uri *uri, CK_OBJECT_CLASS class, struct attrs *template);
 
+/* The same for objects of any class. */
+void hsm_uri_to_template_any(const struct hsm_uri *uri, struct attrs *template);
+
 /* Copies CKA_ID and CKA_LABEL out of values; label is owned ("" if there is none). */
 bool hsm_object_name(const struct attr_values *values, struct hsm_id *id, char **label,
                      struct err *err) NODISCARD;

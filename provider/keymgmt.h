@@ -6,10 +6,12 @@
 
 #include <openssl/core_dispatch.h>
 
-extern const OSSL_DISPATCH prov_keymgmt_rsa[]; /* RSA-PSS, too */
+extern const OSSL_DISPATCH prov_keymgmt_rsa[];
+extern const OSSL_DISPATCH prov_keymgmt_rsa_pss[];
 extern const OSSL_DISPATCH prov_keymgmt_ec[];
-extern const OSSL_DISPATCH prov_keymgmt_ed[]; /* Ed25519, Ed448 */
-extern const OSSL_DISPATCH prov_keymgmt_x[];  /* X25519, X448 */
+extern const OSSL_DISPATCH prov_keymgmt_ed25519[];
+extern const OSSL_DISPATCH prov_keymgmt_ed448[];
+extern const OSSL_DISPATCH prov_keymgmt_x[]; /* X25519, X448 */
 
 /* Shared life-cycle functions, for the dispatch tables. */
 OSSL_FUNC_keymgmt_new_fn prov_keymgmt_new;
@@ -32,6 +34,8 @@ bool prov_keymgmt_set_point(OSSL_PARAM params[], const char *name, const struct 
 /* Generation, shared but for how it starts; see keymgmt_gen.c. */
 OSSL_FUNC_keymgmt_gen_init_fn prov_keymgmt_gen_init_rsa;
 OSSL_FUNC_keymgmt_gen_init_fn prov_keymgmt_gen_init_ec;
+OSSL_FUNC_keymgmt_gen_init_fn prov_keymgmt_gen_init_ed25519;
+OSSL_FUNC_keymgmt_gen_init_fn prov_keymgmt_gen_init_ed448;
 OSSL_FUNC_keymgmt_gen_set_params_fn prov_keymgmt_gen_set_params;
 OSSL_FUNC_keymgmt_gen_settable_params_fn prov_keymgmt_gen_settable_params;
 OSSL_FUNC_keymgmt_gen_fn prov_keymgmt_gen;

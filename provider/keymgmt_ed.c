@@ -88,13 +88,19 @@ static int import_ed(void *keydata, int selection, const OSSL_PARAM params[])
 
 /* Without a function that names operations, OpenSSL takes the key type's own name: "ED25519" signs,
  * "X25519" agrees on keys. */
-const OSSL_DISPATCH prov_keymgmt_ed[] = {
-    PROV_KEYMGMT_COMMON(import_ed),
-    {OSSL_FUNC_KEYMGMT_GET_PARAMS, (void (*)(void))get_ed_params},
-    {OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, (void (*)(void))gettable_ed_params},
-    {OSSL_FUNC_KEYMGMT_EXPORT_TYPES, (void (*)(void))export_types},
-    {0, NULL},
-};
+/* The two differ in what they generate alone. */
+#define KEYMGMT_ED(name)                                                                           \
+    const OSSL_DISPATCH prov_keymgmt_##name[] = {                                                  \
+        PROV_KEYMGMT_COMMON(import_ed),                                                            \
+        PROV_KEYMGMT_GEN(prov_keymgmt_gen_init_##name),                                            \
+        {OSSL_FUNC_KEYMGMT_GET_PARAMS, (void (*)(void))get_ed_params},                             \
+        {OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, (void (*)(void))gettable_ed_params},                   \
+        {OSSL_FUNC_KEYMGMT_EXPORT_TYPES, (void (*)(void))export_types},                            \
+        {0, NULL},                                                                                 \
+    }
+
+KEYMGMT_ED(ed25519);
+KEYMGMT_ED(ed448);
 
 const OSSL_DISPATCH prov_keymgmt_x[] = {
     PROV_KEYMGMT_COMMON(prov_keymgmt_import),

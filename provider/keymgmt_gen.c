@@ -41,6 +41,7 @@ static const struct {
 } usages[] = {
     {"digitalSignature", HSM_KEY_RSA, HSM_USE_SIGN},
     {"digitalSignature", HSM_KEY_EC,  HSM_USE_SIGN},
+    {"digitalSignature", HSM_KEY_ED,  HSM_USE_SIGN},
     {"keyEncipherment",  HSM_KEY_RSA, HSM_USE_DECRYPT},
     {"dataEncipherment", HSM_KEY_RSA, HSM_USE_DECRYPT},
     {"keyAgreement",     HSM_KEY_EC,  HSM_USE_DERIVE},
@@ -75,7 +76,8 @@ static bool use_word(struct gen *gen, const char *word, size_t len, struct err *
                    len < SPEC_MAX_CHARS ? (int)len : SPEC_MAX_CHARS, word,
                    gen->type == HSM_KEY_RSA
                        ? "digitalSignature, keyEncipherment and dataEncipherment"
-                       : "digitalSignature and keyAgreement");
+                   : gen->type == HSM_KEY_EC ? "digitalSignature and keyAgreement"
+                                             : "digitalSignature");
 }
 
 static bool set_usage(struct gen *gen, const OSSL_PARAM *p, struct err *err)
@@ -209,6 +211,26 @@ void *prov_keymgmt_gen_init_ec(void *provctx, int selection, const OSSL_PARAM pa
     return gen_new(provctx, HSM_KEY_EC, selection, params);
 }
 
+static void *gen_new_ed(void *provctx, const char *name, int selection, const OSSL_PARAM params[])
+{
+    struct gen *gen = gen_new(provctx, HSM_KEY_ED, selection, params);
+
+    if (gen != NULL) {
+        gen->curve = hsm_curve_by_name(name);
+    }
+    return gen;
+}
+
+void *prov_keymgmt_gen_init_ed25519(void *provctx, int selection, const OSSL_PARAM params[])
+{
+    return gen_new_ed(provctx, "ed25519", selection, params);
+}
+
+void *prov_keymgmt_gen_init_ed448(void *provctx, int selection, const OSSL_PARAM params[])
+{
+    return gen_new_ed(provctx, "ed448", selection, params);
+}
+
 const OSSL_PARAM *prov_keymgmt_gen_settable_params(void *vgen, void *provctx UNUSED)
 {
     static const OSSL_PARAM ec[] = {
@@ -218,6 +240,13 @@ const OSSL_PARAM *prov_keymgmt_gen_settable_params(void *vgen, void *provctx UNU
         OSSL_PARAM_utf8_string("pkcs11-key-usage", NULL, 0),
         OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
         OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_EC_ENCODING, NULL, 0),
+        OSSL_PARAM_END,
+    };
+    static const OSSL_PARAM ed[] = {
+        OSSL_PARAM_utf8_string("pkcs11_uri", NULL, 0),
+        OSSL_PARAM_utf8_string("pkcs11-uri", NULL, 0),
+        OSSL_PARAM_utf8_string("pkcs11_key_usage", NULL, 0),
+        OSSL_PARAM_utf8_string("pkcs11-key-usage", NULL, 0),
         OSSL_PARAM_END,
     };
     static const OSSL_PARAM rsa[] = {
@@ -231,7 +260,7 @@ const OSSL_PARAM *prov_keymgmt_gen_settable_params(void *vgen, void *provctx UNU
     };
     const struct gen *gen = vgen;
 
-    return gen->type == HSM_KEY_RSA ? rsa : ec;
+    return gen->type == HSM_KEY_RSA ? rsa : gen->type == HSM_KEY_EC ? ec : ed;
 }
 
 /* What is wanted, under the checks that all generated keys go through. */
@@ -241,6 +270,8 @@ static bool make_spec(const struct gen *gen, struct hsm_key_spec *spec, struct e
 
     if (gen->type == HSM_KEY_RSA) {
         (void)snprintf(text, sizeof(text), "rsa:%zu", gen->rsa_bits);
+    } else if (gen->type == HSM_KEY_ED) {
+        (void)snprintf(text, sizeof(text), "%s", gen->curve->name);
     } else if (gen->curve != NULL) {
         (void)snprintf(text, sizeof(text), "ec:%s", gen->curve->name);
     } else {

@@ -100,3 +100,18 @@ const OSSL_DISPATCH prov_keymgmt_rsa[] = {
     {OSSL_FUNC_KEYMGMT_QUERY_OPERATION_NAME, (void (*)(void))operation_name},
     {0, NULL},
 };
+
+static const char *pss_operation_name(int operation_id)
+{
+    return operation_id == OSSL_OP_SIGNATURE ? "RSA" : NULL;
+}
+
+/* Keys for PSS alone: they neither decrypt, nor are they generated. */
+const OSSL_DISPATCH prov_keymgmt_rsa_pss[] = {
+    PROV_KEYMGMT_COMMON(prov_keymgmt_import),
+    {OSSL_FUNC_KEYMGMT_GET_PARAMS, (void (*)(void))get_params},
+    {OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, (void (*)(void))gettable_params},
+    {OSSL_FUNC_KEYMGMT_EXPORT_TYPES, (void (*)(void))export_types},
+    {OSSL_FUNC_KEYMGMT_QUERY_OPERATION_NAME, (void (*)(void))pss_operation_name},
+    {0, NULL},
+};

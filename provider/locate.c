@@ -45,31 +45,45 @@ bool prov_locate_objects(struct hsm_session *session, const struct hsm_uri *uri,
     return true;
 }
 
-bool prov_locate_load(struct hsm_session *session, const struct prov_pin *pin,
-                      CK_OBJECT_CLASS class, CK_OBJECT_HANDLE handle, struct prov_key **out,
-                      struct err *err)
+/* Makes our key of one that was read. *out stays NULL if it is of a kind that we do not know. */
+static bool make_key(struct hsm_session *session, const struct prov_pin *pin, struct hsm_key *key,
+                     struct prov_key **out, struct err *err)
 {
-    AUTO(hsm_key) struct hsm_key key = {0};
-
     *out = NULL;
-    if (!hsm_key_load(session, handle, class, false, &key, err)) {
-        return false;
-    }
-    if (hsm_key_evp_type(&key) == NULL) {
+    if (hsm_key_evp_type(key) == NULL) {
         return true;
     }
     /* Without its public half not even the size of such a key is known. */
-    if (key.spec.type == HSM_KEY_RSA && !key.public.known &&
-        !hsm_key_find_public(session, &key, err)) {
+    if (key->spec.type == HSM_KEY_RSA && !key->public.known &&
+        !hsm_key_find_public(session, key, err)) {
         return false;
     }
-    *out = prov_key_new(pin->prov, &key);
+    *out = prov_key_new(pin->prov, key);
     if (*out == NULL || !prov_key_set_origin(*out, pin->uri)) {
         prov_key_free(*out);
         *out = NULL;
         return err_nomem(err);
     }
     return true;
+}
+
+bool prov_locate_load(struct hsm_session *session, const struct prov_pin *pin,
+                      CK_OBJECT_CLASS class, CK_OBJECT_HANDLE handle, struct prov_key **out,
+                      struct err *err)
+{
+    AUTO(hsm_key) struct hsm_key key = {0};
+
+    return hsm_key_load(session, handle, class, false, &key, err) &&
+           make_key(session, pin, &key, out, err);
+}
+
+bool prov_locate_private(struct hsm_session *session, const struct prov_pin *pin,
+                         struct prov_key **out, struct err *err)
+{
+    AUTO(hsm_key) struct hsm_key key = {0};
+
+    return hsm_key_find_pair(session, pin->uri, &key, err) &&
+           make_key(session, pin, &key, out, err);
 }
 
 static bool only_one(struct hsm_session *session, const struct hsm_uri *uri, CK_OBJECT_CLASS class,
@@ -118,9 +132,14 @@ static bool find_key(void *ctx, struct hsm_token *token, struct err *err)
     struct hsm_pin rules = prov_pin_rules(wanted->pin);
     CK_OBJECT_HANDLE handle = 0;
 
-    return (wanted->class != CKO_PRIVATE_KEY || hsm_login(token, &rules, err)) &&
-           hsm_session_take(token, false, &session, err) &&
-           only_one(&session, wanted->pin->uri, wanted->class, &handle, err) &&
+    if ((wanted->class == CKO_PRIVATE_KEY && !hsm_login(token, &rules, err)) ||
+        !hsm_session_take(token, false, &session, err)) {
+        return false;
+    }
+    if (wanted->class == CKO_PRIVATE_KEY && hsm_uri_names_object(wanted->pin->uri)) {
+        return prov_locate_private(&session, wanted->pin, &wanted->key, err);
+    }
+    return only_one(&session, wanted->pin->uri, wanted->class, &handle, err) &&
            prov_locate_load(&session, wanted->pin, wanted->class, handle, &wanted->key, err);
 }
 

@@ -21,6 +21,10 @@ const char *prov_class_word(CK_OBJECT_CLASS class);
 bool prov_locate_token(const struct prov_pin *pin, struct hsm_token **out,
                        struct err *err) NODISCARD;
 
+/* The one private key that the URI names by label or id, in one search. As prov_locate_load(). */
+bool prov_locate_private(struct hsm_session *session, const struct prov_pin *pin,
+                         struct prov_key **out, struct err *err) NODISCARD;
+
 /* Runs a search that logs in and takes its own session. Where it failed because something ended (a
  * server that was restarted since the last time, say), once more. */
 typedef bool prov_locate_fn(void *ctx, struct hsm_token *token, struct err *err);

@@ -43,10 +43,10 @@
 
 static const OSSL_ALGORITHM keymgmt_algorithms[] = {
     {PROV_RSA, PROPERTIES, prov_keymgmt_rsa, PROV_RSA_TEXT},
-    {PROV_RSA_PSS, PROPERTIES, prov_keymgmt_rsa, PROV_RSA_PSS_TEXT},
+    {PROV_RSA_PSS, PROPERTIES, prov_keymgmt_rsa_pss, PROV_RSA_PSS_TEXT},
     {PROV_EC, PROPERTIES, prov_keymgmt_ec, PROV_EC_TEXT},
-    {PROV_ED25519, PROPERTIES, prov_keymgmt_ed, PROV_ED25519_TEXT},
-    {PROV_ED448, PROPERTIES, prov_keymgmt_ed, PROV_ED448_TEXT},
+    {PROV_ED25519, PROPERTIES, prov_keymgmt_ed25519, PROV_ED25519_TEXT},
+    {PROV_ED448, PROPERTIES, prov_keymgmt_ed448, PROV_ED448_TEXT},
     {PROV_X25519, PROPERTIES, prov_keymgmt_x, PROV_X25519_TEXT},
     {PROV_X448, PROPERTIES, prov_keymgmt_x, PROV_X448_TEXT},
     {NULL, NULL, NULL, NULL},
@@ -99,7 +99,12 @@ static const OSSL_ALGORITHM decoder_algorithms[] = {
 
 static const OSSL_ALGORITHM encoder_algorithms[] = {
     ENCODERS_OF(PROV_RSA, PROV_RSA_TEXT),
+    ENCODERS_OF(PROV_RSA_PSS, PROV_RSA_PSS_TEXT),
     ENCODERS_OF(PROV_EC, PROV_EC_TEXT),
+    ENCODERS_OF(PROV_ED25519, PROV_ED25519_TEXT),
+    ENCODERS_OF(PROV_ED448, PROV_ED448_TEXT),
+    ENCODERS_OF(PROV_X25519, PROV_X25519_TEXT),
+    ENCODERS_OF(PROV_X448, PROV_X448_TEXT),
     {PROV_RSA, TO("der", "type-specific"), prov_encoder_pkcs1_der, PROV_RSA_TEXT},
     {PROV_RSA, TO("pem", "type-specific"), prov_encoder_pkcs1_pem, PROV_RSA_TEXT},
     {PROV_RSA, TO("der", "pkcs1"),         prov_encoder_pkcs1_der, PROV_RSA_TEXT},

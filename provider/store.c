@@ -35,6 +35,7 @@ struct store {
     struct hsm_handles found[CLASSES_MAX];
     size_t class_count;
     size_t class_at;
+    struct prov_key *key; /* the only one that is wanted, not handed over yet; owned */
     size_t object_at;
 };
 
@@ -46,6 +47,7 @@ static void store_free(struct store *store)
     for (size_t i = 0; i < store->class_count; i++) {
         hsm_handles_done(&store->found[i]);
     }
+    prov_key_free(store->key);
     hsm_uri_done(&store->uri);
     prov_search_done(&store->wanted);
     free(store);
@@ -164,6 +166,13 @@ struct reading {
     struct prov_pin *asking;
 };
 
+/* What nearly every program does: it loads one private key by its name. */
+static bool wants_one_key(const struct store *store)
+{
+    return store->class_count == 1 && store->classes[0] == CKO_PRIVATE_KEY &&
+           hsm_uri_names_object(&store->uri) && !prov_search_is_set(&store->wanted);
+}
+
 /* prov_locate_fn */
 static bool search(void *ctx, struct hsm_token *token, struct err *err)
 {
@@ -175,6 +184,9 @@ static bool search(void *ctx, struct hsm_token *token, struct err *err)
     if (!login_if_needed(store, reading->asking, err) ||
         !hsm_session_take(token, false, &session, err)) {
         return false;
+    }
+    if (wants_one_key(store)) {
+        return prov_locate_private(&session, reading->asking, &store->key, err);
     }
     for (size_t i = 0; i < store->class_count; i++) {
         hsm_handles_done(&store->found[i]);
@@ -322,6 +334,10 @@ static int store_load(void *loaderctx, OSSL_CALLBACK *object_cb, void *object_cb
         prov_raise(store->prov, &err);
         return 0;
     }
+    if (!store->failed && store->key != NULL) {
+        struct prov_key *key = TAKE(store->key);
+        return give_key(store, key, object_cb, object_cbarg) ? 1 : 0;
+    }
     while (!store->failed && next_object(store, &class, &handle)) {
         switch (give_one(store, class, handle, object_cb, object_cbarg, &err)) {
         case GIVEN:
@@ -345,7 +361,7 @@ static int store_eof(void *loaderctx)
     if (store->failed) {
         return 1;
     }
-    if (!store->searched) {
+    if (!store->searched || store->key != NULL) {
         return 0;
     }
     for (size_t i = store->class_at; i < store->class_count; i++) {

@@ -173,6 +173,30 @@ def call_table(bench: Bench) -> list[str]:
     return lines
 
 
+def phase_table(bench: Bench, plan: Plan) -> list[str]:
+    """What a fresh process spends its time on: each row does more than the one before."""
+    key, conf = bench.dir / "software.pem", bench.dir / "none.cnf"
+    conf.write_text("[req]\ndistinguished_name = dn\n[dn]\n")
+    run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", str(key)], env=bench.env)
+    ways = bench.cold()
+    req, env = ways["`openssl req`, p11enroll.so"]
+    software = [str(key) if word.startswith("pkcs11:") else word for word in req]
+    rows: dict[str, tuple[list[str], dict[str, str]]] = {
+        "floor: load, initialise, log in, find key and public half, sign": ways["floor"],
+        "`openssl version`": (["openssl", "version"], {"OPENSSL_CONF": str(conf)}),
+        "`openssl req` with a software key": (software, {"OPENSSL_CONF": str(conf)}),
+        "the same, p11enroll.so loaded and not used": (software, env),
+        "`openssl req` with the token key": (req, env),
+    }
+    took: dict[str, list[float]] = {name: [] for name in rows}
+    for round_ in range(2 * plan.cold_rounds + 1):
+        for name, (command, more) in rows.items():
+            seconds = bench.time_once(command, more)
+            if round_ > 0:
+                took[name].append(1000 * seconds)
+    return ["| process | ms |", "|---|---|", *[f"| {name} | {spread(ms)} |" for name, ms in took.items()]]
+
+
 def many_table(bench: Bench, count: int) -> list[str]:
     lines = ["| signatures so far | resident memory, kB |", "|---|---|"]
     return lines + [f"| {int(done)} | {int(kb)} |" for done, kb in bench.p11bench("many", LABEL, count)]
@@ -240,13 +264,15 @@ def main() -> None:
         bench.grow(plan.sizes[0])
         signatures = sign_table(bench, plan)
         calls = call_table(bench)
+        phases = phase_table(bench, plan)
         many = many_table(bench, args.many) if args.many else []
         lookup, cold, listing = size_tables(bench, plan)
     finally:
         shutil.rmtree(path, ignore_errors=True)
     text = "\n".join([f"Measured on {machine()}; {plan.rounds} rounds, objects in {base}.", "",
                       "### Signatures", "", *signatures, "", "### Finding a key in a running process", "", *lookup, "",
-                      "### Listing a token", "", *listing, "", "### A fresh process, from start to CSR", "", *cold, "", "### Calls into the module for that", "", *calls,
+                      "### Listing a token", "", *listing, "", "### A fresh process, from start to CSR", "", *cold, "", "### What a fresh process spends its time on, at one key pair", "", *phases, "",
+                      "### Calls into the module for that", "", *calls,
                       *(["", "### Memory over many signatures", "", *many] if many else [])])
     print(text)
     if args.record:

@@ -213,3 +213,13 @@ def test_public_half_from_a_certificate(tmp_path: Path) -> None:
     token.tool("--write-object", str(tmp_path / "c.der"), "--type", "cert", "--id", "01", "--label", "half")
     token.tool("--delete-object", "--type", "pubkey", "--id", "01")
     assert Path(mine.dir / public(mine, "half")).read_text() == expected
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_text_and_key_file(openssl: OpenSSL, name: str) -> None:
+    text = openssl("pkey", "-in", openssl.uri(name), "-text", "-noout").stdout
+    assert "URI: pkcs11:token=t1;" in text and f"{TYPES[name]} Public-Key:" in text
+    openssl("pkey", "-in", openssl.uri(name), "-out", "k.pem")
+    openssl("pkey", "-in", "k.pem", "-pubout", "-out", "from-file.pem")
+    openssl("pkey", "-in", openssl.uri(name), "-pubout", "-out", "from-uri.pem")
+    assert (openssl.dir / "from-file.pem").read_text() == (openssl.dir / "from-uri.pem").read_text()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from p11e import SHIM, SOFTHSM, Token, calls, run
-from support import ORDERS, OpenSSL, first_error
+from support import ORDERS, OpenSSL, first_error, plain
 
 SOFTWARE = {"software-ec": 1, "software-q": 1, "software-rsa": 1}
 
@@ -133,3 +133,31 @@ def test_without_our_parameter_keys_are_software(token: Token, tmp_path: Path, f
     results, errors = mine.probe("generate", "k")
     assert errors == [] and set(results.values()) == {1}
     assert [o["label"] for o in token.objects() if o["kind"] == "Private Key"] == ["k"]
+
+
+EDWARDS = pytest.mark.parametrize("kind", ["ED25519", "ED448"])
+
+
+@EDWARDS
+def test_edwards_key_is_made_in_the_token_and_its_file_signs(openssl: OpenSSL, kind: str) -> None:
+    openssl("genpkey", "-propquery", "provider=p11enroll", "-algorithm", kind, "-out", "k.pem",
+            "-pkeyopt", "pkcs11_uri:pkcs11:token=t1;object=new")
+    assert "PKCS#11 PROVIDER URI" in (openssl.dir / "k.pem").read_text()
+    openssl("req", "-new", "-key", "k.pem", "-subj", "/CN=x", "-out", "r.csr")
+    assert "verify OK" in plain("req", "-in", "r.csr", "-verify", "-noout", cwd=openssl.dir).stderr
+    found = usage_of(openssl.token, "new")
+    assert found["Usage"] == "sign"
+
+
+@EDWARDS
+@ORDERS
+def test_software_edwards_keys_are_not_taken_over(token: Token, tmp_path: Path, kind: str, first: bool) -> None:
+    mine = OpenSSL(tmp_path, token, first=first)
+    mine("genpkey", "-algorithm", kind, "-out", "k.pem")
+    assert "BEGIN PRIVATE KEY" in (tmp_path / "k.pem").read_text()
+
+
+def test_no_key_is_made_for_pss_alone(openssl: OpenSSL) -> None:
+    openssl("genpkey", "-propquery", "provider=p11enroll", "-algorithm", "RSA-PSS", "-out", "k.pem",
+            "-pkeyopt", "pkcs11_uri:pkcs11:token=t1;object=new", status=1)
+    assert [o for o in openssl.token.objects() if o["label"] == "new"] == []

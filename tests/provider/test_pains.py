@@ -282,7 +282,7 @@ def test_always_authenticate(tmp_path: Path, name: str) -> None:
 
 
 # 12: calls of the module that one `openssl req -new` makes, with one token and the spare slot of SoftHSM.
-BUDGET = {"rsa": 20, "p256": 24}
+BUDGET = {"rsa": 21, "p256": 21}
 
 
 @EACH

@@ -219,7 +219,7 @@ def test_file_costs_no_more_searches_than_the_uri(keys: Token, tmp_path: Path, n
     log = tmp_path / "calls"
     mine.env.update(P11SHIM_MODULE=str(SOFTHSM), P11SHIM_LOG=str(log))
     mine("req", "-new", "-key", str(key_file(mine, name)), "-subj", "/CN=x", "-out", "r.csr")
-    assert len(calls(log, "C_FindObjectsInit")) == (2 if name == "p256" else 1)
+    assert len(calls(log, "C_FindObjectsInit")) == 1
 
 
 def test_pin_from_the_application(keys: Token, tmp_path: Path) -> None:
@@ -292,7 +292,8 @@ def test_s_server_and_s_client_with_key_files(keys: Token, tmp_path: Path, tls: 
 def test_python_loads_a_bundle(openssl: OpenSSL) -> None:
     (openssl.dir / "bundle.pem").write_text(certificate(openssl, "p256").read_text() + key_file(openssl).read_text())
     code = "import ssl; ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain('bundle.pem')"
-    run(["/usr/bin/python3", "-c", code], env=openssl.env, cwd=openssl.dir)
+    # the interpreter itself leaks at its end
+    run(["/usr/bin/python3", "-c", code], env={**openssl.env, "ASAN_OPTIONS": "detect_leaks=0"}, cwd=openssl.dir)
 
 
 def test_program_that_reads_pem_itself_wants_default_first(keys: Token, tmp_path: Path) -> None:

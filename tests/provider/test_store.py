@@ -192,10 +192,10 @@ def test_listing_begins_before_all_is_read(full: Token, tmp_path: Path) -> None:
     assert len(calls(log, "C_GetAttributeValue")) < 10
 
 
-def test_one_key_on_a_full_token_costs_two_searches(full: Token, tmp_path: Path) -> None:
+def test_one_key_on_a_full_token_costs_one_search(full: Token, tmp_path: Path) -> None:
     mine, log = counting(full, tmp_path)
     mine("req", "-new", "-key", mine.uri("one"), "-subj", "/CN=x", "-out", "r.csr")
-    assert len(calls(log, "C_FindObjectsInit")) == 2
+    assert len(calls(log, "C_FindObjectsInit")) == 1
     assert len(calls(log, "C_GetAttributeValue")) < 10
 
 
@@ -206,8 +206,40 @@ def test_key_that_is_not_asked_for_its_public_half_costs_one_search(full: Token,
     assert len(calls(log, "C_FindObjectsInit")) == 1
 
 
-def test_threads_search_the_public_half_once(full: Token, tmp_path: Path) -> None:
-    mine, log = counting(full, tmp_path)
+@pytest.fixture(scope="module")
+def renamed(tmp_path_factory: pytest.TempPathFactory) -> Token:
+    """A key pair whose public object has the same id and another label."""
+    token = Token(tmp_path_factory.mktemp("renamed")).init()
+    token.make_key("EC:prime256v1", "01", "one")
+    der = token.dir / "public.der"
+    token.tool("--read-object", "--type", "pubkey", "--id", "01", "--output-file", str(der))
+    token.tool("--delete-object", "--type", "pubkey", "--id", "01")
+    token.tool("--write-object", str(der), "--type", "pubkey", "--id", "01", "--label", "another")
+    return token
+
+
+def test_public_half_of_another_name_costs_a_second_search(renamed: Token, tmp_path: Path) -> None:
+    mine, log = counting(renamed, tmp_path)
+    mine("req", "-new", "-key", mine.uri("one"), "-subj", "/CN=x", "-out", "r.csr")
+    assert len(calls(log, "C_FindObjectsInit")) == 2
+    assert "verify OK" in plain("req", "-in", "r.csr", "-verify", "-noout", cwd=tmp_path).stderr
+
+
+def test_public_object_of_the_same_name_and_another_id_is_not_taken(tmp_path: Path) -> None:
+    token = Token(tmp_path / "mixed").init()
+    token.make_key("EC:prime256v1", "01", "one")
+    token.tool("--delete-object", "--type", "pubkey", "--id", "01")
+    token.make_key("EC:prime256v1", "02", "two")
+    der = token.dir / "public.der"
+    token.tool("--read-object", "--type", "pubkey", "--id", "02", "--output-file", str(der))
+    token.tool("--write-object", str(der), "--type", "pubkey", "--id", "03", "--label", "one")
+    mine, _ = counting(token, tmp_path)
+    error = first_error(mine("pkey", "-in", mine.uri("one"), "-pubout", status=1))
+    assert "the public half of key 'one' on token 't1'" in error
+
+
+def test_threads_search_the_public_half_once(renamed: Token, tmp_path: Path) -> None:
+    mine, log = counting(renamed, tmp_path)
     results, errors = mine.probe("public", "one")
     assert errors == [] and results == {"load": 1, "good": 8}
     assert len(calls(log, "C_FindObjectsInit")) == 2
