@@ -226,6 +226,7 @@ struct operation {
     CK_RV(*finish)
     (const struct cryptoki *ck, CK_SESSION_HANDLE session, const uint8_t *in, size_t in_len,
      uint8_t *out, size_t *out_len);
+    bool refused_at_init; /* result */
 };
 
 /* The operation itself had begun when the device failed: whether it was done, nobody knows, and
@@ -248,6 +249,7 @@ static bool run_once(struct hsm_key *key, struct operation *op, const struct hsm
     }
     const struct cryptoki *ck = hsm_session_cryptoki(&use.session);
     CK_RV rv = op->init(ck, use.session.handle, &op->mechanism, use.handle);
+    op->refused_at_init = rv != CKR_OK;
     if (rv != CKR_OK) {
         *again = settle(key, &use, rv);
         return failed(key, rv, op->init_name, err);
@@ -327,7 +329,11 @@ bool hsm_decrypt(struct hsm_key *key, const struct hsm_decrypt *how, const struc
         op.mechanism.pParameter = &oaep;
         op.mechanism.ulParameterLen = sizeof(oaep);
     }
-    return run(key, &op, pin, in, in_len, out, out_len, err);
+    bool ok = run(key, &op, pin, in, in_len, out, out_len, err);
+    if (how->refused_at_init != NULL) {
+        *how->refused_at_init = op.refused_at_init;
+    }
+    return ok;
 }
 
 /* Reads the value of a session object that was just derived, and destroys it. */

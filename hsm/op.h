@@ -53,6 +53,7 @@ struct hsm_decrypt {
     CK_RSA_PKCS_MGF_TYPE oaep_mgf;
     const uint8_t *oaep_label; /* NULL: the empty label */
     size_t oaep_label_len;
+    bool *refused_at_init; /* may be NULL; set if C_DecryptInit refused what was asked for */
 };
 
 /* Decrypts. *out_len: room on entry (at least the modulus), length on return. */
