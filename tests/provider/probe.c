@@ -13,6 +13,8 @@
  *   p11probe dup URI               a duplicate signs after the original is gone
  *   p11probe params URI            what callers ask of a key, as numbers
  *   p11probe stream URI            a one-shot signature given piece by piece
+ *   p11probe variant URI NAME [CONTEXT]   an EdDSA signature of that instance, as a parameter says
+ *   p11probe message URI NAME      the signature algorithm NAME on a message, as since OpenSSL 3.4
  *   p11probe expect URI TYPE       loads with OSSL_STORE_expect()
  *   p11probe mixed URI FILE.pem    a token key, a software key from a file, then new software keys
  *   p11probe public URI            the public half, asked for by several threads at once
@@ -529,6 +531,50 @@ static int sign_long(const char *uri, const char *kind)
     return 0;
 }
 
+static int variant(const char *uri, const char *instance, const char *context)
+{
+    EVP_PKEY *key = must_load(uri);
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    unsigned char signature[1024];
+    size_t len = sizeof(signature);
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string("instance", (char *)(uintptr_t)instance, 0),
+        OSSL_PARAM_construct_octet_string("context-string", (char *)(uintptr_t)context,
+                                          strlen(context)),
+        OSSL_PARAM_construct_end(),
+    };
+
+    say("init", EVP_DigestSignInit_ex(md, NULL, NULL, NULL, NULL, key, params));
+    say("sign", EVP_DigestSign(md, signature, &len, (const unsigned char *)"x", 1));
+    EVP_MD_CTX_free(md);
+    EVP_PKEY_free(key);
+    return 0;
+}
+
+static int message(const char *uri, const char *name)
+{
+    EVP_PKEY *key = must_load(uri);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, "provider=p11enroll");
+
+#if OPENSSL_VERSION_PREREQ(3, 4)
+    EVP_SIGNATURE *algorithm = EVP_SIGNATURE_fetch(NULL, name, "provider=p11enroll");
+    unsigned char signature[1024];
+    size_t len = sizeof(signature);
+
+    say("sign-init", EVP_PKEY_sign_message_init(ctx, algorithm, NULL));
+    say("sign", EVP_PKEY_sign(ctx, signature, &len, (const unsigned char *)"x", 1));
+    say("verify-init", EVP_PKEY_verify_message_init(ctx, algorithm, NULL));
+    say("verify", EVP_PKEY_verify(ctx, signature, len, (const unsigned char *)"x", 1));
+    say("other", EVP_PKEY_verify(ctx, signature, len, (const unsigned char *)"y", 1));
+    EVP_SIGNATURE_free(algorithm);
+#else
+    (void)name;
+#endif
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(key);
+    return 0;
+}
+
 static int expect(const char *uri, int type)
 {
     OSSL_STORE_CTX *store = OSSL_STORE_open_ex(uri, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
@@ -837,6 +883,8 @@ int main(int argc, char **argv)
            : strcmp(what, "dup") == 0      ? dup_key(argv[2])
            : strcmp(what, "params") == 0   ? params(argv[2])
            : strcmp(what, "stream") == 0   ? stream(argv[2])
+           : strcmp(what, "variant") == 0  ? variant(argv[2], more, argc > 4 ? argv[4] : "")
+           : strcmp(what, "message") == 0  ? message(argv[2], more)
            : strcmp(what, "make-after") == 0 && argc > 4
                ? (EVP_PKEY_free(must_load(argv[4])), make(argv[2], more, NULL))
            : strcmp(what, "make") == 0    ? make(argv[2], more, argc > 4 ? argv[4] : NULL)

@@ -15,6 +15,8 @@ from beds import Bed
 from p11e import BUILD, PROVIDER, SOFTHSM, Token, clean_env, run, sanitizer_preload
 
 PROBE = BUILD / "support" / "p11probe"
+# What makes a certificate one of an authority to strict verifiers: OpenSSL 3.5 and Python 3.13 are.
+AUTHORITY = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
 ORDERS = pytest.mark.parametrize("first", [False, True], ids=["default first", "p11enroll first"])
 
 
@@ -59,6 +61,11 @@ class OpenSSL:
 def plain(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """openssl without our provider: the independent verifier."""
     return run(["openssl", *args], env=clean_env(), cwd=cwd)
+
+
+def verified(done: subprocess.CompletedProcess[str]) -> bool:
+    """What `openssl req -verify` says, on standard error before OpenSSL 3.4 and on standard output since."""
+    return "verify OK" in done.stdout + done.stderr
 
 
 def public(openssl: OpenSSL, name: str) -> str:

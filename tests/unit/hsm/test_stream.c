@@ -118,7 +118,7 @@ static void test_beginning_is_tried_again(void **state UNUSED)
     AUTO(hsm_stream) struct hsm_stream *stream = NULL;
 
     fake.token.info.login_required = false;
-    fake.sign_init_rv = CKR_SESSION_HANDLE_INVALID;
+    fake.sign_init_rv = CKR_OPERATION_ACTIVE;
     fake.sign_init_fails = 1;
     assert_ok(hsm_stream_begin(&key, &how, &pin, &stream, &err), &err);
     assert_int_equal(fake.sign_inits, 2);
