@@ -392,9 +392,11 @@ static bool run(struct hsm_key *key, struct hsm_operation *op, const struct hsm_
     sigpipe_block(); /* once for all calls of the operation */
     bool ok = run_once(key, op, pin, in, in_len, out, out_len, &again, err);
     if (!ok && again) {
+        struct err first = *err;
         err_clear(err);
         *out_len = room;
-        ok = run_once(key, op, pin, in, in_len, out, out_len, &again, err);
+        ok = run_once(key, op, pin, in, in_len, out, out_len, &again, err) ||
+             err_wrap(err, "%s; and once more", first.msg);
     }
     sigpipe_restore(!ok);
     return ok;
