@@ -1,6 +1,7 @@
 #include "hsm/access.h"
 
 #include "base/str.h"
+#include "hsm/quirks.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,13 +91,22 @@ static bool is_configured_module(const struct hsm_access *access, const struct h
     return wanted != NULL && str_equal(wanted, configured);
 }
 
-static struct hsm_target target_of(const struct hsm_access *access, const struct hsm_uri *uri)
+static bool target_of(const struct hsm_access *access, const struct hsm_uri *uri,
+                      struct hsm_target *out, struct err *err)
 {
-    return (struct hsm_target){
+    bool is_configured = is_configured_module(access, uri);
+    unsigned quirks = 0;
+
+    if (!hsm_quirks_parse(access->quirks, &quirks, err)) {
+        return err_wrap(err, "the token's section");
+    }
+    *out = (struct hsm_target){
         .module_path = uri->module_path != NULL ? uri->module_path : access->module_path,
-        .init_args = is_configured_module(access, uri) ? access->init_args : NULL,
+        .init_args = is_configured ? access->init_args : NULL,
+        .quirks = is_configured ? quirks : 0,
         .uri = uri,
     };
+    return true;
 }
 
 static bool is_configured_token(const struct hsm_access *access, const struct hsm_opened *opened)
@@ -132,8 +142,7 @@ bool hsm_access_target(const struct hsm_access *access, struct hsm_uri *uri,
     if (!complete(uri, access->token_uri, err)) {
         return false;
     }
-    *target = target_of(access, uri);
-    return true;
+    return target_of(access, uri, target, err);
 }
 
 bool hsm_access_open(const struct hsm_access *access, const char *uri, bool login,
@@ -146,8 +155,8 @@ bool hsm_access_open(const struct hsm_access *access, const char *uri, bool logi
     if (!complete(&out->uri, access->token_uri, err)) {
         return false;
     }
-    struct hsm_target target = target_of(access, &out->uri);
-    if (!hsm_token_open(&target, &out->token, err)) {
+    struct hsm_target target;
+    if (!target_of(access, &out->uri, &target, err) || !hsm_token_open(&target, &out->token, err)) {
         return false;
     }
     struct pin_request request = {.secrets = access->secrets};

@@ -21,6 +21,7 @@
 struct hsm_access {
     const char *module_path;
     const char *init_args;
+    const char *quirks; /* words; for the configured module, like init_args */
     const char *token_uri;
     const char *pin_source;        /* NULL: prompt */
     bool pin_source_is_deliberate; /* given for this command, so it goes to whatever token it names

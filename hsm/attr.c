@@ -149,6 +149,11 @@ static enum show show_of(CK_ATTRIBUTE_TYPE type)
     return SHOW_NOT;
 }
 
+bool attr_is_number(CK_ATTRIBUTE_TYPE type)
+{
+    return show_of(type) == SHOW_ULONG;
+}
+
 const char *attr_name(CK_ATTRIBUTE_TYPE type)
 {
     static _Thread_local char unknown[32];

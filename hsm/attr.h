@@ -62,6 +62,9 @@ const struct attr_value *attr_values_find(const struct attr_values *values, CK_A
 bool attr_values_bool(const struct attr_values *values, CK_ATTRIBUTE_TYPE type, bool *out);
 bool attr_values_ulong(const struct attr_values *values, CK_ATTRIBUTE_TYPE type, CK_ULONG *out);
 
+/* Whether the value is a CK_ULONG, as far as types have a name here. */
+bool attr_is_number(CK_ATTRIBUTE_TYPE type);
+
 /* "CKA_SENSITIVE"; "CKA 0x…" in a per-thread buffer for types without a name here. */
 const char *attr_name(CK_ATTRIBUTE_TYPE type);
 

@@ -223,6 +223,30 @@ CK_RV ck_sign(const struct cryptoki *ck, CK_SESSION_HANDLE session, const uint8_
     return rv;
 }
 
+CK_RV ck_sign_update(const struct cryptoki *ck, CK_SESSION_HANDLE session, const uint8_t *in,
+                     size_t in_len)
+{
+    CALL(ck, CALL_SIGN, C_SignUpdate, session, (CK_BYTE_PTR)(uintptr_t)in, (CK_ULONG)in_len);
+}
+
+static CK_RV sign_final(const struct cryptoki *ck, CK_SESSION_HANDLE session, uint8_t *out,
+                        CK_ULONG *out_len)
+{
+    CALL(ck, CALL_SIGN, C_SignFinal, session, out, out_len);
+}
+
+CK_RV ck_sign_final(const struct cryptoki *ck, CK_SESSION_HANDLE session, uint8_t *out,
+                    size_t *out_len)
+{
+    CK_ULONG len = (CK_ULONG)*out_len;
+    CK_RV rv = sign_final(ck, session, out, &len);
+
+    if (rv == CKR_OK) {
+        *out_len = (size_t)len;
+    }
+    return rv;
+}
+
 CK_RV ck_decrypt_init(const struct cryptoki *ck, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
                       CK_OBJECT_HANDLE key)
 {

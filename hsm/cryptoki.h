@@ -91,6 +91,10 @@ CK_RV ck_sign_init(const struct cryptoki *ck, CK_SESSION_HANDLE session, CK_MECH
                    CK_OBJECT_HANDLE key);
 CK_RV ck_sign(const struct cryptoki *ck, CK_SESSION_HANDLE session, const uint8_t *in,
               size_t in_len, uint8_t *out, size_t *out_len);
+CK_RV ck_sign_update(const struct cryptoki *ck, CK_SESSION_HANDLE session, const uint8_t *in,
+                     size_t in_len);
+CK_RV ck_sign_final(const struct cryptoki *ck, CK_SESSION_HANDLE session, uint8_t *out,
+                    size_t *out_len);
 CK_RV ck_decrypt_init(const struct cryptoki *ck, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
                       CK_OBJECT_HANDLE key);
 CK_RV ck_decrypt(const struct cryptoki *ck, CK_SESSION_HANDLE session, const uint8_t *in,

@@ -2,6 +2,7 @@
 
 #include "base/str.h"
 #include "hsm/ckr.h"
+#include "hsm/hashing.h"
 #include "hsm/object.h"
 #include "hsm/revive.h"
 
@@ -37,7 +38,8 @@ static void destroy_copy(struct hsm_key *key)
         return;
     }
     pthread_mutex_lock(&token->lock);
-    bool is_current = key->copy.epoch == token->sessions_epoch;
+    bool is_current = key->copy.sessions_epoch == token->sessions_epoch &&
+                      key->copy.objects_epoch == token->objects_epoch;
     CK_SESSION_HANDLE anchor = token->anchor;
     pthread_mutex_unlock(&token->lock);
     if (is_current && anchor != 0) {
@@ -332,22 +334,31 @@ static bool load_any(struct hsm_session *session, CK_OBJECT_HANDLE handle, struc
         CKA_EC_POINT,
         CKA_PUBLIC_KEY_INFO,
         CKA_ALWAYS_AUTHENTICATE,
-        CKA_ALLOWED_MECHANISMS,
+        CKA_ALLOWED_MECHANISMS, /* the last one: see below */
     };
     AUTO(attr_values) struct attr_values values = {.count = 0};
+    size_t count = ARRAY_LEN(types);
+
+    if (hsm_module_has_quirk(session->token->module, HSM_QUIRK_NO_ALLOWED_MECHANISMS)) {
+        count--;
+    }
 
     memset(key, 0, sizeof(*key));
     key->token = session->token;
     key->handle = handle;
     key->epoch = hsm_token_objects_epoch(session->token);
     key->class = CK_UNAVAILABLE_INFORMATION;
-    if (!hsm_read(session, handle, types, ARRAY_LEN(types), &values, err) ||
+    if (!hsm_read(session, handle, types, count, &values, err) ||
         !hsm_object_name(&values, &key->id, &key->label, err)) {
         return false;
     }
     (void)attr_values_ulong(&values, CKA_CLASS, &key->class);
     spec_from_attributes(&values, &key->spec);
     (void)attr_values_bool(&values, CKA_ALWAYS_AUTHENTICATE, &key->always_authenticate);
+    const struct attr_value *allowed = attr_values_find(&values, CKA_ALLOWED_MECHANISMS);
+    if (allowed != NULL) {
+        hsm_hashing_allow(key, allowed->data, allowed->len);
+    }
     key->pss_only = key->spec.type == HSM_KEY_RSA && allows_pss_alone(&values);
     (void)from_attributes(&values, &key->spec, &key->public);
     return true;
@@ -597,7 +608,8 @@ static bool is_same(const struct hsm_key *key, const struct hsm_key *found)
     if (found->spec.type != key->spec.type || found->spec.curve != key->spec.curve) {
         return false;
     }
-    return !found->public.known || !key->public.known ||
+    /* A key of that name whose public half is not to be seen may be any key. */
+    return !key->public.known ||
            hsm_public_equal(&key->spec, &key->public, &found->spec, &found->public);
 }
 
@@ -637,7 +649,7 @@ bool hsm_key_find_again(struct hsm_session *session, struct hsm_key *key, struct
     }
     for (size_t i = 0; i < found.count; i++) {
         AUTO(hsm_key) struct hsm_key candidate = {0};
-        if (!hsm_key_load(session, found.list[i], key->class, false, &candidate, err)) {
+        if (!hsm_key_load(session, found.list[i], key->class, key->public.known, &candidate, err)) {
             return false;
         }
         if (is_same(key, &candidate)) {

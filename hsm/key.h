@@ -42,7 +42,7 @@ struct hsm_public {
 struct hsm_copy {
     enum { HSM_COPY_NONE, HSM_COPY_IN_MAKING, HSM_COPY_READY, HSM_COPY_REFUSED } state;
     CK_OBJECT_HANDLE handle;
-    unsigned epoch; /* of the token's sessions */
+    unsigned sessions_epoch, objects_epoch; /* the token's, when it was made */
     unsigned uses;
 };
 
@@ -57,6 +57,7 @@ struct hsm_key {
     char *label;              /* owned, "" if it has none */
     bool always_authenticate; /* CKA_ALWAYS_AUTHENTICATE: a PIN for every operation */
     bool pss_only;            /* RSA, and CKA_ALLOWED_MECHANISMS lists PSS signatures alone */
+    unsigned signs_digests, refuses_digests; /* bits by scheme; hsm/hashing.c, the token's lock */
     struct hsm_public public;
 };
 

@@ -185,7 +185,9 @@ bool hsm_lock_take(struct hsm_lock *lock, const char *dir, const char *module_pa
 void hsm_lock_release(struct hsm_lock *lock)
 {
     if (lock->fd >= 0) {
-        (void)close(lock->fd); /* closing releases the lock */
+        /* A child that was forked meanwhile has the descriptor, too: closing ours would not do. */
+        (void)flock(lock->fd, LOCK_UN);
+        (void)close(lock->fd);
         lock->fd = -1;
     }
 }

@@ -1,6 +1,7 @@
 #include "hsm/module.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "hsm/ckr.h"
@@ -14,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { DEFAULT_LOCK_WAIT_MS = 60000 };
+enum { DEFAULT_LOCK_WAIT_MS = 60000, FORK_WAIT_MS = 50, EXIT_WAIT_MS = 1000 };
 
 static struct {
     pthread_mutex_t lock;
@@ -26,6 +27,7 @@ static struct {
     const volatile bool *stop;
     bool exclusive;
     bool watches_forks;
+    atomic_bool ending;
     atomic_uint forks;
 } process = {.lock = PTHREAD_MUTEX_INITIALIZER, .lock_wait_ms = DEFAULT_LOCK_WAIT_MS};
 
@@ -79,24 +81,67 @@ static void after_fork_in_child(void)
     }
 }
 
+bool hsm_process_is_ending(void)
+{
+    return atomic_load(&process.ending);
+}
+
+/* True once no thread is inside, or at the end of the time. */
+static bool is_quiet(const struct hsm_module *module, int wait_ms)
+{
+    struct clock clock = clock_system(NULL);
+
+    for (int waited = 0; atomic_load(&module->in_flight) > 0; waited++) {
+        if (waited >= wait_ms) {
+            return false;
+        }
+        (void)clock_sleep_ms(&clock, 1);
+    }
+    return true;
+}
+
+/*
+ * A child inherits the locks inside of the module as they are: if another thread is in there, for
+ * ever. So a fork waits a moment for the others to come out; not if this thread itself is inside (a
+ * module may fork in C_Initialize).
+ */
+static void before_fork(void)
+{
+    if (cryptoki_inside()) {
+        return;
+    }
+    for (struct hsm_module *m = process.modules; m != NULL; m = m->next) {
+        (void)is_quiet(m, FORK_WAIT_MS);
+    }
+}
+
+static void wipe_pins(struct hsm_module *module)
+{
+    for (struct hsm_token *t = module->tokens; t != NULL; t = t->next) {
+        if (pthread_mutex_trylock(&t->lock) == 0) {
+            kept_secret_done(&t->kept_pin);
+            pthread_mutex_unlock(&t->lock);
+        }
+    }
+}
+
 /* Runs before the destructors of every module loaded so far, because it was registered after they
- * were. */
+ * were. Threads that still work find the modules closed. */
 static void finalise_at_exit(void)
 {
-    if (pthread_mutex_trylock(&process.lock) != 0) {
+    if (atomic_exchange(&process.ending, true) || pthread_mutex_trylock(&process.lock) != 0) {
         return; /* a thread hangs in C_Initialize: leaving without a farewell beats not leaving */
     }
     for (struct hsm_module *m = process.modules; m != NULL; m = m->next) {
-        for (struct hsm_token *t = m->tokens; t != NULL; t = t->next) {
-            kept_secret_done(&t->kept_pin);
-        }
+        wipe_pins(m);
+        atomic_store(&m->closed, true);
         /* A child of fork() must leave its parent's module alone; so must a thread that is still
          * inside. */
-        if (m->ours && m->owner == getpid() && atomic_load(&m->in_flight) == 0) {
+        if (m->ours && m->owner == getpid() && is_quiet(m, EXIT_WAIT_MS) &&
+            !hsm_module_has_quirk(m, HSM_QUIRK_NO_FINALISE)) {
             m->ours = false;
             (void)ck_finalize(&m->ck);
         }
-        m->ck.fns = NULL;
     }
     pthread_mutex_unlock(&process.lock);
 }
@@ -154,7 +199,6 @@ static bool initialise(struct hsm_module *module, struct err *err)
     module->ours = rv == CKR_OK;
     module->inherited = false;
     module->owner = getpid();
-    module->forks = hsm_forks();
     return true;
 }
 
@@ -194,6 +238,30 @@ static bool load_libp11(struct hsm_module *module, struct err *err)
     return true;
 }
 
+static void set_padded(unsigned char *out, size_t size, const char *text)
+{
+    size_t len = text != NULL ? strnlen(text, size) : 0;
+
+    memset(out, ' ', size);
+    memcpy(out, text != NULL ? text : "", len);
+}
+
+/* What the table says of a module like this. libp11 has asked for its names, but does not tell the
+ * version, and that is asked for only where the names are those of a row: with version 0.0 each
+ * fits. */
+static void note_known_quirks(struct hsm_module *module)
+{
+    CK_INFO info;
+
+    memset(&info, 0, sizeof(info));
+    set_padded(info.manufacturerID, sizeof(info.manufacturerID), module->libp11->manufacturer);
+    set_padded(info.libraryDescription, sizeof(info.libraryDescription),
+               module->libp11->description);
+    if (hsm_quirks_known(&info) != 0 && ck_get_info(&module->ck, &info) == CKR_OK) {
+        hsm_module_add_quirks(module, hsm_quirks_known(&info));
+    }
+}
+
 static struct hsm_module *new_module(const char *path, const char *init_args)
 {
     struct hsm_module *module = calloc(1, sizeof(*module));
@@ -231,7 +299,7 @@ static bool open_new(const char *path, const char *init_args, struct hsm_module 
         return err_nomem(err);
     }
     if (!process.watches_forks) {
-        process.watches_forks = pthread_atfork(NULL, NULL, after_fork_in_child) == 0;
+        process.watches_forks = pthread_atfork(before_fork, NULL, after_fork_in_child) == 0;
     }
     if (!hsm_module_lock(module, &lock, err)) {
         return false;
@@ -245,6 +313,8 @@ static bool open_new(const char *path, const char *init_args, struct hsm_module 
         }
         return err->code != E_NONE ? err_wrap(err, "PKCS#11 module %s", path) : err_nomem(err);
     }
+    atomic_store(&module->forks, hsm_forks());
+    note_known_quirks(module);
     module->next = process.modules;
     process.modules = module;
     log_line(LOG_DEBUG, "hsm", "module %s: %s%s", path, module->description,
@@ -271,7 +341,7 @@ bool hsm_module_open(const char *path, const char *init_args, struct hsm_module 
     }
     if (found == NULL) {
         ok = open_new(real, init_args, &found, err);
-    } else if (found->ck.fns == NULL) {
+    } else if (hsm_process_is_ending()) {
         ok = err_set(err, E_MODULE, "PKCS#11 module %s: this process is already ending", real);
     } else if (init_args != NULL && !str_equal(init_args, found->init_args)) {
         ok = err_set(err, E_CONFIG,
@@ -351,6 +421,27 @@ const struct cryptoki *hsm_module_cryptoki(const struct hsm_module *module)
 bool hsm_module_is_ours(const struct hsm_module *module)
 {
     return module->ours;
+}
+
+unsigned hsm_module_quirks(const struct hsm_module *module)
+{
+    return atomic_load(&module->quirks);
+}
+
+bool hsm_module_has_quirk(const struct hsm_module *module, enum hsm_quirk quirk)
+{
+    return (atomic_load_explicit(&module->quirks, memory_order_relaxed) & (1U << quirk)) != 0;
+}
+
+void hsm_module_add_quirks(struct hsm_module *module, unsigned quirks)
+{
+    AUTO(buf) struct buf words = BUF_INIT(256);
+    unsigned before = atomic_fetch_or(&module->quirks, quirks);
+
+    if ((quirks & ~before) != 0) {
+        hsm_quirks_format(quirks & ~before, &words);
+        log_line(LOG_DEBUG, "hsm", "module %s: quirks %s", module->path, buf_str(&words));
+    }
 }
 
 const char *hsm_module_description(const struct hsm_module *module)

@@ -19,6 +19,7 @@
 #include "hsm/cryptoki.h"
 #include "hsm/deadline.h"
 #include "hsm/lock.h"
+#include "hsm/quirks.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -62,6 +63,13 @@ bool hsm_module_is_ours(const struct hsm_module *module);
 
 /* "SoftHSM, Implementation of PKCS11, 2.6": what C_GetInfo says. Borrowed. */
 const char *hsm_module_description(const struct hsm_module *module);
+
+/* The switches in force for it (hsm/quirks.h), and one of them. */
+unsigned hsm_module_quirks(const struct hsm_module *module);
+bool hsm_module_has_quirk(const struct hsm_module *module, enum hsm_quirk quirk);
+
+/* Turns switches on, for the rest of the process, in addition to those of the table. */
+void hsm_module_add_quirks(struct hsm_module *module, unsigned quirks);
 
 /* Takes the advisory lock of this module; see hsm/lock.h. */
 bool hsm_module_lock(struct hsm_module *module, struct hsm_lock *lock, struct err *err) NODISCARD;

@@ -29,10 +29,11 @@ struct hsm_module {
     atomic_bool
         lost; /* its token's server is gone, or somebody finalised it: to be started again */
     atomic_bool closed; /* while it is started again, nobody else may call it */
-    unsigned forks;     /* hsm_forks() when it was initialised */
+    atomic_uint forks;  /* hsm_forks() when it was initialised */
     bool searched;      /* a search for a token has ended: others may have come to use the module */
     pid_t owner;
     char description[112];
+    atomic_uint quirks; /* see hsm/quirks.h */
 
     PKCS11_CTX *libp11;
     struct hsm_slot_list *slots; /* the newest first; older ones are kept while sessions are open */
@@ -41,6 +42,9 @@ struct hsm_module {
     struct hsm_token *tokens;
     struct hsm_module *next;
 };
+
+/* True once the exit handler has run: nothing is initialised any more. */
+bool hsm_process_is_ending(void);
 
 /* How often this process is the child of a fork since it opened its first module. */
 unsigned hsm_forks(void);

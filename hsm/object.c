@@ -212,8 +212,11 @@ bool hsm_read(struct hsm_session *session, CK_OBJECT_HANDLE object, const CK_ATT
     }
     for (size_t i = 0; i < count; i++) {
         out->list[i].type = types[i];
-        list[i] = (CK_ATTRIBUTE){
-            .type = types[i], .pValue = (char *)room + i * FIRST_ROOM, .ulValueLen = FIRST_ROOM};
+        /* NSS 3.87 takes more room than a number needs for too little. */
+        list[i] =
+            (CK_ATTRIBUTE){.type = types[i],
+                           .pValue = (char *)room + i * FIRST_ROOM,
+                           .ulValueLen = attr_is_number(types[i]) ? sizeof(CK_ULONG) : FIRST_ROOM};
         again[i] = true;
     }
     out->count = count;

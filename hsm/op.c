@@ -2,6 +2,8 @@
 
 #include "hsm/attr.h"
 #include "hsm/ckr.h"
+#include "hsm/hashing.h"
+#include "hsm/op_impl.h"
 #include "hsm/revive.h"
 #include "hsm/sigpipe.h"
 
@@ -13,25 +15,59 @@ enum { NEXT_STEPS_MAX = 6 };
 
 static const char COPY_LABEL[] = "p11enroll working copy";
 
+bool hsm_mechanism_listed(const CK_MECHANISM_TYPE *list, size_t count, CK_MECHANISM_TYPE mechanism)
+{
+    for (size_t i = 0; list != NULL && i < count; i++) {
+        if (list[i] == mechanism) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Reads the list once. False if the token could not be asked. */
+static bool read_mechanisms(struct hsm_token *token)
+{
+    struct err err = ERR_INIT;
+    CK_MECHANISM_TYPE *list = NULL;
+    size_t count = 0;
+
+    if (!hsm_token_revive(token, &err)) {
+        return false;
+    }
+    bool ok = hsm_token_mechanisms(token, &list, &count, &err);
+    if (!ok && ckr_is_stale((CK_RV)err.native)) {
+        return false;
+    }
+    pthread_mutex_lock(&token->lock);
+    if (token->mechanisms == NULL) {
+        token->mechanisms = list;
+        token->mechanism_count = count;
+        token->mechanisms_read = true;
+        list = NULL;
+    }
+    pthread_mutex_unlock(&token->lock);
+    free(list); /* another thread was faster */
+    return true;
+}
+
 bool hsm_token_can(struct hsm_token *token, CK_MECHANISM_TYPE mechanism)
 {
-    struct err ignored = ERR_INIT;
     bool found = false;
 
     pthread_mutex_lock(&token->lock);
-    if (token->mechanisms == NULL) {
-        if (!hsm_token_mechanisms(token, &token->mechanisms, &token->mechanism_count, &ignored)) {
-            token->mechanism_count = 0;
-        }
+    bool is_read = token->mechanisms_read;
+    pthread_mutex_unlock(&token->lock);
+    if (!is_read && !read_mechanisms(token)) {
+        return true; /* nobody knows; the operation will tell */
     }
-    for (size_t i = 0; token->mechanisms != NULL && i < token->mechanism_count && !found; i++) {
-        found = token->mechanisms[i] == mechanism;
-    }
+    pthread_mutex_lock(&token->lock);
+    found = hsm_mechanism_listed(token->mechanisms, token->mechanism_count, mechanism);
     pthread_mutex_unlock(&token->lock);
     return found;
 }
 
-static bool failed(const struct hsm_key *key, CK_RV rv, const char *what, struct err *err)
+bool hsm_op_failed(const struct hsm_key *key, CK_RV rv, const char *what, struct err *err)
 {
     (void)ckr_set(err, rv, what);
     return err_wrap(err, "key '%s' on %s", key->label, hsm_token_name(&key->token->info));
@@ -61,19 +97,10 @@ static bool get_operation_pin(const struct hsm_key *key, const struct hsm_pin *p
            err_wrap(err, "key '%s' wants its PIN for every operation", key->label);
 }
 
-/* A key in use: a session, and the handle to use in it. */
-struct use {
-    struct hsm_session session;
-    CK_OBJECT_HANDLE handle;
-    bool is_copy;
-};
-
-static void use_done(struct use *use)
+void hsm_use_done(struct hsm_use *use)
 {
     hsm_session_give(&use->session);
 }
-
-DEFINE_AUTO_DONE(use, struct use, use_done)
 
 /* The session that keeps the copies alive: session objects end with the session that made them. */
 static bool take_anchor(struct hsm_token *token, CK_SESSION_HANDLE *anchor, unsigned *epoch)
@@ -104,42 +131,69 @@ static bool take_anchor(struct hsm_token *token, CK_SESSION_HANDLE *anchor, unsi
     return *anchor != 0;
 }
 
+/* Codes that speak of the moment and not of the key. */
+static bool is_passing(CK_RV rv)
+{
+    return ckr_is_stale(rv) || rv == CKR_OBJECT_HANDLE_INVALID || rv == CKR_KEY_HANDLE_INVALID ||
+           rv == CKR_USER_NOT_LOGGED_IN || rv == CKR_TOKEN_NOT_PRESENT;
+}
+
+static CK_RV copy_under(const struct hsm_token *token, CK_SESSION_HANDLE anchor,
+                        CK_OBJECT_HANDLE original, CK_OBJECT_HANDLE *copy)
+{
+    const struct cryptoki *ck = hsm_module_cryptoki(token->module);
+    struct attrs template = ATTRS_INIT;
+
+    attrs_add_bool(&template, CKA_TOKEN, false);
+    attrs_add_string(&template, CKA_LABEL, COPY_LABEL); /* so that nobody finds it by the key's */
+    CK_RV rv = ck_copy_object(ck, anchor, original, template.list, template.count, copy);
+    if (rv == CKR_ATTRIBUTE_READ_ONLY || rv == CKR_TEMPLATE_INCONSISTENT) {
+        rv = ck_copy_object(ck, anchor, original, template.list, 1, copy);
+    }
+    return rv;
+}
+
 /* Copies the key once. Where the token does not do that, the original goes on being used. */
 static void make_copy(struct hsm_key *key)
 {
     struct hsm_token *token = key->token;
-    struct attrs template = ATTRS_INIT;
     struct hsm_copy copy = {.state = HSM_COPY_REFUSED};
     CK_SESSION_HANDLE anchor = 0;
     CK_RV rv = CKR_SESSION_COUNT;
 
-    attrs_add_bool(&template, CKA_TOKEN, false);
-    attrs_add_string(&template, CKA_LABEL, COPY_LABEL); /* so that nobody finds it by the key's */
-    if (take_anchor(token, &anchor, &copy.epoch)) {
-        const struct cryptoki *ck = hsm_module_cryptoki(token->module);
-        rv = ck_copy_object(ck, anchor, key->handle, template.list, template.count, &copy.handle);
-        if (rv == CKR_ATTRIBUTE_READ_ONLY || rv == CKR_TEMPLATE_INCONSISTENT) {
-            rv = ck_copy_object(ck, anchor, key->handle, template.list, 1, &copy.handle);
-        }
-    }
-    copy.state = rv == CKR_OK ? HSM_COPY_READY : HSM_COPY_REFUSED;
+    pthread_mutex_lock(&token->anchor_lock);
+    bool has_anchor = take_anchor(token, &anchor, &copy.sessions_epoch);
     pthread_mutex_lock(&token->lock);
+    CK_OBJECT_HANDLE original = key->handle;
+    copy.objects_epoch = key->epoch;
+    pthread_mutex_unlock(&token->lock);
+    if (has_anchor) {
+        rv = copy_under(token, anchor, original, &copy.handle);
+    }
+    pthread_mutex_lock(&token->lock);
+    bool is_current =
+        copy.sessions_epoch == token->sessions_epoch && copy.objects_epoch == token->objects_epoch;
+    copy.state = !is_current || is_passing(rv) ? HSM_COPY_NONE
+                 : rv == CKR_OK                ? HSM_COPY_READY
+                                               : HSM_COPY_REFUSED;
     token->copies_refused = token->copies_refused || rv == CKR_FUNCTION_NOT_SUPPORTED;
     key->copy = copy;
     pthread_mutex_unlock(&token->lock);
+    pthread_mutex_unlock(&token->anchor_lock);
 }
 
 /* What to do next with a key: its state, seen under the lock. */
 enum next { NEXT_USE, NEXT_COPY, NEXT_LOGIN, NEXT_FIND };
 
-static enum next look(struct hsm_key *key, struct use *use)
+static enum next look(struct hsm_key *key, struct hsm_use *use)
 {
     struct hsm_token *token = key->token;
     struct hsm_copy *copy = &key->copy;
     enum next next = NEXT_USE;
 
     pthread_mutex_lock(&token->lock);
-    if (copy->state == HSM_COPY_READY && copy->epoch != token->sessions_epoch) {
+    if (copy->state == HSM_COPY_READY && (copy->sessions_epoch != token->sessions_epoch ||
+                                          copy->objects_epoch != token->objects_epoch)) {
         *copy = (struct hsm_copy){.state = HSM_COPY_NONE};
     }
     if (token->info.login_required && !token->logged_in) {
@@ -147,7 +201,8 @@ static enum next look(struct hsm_key *key, struct use *use)
     } else if (key->epoch != token->objects_epoch) {
         next = NEXT_FIND;
     } else if (copy->state == HSM_COPY_NONE && !key->always_authenticate &&
-               !token->copies_refused && !token->copies_unwanted && copy->uses++ > 0) {
+               !token->copies_refused && !token->copies_unwanted &&
+               !hsm_module_has_quirk(token->module, HSM_QUIRK_NO_COPY) && copy->uses++ > 0) {
         /* not at the first use: most programs sign once and end */
         copy->state = HSM_COPY_IN_MAKING;
         next = NEXT_COPY;
@@ -159,7 +214,8 @@ static enum next look(struct hsm_key *key, struct use *use)
 }
 
 /* Gets hold of a session and of a handle that is current. */
-static bool begin(struct hsm_key *key, const struct hsm_pin *pin, struct use *use, struct err *err)
+static bool begin(struct hsm_key *key, const struct hsm_pin *pin, struct hsm_use *use,
+                  struct err *err)
 {
     for (int step = 0; step < NEXT_STEPS_MAX; step++) {
         if (!use->session.held && !hsm_session_take(key->token, false, &use->session, err)) {
@@ -189,7 +245,7 @@ static bool begin(struct hsm_key *key, const struct hsm_pin *pin, struct use *us
 }
 
 /* The handle is not valid: what it stood for is looked for, or copied, anew. */
-static void forget_handle(struct hsm_key *key, const struct use *use)
+static void forget_handle(struct hsm_key *key, const struct hsm_use *use)
 {
     struct hsm_token *token = key->token;
 
@@ -202,32 +258,41 @@ static void forget_handle(struct hsm_key *key, const struct use *use)
     pthread_mutex_unlock(&token->lock);
 }
 
-/* After a failed call. Modules differ in whether the operation is over, and the price is one
- * session. True if it may be tried again. */
-static bool settle(struct hsm_key *key, struct use *use, CK_RV rv)
+/* Modules differ in what they say after somebody logged out: SoftHSM calls the handle invalid. */
+static bool was_logged_out(const struct hsm_use *use)
 {
-    bool again = hsm_token_note(key->token, use->session.epoch, rv);
+    const struct hsm_token *token = use->session.token;
+    CK_SESSION_INFO info;
 
-    if (rv == CKR_OBJECT_HANDLE_INVALID || rv == CKR_KEY_HANDLE_INVALID) {
+    return token->info.login_required &&
+           ck_get_session_info(hsm_session_cryptoki(&use->session), use->session.handle, &info) ==
+               CKR_OK &&
+           (info.state == CKS_RO_PUBLIC_SESSION || info.state == CKS_RW_PUBLIC_SESSION);
+}
+
+/* Takes a note of what a failed call says. True if it may be tried again. */
+static bool take_note(struct hsm_key *key, struct hsm_use *use, CK_RV rv)
+{
+    bool is_handle = rv == CKR_OBJECT_HANDLE_INVALID || rv == CKR_KEY_HANDLE_INVALID;
+
+    if (is_handle && was_logged_out(use)) {
+        rv = CKR_USER_NOT_LOGGED_IN;
+        is_handle = false;
+    }
+    bool again = hsm_token_note(key->token, use->session.epoch, rv);
+    if (is_handle) {
         forget_handle(key, use);
     }
+    return again || rv == CKR_OPERATION_ACTIVE;
+}
+
+bool hsm_op_settle(struct hsm_key *key, struct hsm_use *use, CK_RV rv)
+{
+    bool again = take_note(key, use, rv);
+
     hsm_session_replace(&use->session);
     return again;
 }
-
-/* What one operation consists of, between taking a session and giving it back. */
-struct operation {
-    CK_MECHANISM mechanism;
-    const char *init_name;
-    const char *name;
-    CK_RV(*init)
-    (const struct cryptoki *ck, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
-     CK_OBJECT_HANDLE key);
-    CK_RV(*finish)
-    (const struct cryptoki *ck, CK_SESSION_HANDLE session, const uint8_t *in, size_t in_len,
-     uint8_t *out, size_t *out_len);
-    bool refused_at_init; /* result */
-};
 
 /* The operation itself had begun when the device failed: whether it was done, nobody knows, and
  * that is for the caller to decide. The next one finds everything new. */
@@ -236,37 +301,89 @@ static bool was_under_way(CK_RV rv)
     return rv == CKR_DEVICE_ERROR || rv == CKR_DEVICE_REMOVED || rv == CKR_TOKEN_NOT_PRESENT;
 }
 
-static bool run_once(struct hsm_key *key, struct operation *op, const struct hsm_pin *pin,
-                     const uint8_t *in, size_t in_len, uint8_t *out, size_t *out_len, bool *again,
-                     struct err *err)
+/*
+ * The session of a decryption that failed is given back like one that did not: what is done with it
+ * must not tell wrong padding from right. By PKCS#11 the operation is over; where it is not, the
+ * next beginning says so (CKR_OPERATION_ACTIVE). Other sessions are replaced, which costs one.
+ */
+static bool settle_finish(struct hsm_key *key, const struct hsm_operation *op, struct hsm_use *use,
+                          CK_RV rv)
 {
-    AUTO(use) struct use use = {.session = HSM_SESSION_INIT};
+    bool again = take_note(key, use, rv) && !was_under_way(rv);
+
+    if (op->finish == ck_decrypt) {
+        hsm_session_give(&use->session);
+    } else {
+        hsm_session_replace(&use->session);
+    }
+    return again;
+}
+
+static bool start_once(struct hsm_key *key, struct hsm_operation *op, const struct hsm_pin *pin,
+                       struct hsm_use *use, bool *again, struct err *err)
+{
     AUTO(secret) struct secret bytes = SECRET_INIT;
 
     *again = false;
-    if (!get_operation_pin(key, pin, &bytes, err) || !begin(key, pin, &use, err)) {
+    if (!begin(key, pin, use, err) || !get_operation_pin(key, pin, &bytes, err)) {
+        *again = use->session.held && hsm_token_has_changed(key->token, use->session.epoch);
         return false;
     }
-    const struct cryptoki *ck = hsm_session_cryptoki(&use.session);
-    CK_RV rv = op->init(ck, use.session.handle, &op->mechanism, use.handle);
+    const struct cryptoki *ck = hsm_session_cryptoki(&use->session);
+    CK_RV rv = op->init(ck, use->session.handle, &op->mechanism, use->handle);
     op->refused_at_init = rv != CKR_OK;
     if (rv != CKR_OK) {
-        *again = settle(key, &use, rv);
-        return failed(key, rv, op->init_name, err);
+        *again = hsm_op_settle(key, use, rv);
+        return hsm_op_failed(key, rv, op->init_name, err);
     }
-    if (key->always_authenticate && !authenticate(key, &use.session, &bytes, err)) {
-        hsm_session_replace(&use.session); /* the operation is still active in it */
+    if (key->always_authenticate && !authenticate(key, &use->session, &bytes, err)) {
+        hsm_session_replace(&use->session); /* the operation is still active in it */
         return false;
-    }
-    rv = op->finish(ck, use.session.handle, in, in_len, out, out_len);
-    if (rv != CKR_OK) {
-        *again = settle(key, &use, rv) && !was_under_way(rv);
-        return failed(key, rv, op->name, err);
     }
     return true;
 }
 
-static bool run(struct hsm_key *key, struct operation *op, const struct hsm_pin *pin,
+bool hsm_op_start(struct hsm_key *key, struct hsm_operation *op, const struct hsm_pin *pin,
+                  struct hsm_use *use, struct err *err)
+{
+    bool again = false;
+
+    if (start_once(key, op, pin, use, &again, err)) {
+        return true;
+    }
+    hsm_use_done(use);
+    if (!again) {
+        return false;
+    }
+    err_clear(err);
+    return start_once(key, op, pin, use, &again, err);
+}
+
+static bool run_once(struct hsm_key *key, struct hsm_operation *op, const struct hsm_pin *pin,
+                     const uint8_t *in, size_t in_len, uint8_t *out, size_t *out_len, bool *again,
+                     struct err *err)
+{
+    AUTO(hsm_use) struct hsm_use use = {.session = HSM_SESSION_INIT};
+
+    if (!start_once(key, op, pin, &use, again, err)) {
+        return false;
+    }
+    CK_RV rv = op->finish(hsm_session_cryptoki(&use.session), use.session.handle, in, in_len, out,
+                          out_len);
+    if (rv != CKR_OK) {
+        *again = settle_finish(key, op, &use, rv);
+        return hsm_op_failed(key, rv, op->name, err);
+    }
+    if (use.session.epoch != hsm_token_sessions_epoch(key->token)) {
+        /* The module was started again meanwhile, and the session's number may be another one's. */
+        *again = true;
+        return err_set(err, E_TOKEN, "key '%s': %s was started again during %s", key->label,
+                       hsm_token_name(&key->token->info), op->name);
+    }
+    return true;
+}
+
+static bool run(struct hsm_key *key, struct hsm_operation *op, const struct hsm_pin *pin,
                 const uint8_t *in, size_t in_len, uint8_t *out, size_t *out_len, struct err *err)
 {
     bool again = false;
@@ -275,35 +392,50 @@ static bool run(struct hsm_key *key, struct operation *op, const struct hsm_pin 
     sigpipe_block(); /* once for all calls of the operation */
     bool ok = run_once(key, op, pin, in, in_len, out, out_len, &again, err);
     if (!ok && again) {
+        struct err first = *err;
         err_clear(err);
         *out_len = room;
-        ok = run_once(key, op, pin, in, in_len, out, out_len, &again, err);
+        ok = run_once(key, op, pin, in, in_len, out, out_len, &again, err) ||
+             err_wrap(err, "%s; and once more", first.msg);
     }
     sigpipe_restore(!ok);
     return ok;
 }
 
+bool hsm_sign_prepare(const struct hsm_key *key, const struct hsm_sign *how,
+                      struct hsm_sign_operation *out, struct err *err)
+{
+    CK_MECHANISM *mechanism = &out->operation.mechanism;
+
+    *out = (struct hsm_sign_operation){
+        .operation = {
+            .init_name = "C_SignInit", .name = "C_Sign", .init = ck_sign_init, .finish = ck_sign}};
+    if (!hsm_sign_mechanism(how, &mechanism->mechanism)) {
+        return err_set(err, E_USAGE, "key '%s' on %s: PKCS#11 has no such signature of a message",
+                       key->label, hsm_token_name(&key->token->info));
+    }
+    if (how->scheme == HSM_SIGN_RSA_PSS) {
+        out->pss = (CK_RSA_PKCS_PSS_PARAMS){
+            .hashAlg = how->hash, .mgf = how->pss_mgf, .sLen = (CK_ULONG)how->pss_salt_len};
+        mechanism->pParameter = &out->pss;
+        mechanism->ulParameterLen = sizeof(out->pss);
+    }
+    return true;
+}
+
 bool hsm_sign(struct hsm_key *key, const struct hsm_sign *how, const struct hsm_pin *pin,
               const uint8_t *in, size_t in_len, uint8_t *out, size_t *out_len, struct err *err)
 {
-    static const CK_MECHANISM_TYPE mechanisms[] = {
-        [HSM_SIGN_RSA_PKCS1] = CKM_RSA_PKCS, [HSM_SIGN_RSA_PSS] = CKM_RSA_PKCS_PSS,
-        [HSM_SIGN_RSA_RAW] = CKM_RSA_X_509,  [HSM_SIGN_ECDSA] = CKM_ECDSA,
-        [HSM_SIGN_EDDSA] = CKM_EDDSA,
-    };
-    CK_RSA_PKCS_PSS_PARAMS pss = {
-        .hashAlg = how->pss_hash, .mgf = how->pss_mgf, .sLen = (CK_ULONG)how->pss_salt_len};
-    struct operation op = {.mechanism = {.mechanism = mechanisms[how->scheme]},
-                           .init_name = "C_SignInit",
-                           .name = "C_Sign",
-                           .init = ck_sign_init,
-                           .finish = ck_sign};
+    struct hsm_sign_operation sign;
 
-    if (how->scheme == HSM_SIGN_RSA_PSS) {
-        op.mechanism.pParameter = &pss;
-        op.mechanism.ulParameterLen = sizeof(pss);
+    if (!hsm_sign_prepare(key, how, &sign, err) ||
+        !run(key, &sign.operation, pin, in, in_len, out, out_len, err)) {
+        return false;
     }
-    return run(key, &op, pin, in, in_len, out, out_len, err);
+    if (!how->message) {
+        hsm_hashing_worked(key, how);
+    }
+    return true;
 }
 
 bool hsm_decrypt(struct hsm_key *key, const struct hsm_decrypt *how, const struct hsm_pin *pin,
@@ -319,11 +451,11 @@ bool hsm_decrypt(struct hsm_key *key, const struct hsm_decrypt *how, const struc
                                     .source = CKZ_DATA_SPECIFIED,
                                     .pSourceData = (void *)(uintptr_t)how->oaep_label,
                                     .ulSourceDataLen = (CK_ULONG)how->oaep_label_len};
-    struct operation op = {.mechanism = {.mechanism = mechanisms[how->scheme]},
-                           .init_name = "C_DecryptInit",
-                           .name = "C_Decrypt",
-                           .init = ck_decrypt_init,
-                           .finish = ck_decrypt};
+    struct hsm_operation op = {.mechanism = {.mechanism = mechanisms[how->scheme]},
+                               .init_name = "C_DecryptInit",
+                               .name = "C_Decrypt",
+                               .init = ck_decrypt_init,
+                               .finish = ck_decrypt};
 
     if (how->scheme == HSM_DECRYPT_RSA_OAEP) {
         op.mechanism.pParameter = &oaep;
@@ -350,7 +482,7 @@ static CK_RV take_value(const struct cryptoki *ck, CK_SESSION_HANDLE session,
 static bool derive_once(struct hsm_key *key, const struct hsm_pin *pin, CK_MECHANISM *mechanism,
                         uint8_t *out, size_t out_len, bool *again, struct err *err)
 {
-    AUTO(use) struct use use = {.session = HSM_SESSION_INIT};
+    AUTO(hsm_use) struct hsm_use use = {.session = HSM_SESSION_INIT};
     struct attrs template = ATTRS_INIT;
     CK_OBJECT_HANDLE derived = 0;
 
@@ -368,11 +500,11 @@ static bool derive_once(struct hsm_key *key, const struct hsm_pin *pin, CK_MECHA
     CK_RV rv = ck_derive_key(ck, use.session.handle, mechanism, use.handle, template.list,
                              template.count, &derived);
     if (rv != CKR_OK) {
-        *again = settle(key, &use, rv) && !was_under_way(rv);
-        return failed(key, rv, "C_DeriveKey", err);
+        *again = hsm_op_settle(key, &use, rv) && !was_under_way(rv);
+        return hsm_op_failed(key, rv, "C_DeriveKey", err);
     }
     rv = take_value(ck, use.session.handle, derived, out, out_len);
-    return rv == CKR_OK || failed(key, rv, "reading the derived secret", err);
+    return rv == CKR_OK || hsm_op_failed(key, rv, "reading the derived secret", err);
 }
 
 static bool derive_with(struct hsm_key *key, const struct hsm_pin *pin, const uint8_t *peer,

@@ -29,8 +29,9 @@ enum hsm_sign_scheme {
 
 struct hsm_sign {
     enum hsm_sign_scheme scheme;
+    CK_MECHANISM_TYPE hash; /* CKM_SHA256, ...: for PSS, and where the token hashes */
+    bool message;           /* the input is the message, and the token hashes it (hsm/hashing.h) */
     /* PSS alone */
-    CK_MECHANISM_TYPE pss_hash;
     CK_RSA_PKCS_MGF_TYPE pss_mgf;
     size_t pss_salt_len;
 };
@@ -70,7 +71,11 @@ bool hsm_decrypt(struct hsm_key *key, const struct hsm_decrypt *how, const struc
 bool hsm_derive(struct hsm_key *key, const struct hsm_pin *pin, const uint8_t *peer,
                 size_t peer_len, uint8_t *out, size_t out_len, struct err *err) NODISCARD;
 
-/* True if the token lists the mechanism that a scheme needs (asked once per token and process). */
+/* True if the token lists the mechanism (asked once per token and process), or cannot be asked now:
+ * then the operation will tell. */
 bool hsm_token_can(struct hsm_token *token, CK_MECHANISM_TYPE mechanism);
+
+/* True if a list, which may be NULL, has it. */
+bool hsm_mechanism_listed(const CK_MECHANISM_TYPE *list, size_t count, CK_MECHANISM_TYPE mechanism);
 
 #endif

@@ -32,10 +32,10 @@ bool hsm_token_is_live(const struct hsm_token *token);
 bool hsm_token_has_changed(struct hsm_token *token, unsigned epoch);
 
 /* The number of the handles that are current; see struct hsm_token. */
-unsigned hsm_token_objects_epoch(struct hsm_token *token);
+unsigned hsm_token_objects_epoch(const struct hsm_token *token);
 
 /* The number of the token's current sessions, to be handed to hsm_token_note() after a call. */
-unsigned hsm_token_sessions_epoch(struct hsm_token *token);
+unsigned hsm_token_sessions_epoch(const struct hsm_token *token);
 
 /*
  * Takes a note of a failed call. `epoch` is that of the session which it was made in; where the

@@ -83,8 +83,9 @@ static unsigned limit_of(const struct hsm_token *token)
 static bool close_other_idle(struct hsm_token *token, bool read_write)
 {
     struct hsm_session other = HSM_SESSION_INIT;
+    bool is_login = token->logged_in && token->open_sessions <= 1; /* the last one carries it */
 
-    if (!take_idle(token, !read_write, &other)) {
+    if (is_login || !take_idle(token, !read_write, &other)) {
         return false;
     }
     pthread_mutex_unlock(&token->lock);
@@ -136,6 +137,10 @@ bool hsm_session_take_fresh(struct hsm_token *token, bool read_write, struct hsm
     }
     pthread_mutex_lock(&token->lock);
     CK_RV rv = open_locked(token, read_write, session);
+    while (rv == CKR_SESSION_COUNT &&
+           (close_other_idle(token, read_write) || close_other_idle(token, !read_write))) {
+        rv = open_locked(token, read_write, session);
+    }
     pthread_mutex_unlock(&token->lock);
     return rv == CKR_OK || open_failed(token, rv, err);
 }
@@ -258,7 +263,7 @@ static bool may_try(const struct hsm_token *token, bool deliberate, struct err *
 {
     const struct hsm_token_info *info = &token->info;
 
-    if (token->pin_refused) {
+    if (atomic_load(token->pin_refused)) {
         return err_set(err, E_PIN_WRONG,
                        "the PIN of %s was wrong before in this process and is "
                        "not sent again",
@@ -293,12 +298,30 @@ static bool may_try(const struct hsm_token *token, bool deliberate, struct err *
     return true;
 }
 
+/* Whether C_Login never reached the token: by its code, or because nothing is there that answers.
+ */
+static bool was_not_sent(struct hsm_token *token, CK_RV rv)
+{
+    bool is_gone = hsm_token_note(token, hsm_token_sessions_epoch(token), rv);
+
+    return rv == CKR_SESSION_HANDLE_INVALID || rv == CKR_SESSION_CLOSED ||
+           rv == CKR_CRYPTOKI_NOT_INITIALIZED || (rv == CKR_DEVICE_ERROR && is_gone);
+}
+
+static void kept_secret_forget(struct hsm_token *token)
+{
+    pthread_mutex_lock(&token->lock);
+    kept_secret_done(&token->kept_pin);
+    pthread_mutex_unlock(&token->lock);
+}
+
 bool hsm_login_failed(struct hsm_token *token, CK_RV rv, struct err *err)
 {
     const char *name = hsm_token_name(&token->info);
 
     if (rv == CKR_PIN_INCORRECT || rv == CKR_PIN_INVALID || rv == CKR_PIN_LEN_RANGE) {
-        token->pin_refused = true;
+        atomic_store(token->pin_refused, true);
+        kept_secret_forget(token);
         return err_set_native(err, E_PIN_WRONG, (unsigned long)rv,
                               "%s: C_Login: the PIN is wrong (%s)", name, ckr_name(rv));
     }
@@ -309,7 +332,10 @@ bool hsm_login_failed(struct hsm_token *token, CK_RV rv, struct err *err)
                               name, ckr_name(rv));
     }
     /* Some modules hide a wrong PIN behind another code, so this counts as a used try as well. */
-    token->pin_refused = !ckr_is_stale(rv);
+    if (!was_not_sent(token, rv)) {
+        atomic_store(token->pin_refused, true);
+        kept_secret_forget(token);
+    }
     (void)ckr_set(err, rv, "C_Login");
     return err_wrap(err, "%s", name);
 }
@@ -319,19 +345,23 @@ static bool send_pin(struct hsm_token *token, const struct secret *pin, bool kee
 {
     AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
 
-    if (!hsm_session_take(token, false, &session, err)) {
-        return false;
+    /* Not hsm_session_take(): that may want the module's lock, which is held. */
+    CK_RV rv = take_or_open(token, false, &session);
+    if (rv != CKR_OK) {
+        return open_failed(token, rv, err);
     }
     const uint8_t *bytes = token->info.pin_pad ? NULL : pin->data;
     size_t len = token->info.pin_pad ? 0 : pin->len;
-    CK_RV rv = ck_login(hsm_session_cryptoki(&session), session.handle, CKU_USER, bytes, len);
+    rv = ck_login(hsm_session_cryptoki(&session), session.handle, CKU_USER, bytes, len);
     if (rv != CKR_OK && rv != CKR_USER_ALREADY_LOGGED_IN) {
         return hsm_login_failed(token, rv, err);
     }
     pthread_mutex_lock(&token->lock);
     token->logged_in = true;
     token->user = CKU_USER;
-    bool kept = !keep || token->info.pin_pad || kept_secret_set(&token->kept_pin, pin, err);
+    /* "Already logged in" proves nothing about this PIN. */
+    bool kept =
+        !keep || rv != CKR_OK || token->info.pin_pad || kept_secret_set(&token->kept_pin, pin, err);
     pthread_mutex_unlock(&token->lock);
     if (!kept) {
         return false;
@@ -340,6 +370,7 @@ static bool send_pin(struct hsm_token *token, const struct secret *pin, bool kee
     return true;
 }
 
+/* Whether the token may be sent a PIN; with its lock held, or before that is taken. */
 static bool check_flags(struct hsm_token *token, const struct hsm_pin *pin, struct err *err)
 {
     bool deliberate = pin != NULL && (pin->interactive || pin->deliberate);
@@ -376,6 +407,14 @@ bool hsm_pin_for(struct hsm_token *token, const struct hsm_pin *pin, struct secr
     return check_flags(token, pin, err) && (token->info.pin_pad || get_pin(token, pin, out, err));
 }
 
+static bool is_logged_in(struct hsm_token *token)
+{
+    pthread_mutex_lock(&token->lock);
+    bool done = token->logged_in || !token->info.login_required;
+    pthread_mutex_unlock(&token->lock);
+    return done;
+}
+
 static bool login_now(struct hsm_token *token, const struct hsm_pin *pin, struct err *err)
 {
     AUTO(hsm_lock) struct hsm_lock lock = HSM_LOCK_INIT;
@@ -390,6 +429,9 @@ static bool login_now(struct hsm_token *token, const struct hsm_pin *pin, struct
     }
     if (!token->info.pin_pad && !hsm_module_lock(token->module, &lock, err)) {
         return false;
+    }
+    if (is_logged_in(token)) {
+        return true; /* another thread had the lock before us */
     }
     if (!check_flags(token, pin, err)) {
         return false;
@@ -408,8 +450,5 @@ bool hsm_login(struct hsm_token *token, const struct hsm_pin *pin, struct err *e
     if (!hsm_token_revive(token, err)) { /* which may find that the login is over */
         return false;
     }
-    pthread_mutex_lock(&token->lock);
-    bool done = token->logged_in || !token->info.login_required;
-    pthread_mutex_unlock(&token->lock);
-    return done || login_now(token, pin, err);
+    return is_logged_in(token) || login_now(token, pin, err);
 }

@@ -5,11 +5,13 @@
 #include "base/str.h"
 #include "hsm/ckr.h"
 #include "hsm/module_impl.h"
+#include "hsm/revive.h"
 
 #include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* Pauses before looking again for a token that was not there. */
 static const int64_t retry_pauses_ms[] = {50, 150, 400};
@@ -78,10 +80,48 @@ void hsm_token_init_locks(struct hsm_token *token)
     pthread_condattr_t attr;
 
     (void)pthread_mutex_init(&token->lock, NULL);
+    (void)pthread_mutex_init(&token->anchor_lock, NULL);
     (void)pthread_condattr_init(&attr);
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&token->session_free, &attr);
     (void)pthread_condattr_destroy(&attr);
+}
+
+bool hsm_token_init_shared(struct hsm_token *token)
+{
+    void *page = mmap(NULL, sizeof(*token->pin_refused), PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (page == MAP_FAILED) {
+        return false;
+    }
+    token->pin_refused = page; /* zeroed; it lives as long as the process */
+    return true;
+}
+
+/* A field of C_GetTokenInfo in the form of copy_text(): without its padding. */
+static void field_text(const CK_UTF8CHAR *field, size_t field_len, char *out)
+{
+    size_t len = field_len;
+
+    while (len > 0 && field[len - 1] == ' ') {
+        len--;
+    }
+    for (size_t i = 0; i < len; i++) {
+        out[i] = field[i] < 0x20 || field[i] == 0x7f ? '?' : (char)field[i];
+    }
+    out[len] = '\0';
+}
+
+bool hsm_token_is(const struct hsm_token *token, const CK_TOKEN_INFO *info)
+{
+    char label[sizeof(info->label) + 1];
+    char serial[sizeof(info->serialNumber) + 1];
+
+    field_text(info->label, sizeof(info->label), label);
+    field_text(info->serialNumber, sizeof(info->serialNumber), serial);
+    return strcmp(serial, token->info.serial) == 0 &&
+           (!token->info.initialized || strcmp(label, token->info.label) == 0);
 }
 
 static bool same_token(const struct hsm_token_info *a, const struct hsm_token_info *b)
@@ -118,6 +158,10 @@ static bool remember(struct hsm_module *module, const struct hsm_token_info *inf
         }
         token->module = module;
         hsm_token_init_locks(token);
+        if (!hsm_token_init_shared(token)) {
+            free(token);
+            return err_nomem(err);
+        }
         struct hsm_token **end = &module->tokens; /* listings keep the module's order of slots */
         while (*end != NULL) {
             end = &(*end)->next;
@@ -397,7 +441,11 @@ bool hsm_target_module(const struct hsm_target *target, struct hsm_module **out,
                        "the URI wants a module called '%s', and %s is another",
                        target->uri->module_name, path);
     }
-    return hsm_module_open(path, target->init_args, out, err);
+    if (!hsm_module_open(path, target->init_args, out, err)) {
+        return false;
+    }
+    hsm_module_add_quirks(*out, target->quirks);
+    return true;
 }
 
 bool hsm_token_open(const struct hsm_target *target, struct hsm_token **out, struct err *err)
@@ -468,9 +516,18 @@ bool hsm_token_refresh(struct hsm_token *token, struct err *err)
 {
     CK_TOKEN_INFO info;
 
-    if (!read_token_info(token, &info, err)) {
-        return false;
+    unsigned epoch = hsm_token_sessions_epoch(token);
+    CK_RV rv = ck_get_token_info(&token->module->ck, token->info.slot_id, &info);
+    if (rv != CKR_OK) {
+        (void)hsm_token_note(token, epoch, rv);
+        (void)ckr_set(err, rv, "C_GetTokenInfo");
+        return err_wrap(err, "%s", hsm_token_name(&token->info));
     }
+    if (!hsm_token_is(token, &info)) {
+        return err_set(err, E_TOKEN_MISSING, "%s is not in its slot any more, another one is",
+                       hsm_token_name(&token->info));
+    }
+    pthread_mutex_lock(&token->lock);
     struct hsm_token_info *t = &token->info;
     t->initialized = (info.flags & CKF_TOKEN_INITIALIZED) != 0;
     t->login_required = (info.flags & CKF_LOGIN_REQUIRED) != 0;
@@ -482,6 +539,7 @@ bool hsm_token_refresh(struct hsm_token *token, struct err *err)
     t->user_pin_locked = (info.flags & CKF_USER_PIN_LOCKED) != 0;
     t->so_pin_final = (info.flags & CKF_SO_PIN_FINAL_TRY) != 0;
     t->so_pin_locked = (info.flags & CKF_SO_PIN_LOCKED) != 0;
+    pthread_mutex_unlock(&token->lock);
     return true;
 }
 
@@ -498,7 +556,8 @@ bool hsm_token_mechanisms(const struct hsm_token *token, CK_MECHANISM_TYPE **out
                        hsm_token_name(&token->info), (unsigned long)n);
     }
     if (rv == CKR_OK && n > 0) {
-        list = calloc(n, sizeof(*list));
+        /* One more than there are: p11-kit's client reads it before 0.25 (p11-kit#456). */
+        list = calloc(n + 1, sizeof(*list));
         if (list == NULL) {
             return err_nomem(err);
         }

@@ -16,6 +16,7 @@
 #include "hsm/uri.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -74,28 +75,40 @@ struct hsm_token {
     unsigned open_sessions;
     unsigned session_limit; /* 0: HSM_SESSIONS_LIMIT */
     unsigned waiting;       /* threads that wait for a session */
-    unsigned sessions_epoch;
-    unsigned objects_epoch;
-    CK_SESSION_HANDLE anchor; /* keeps the copies of keys alive; 0: none */
-    bool copies_refused;      /* the token does not copy keys */
-    bool copies_unwanted;     /* the configuration does not want it */
+    atomic_uint sessions_epoch;
+    atomic_uint objects_epoch;
+    atomic_bool suspect; /* another token may be in the slot: to be looked at before the next use */
+    pthread_mutex_t anchor_lock; /* the anchor is used by one thread at a time */
+    CK_SESSION_HANDLE anchor;    /* keeps the copies of keys alive; 0: none */
+    bool copies_refused;         /* the token does not copy keys */
+    bool copies_unwanted;        /* the configuration does not want it */
     struct kept_secret kept_pin;
     bool logged_in;
     CK_USER_TYPE user;
-    bool pin_refused;              /* a PIN was wrong in this process: none is sent again */
+    atomic_bool
+        *pin_refused; /* a PIN was wrong: none is sent again, by this process or its children */
     CK_MECHANISM_TYPE *mechanisms; /* read when first asked for */
     size_t mechanism_count;
+    bool mechanisms_read;
 
     struct hsm_token *next;
 };
 
-/* Prepares the locks of a token that was zeroed. */
+/* Prepares the locks of a token that was zeroed, or inherited by a forked child. */
 void hsm_token_init_locks(struct hsm_token *token);
+
+/* Prepares what a token shares with the children that are forked later; false when out of memory.
+ */
+bool hsm_token_init_shared(struct hsm_token *token) NODISCARD;
+
+/* Whether that is what C_GetTokenInfo says of this very token. */
+bool hsm_token_is(const struct hsm_token *token, const CK_TOKEN_INFO *info);
 
 /* Which token, in which module: what a configuration or a command line says. All borrowed. */
 struct hsm_target {
     const char *module_path; /* NULL: the URI's module-path */
     const char *init_args;
+    unsigned quirks; /* in addition to those that the module is known for (hsm/quirks.h) */
     const struct hsm_uri *uri;
 };
 

@@ -2,6 +2,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "hsm/quirks.h"
 #include "hsm/slot.h"
 
 #include <openssl/crypto.h>
@@ -25,6 +26,7 @@ void prov_ctx_free(struct prov_ctx *ctx)
     }
     prov_child_free(ctx->child);
     OPENSSL_clear_free(atomic_load(&ctx->rejection), PROV_REJECTION_BYTES);
+    (void)pthread_mutex_destroy(&ctx->first_key);
     free(ctx->module_path);
     free(ctx->init_args);
     free(ctx->pin_source);
@@ -159,6 +161,7 @@ static bool read_configuration(struct prov_ctx *ctx)
     char *keep = NULL;
     char *copy = NULL;
     char *sessions = NULL;
+    char *quirks = NULL;
     OSSL_PARAM params[] = {
         OSSL_PARAM_utf8_ptr("module-path", &module[0], 0),
         OSSL_PARAM_utf8_ptr("pkcs11-module-path", &module[1], 0),
@@ -172,6 +175,7 @@ static bool read_configuration(struct prov_ctx *ctx)
         OSSL_PARAM_utf8_ptr("keep-pin", &keep, 0),
         OSSL_PARAM_utf8_ptr("copy-keys", &copy, 0),
         OSSL_PARAM_utf8_ptr("max-sessions", &sessions, 0),
+        OSSL_PARAM_utf8_ptr("quirks", &quirks, 0),
         OSSL_PARAM_END,
     };
 
@@ -185,9 +189,12 @@ static bool read_configuration(struct prov_ctx *ctx)
     read_bool(ctx, "allow-env-secrets", env, &ctx->allow_env_secrets);
     read_bool(ctx, "keep-pin", keep, &ctx->keeps_pin);
     read_bool(ctx, "copy-keys", copy, &ctx->copies_keys);
+    if (!hsm_quirks_parse(quirks, &ctx->quirks, &ctx->bad_setting)) {
+        ctx->quirks = 0;
+    }
     int most = 0;
-    if (sessions != NULL && !str_to_int(sessions, 1, HSM_SESSIONS_LIMIT, &most)) {
-        (void)err_set(&ctx->bad_setting, E_CONFIG, "max-sessions = %.20s is no number from 1 to %d",
+    if (sessions != NULL && !str_to_int(sessions, 2, HSM_SESSIONS_LIMIT, &most)) {
+        (void)err_set(&ctx->bad_setting, E_CONFIG, "max-sessions = %.20s is no number from 2 to %d",
                       sessions, HSM_SESSIONS_LIMIT);
     }
     ctx->max_sessions = (unsigned)most;
@@ -203,7 +210,7 @@ bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struc
     }
     ctx->handle = handle;
     atomic_init(&ctx->rejection, NULL);
-    ctx->keeps_pin = true;
+    (void)pthread_mutex_init(&ctx->first_key, NULL);
     ctx->copies_keys = true;
     take_core_functions(ctx, in);
     ctx->default_came_first = default_came_first(handle, in);
@@ -226,6 +233,14 @@ bool prov_ctx_is_configured_module(const struct prov_ctx *ctx, const char *modul
     AUTO(str) char *wanted = realpath(module_path, NULL);
     AUTO(str) char *configured = realpath(ctx->module_path, NULL);
     return wanted != NULL && str_equal(wanted, configured);
+}
+
+bool prov_ctx_shows_keymgmt(struct prov_ctx *ctx)
+{
+    pthread_mutex_lock(&ctx->first_key);
+    bool shows = atomic_load(&ctx->shows_keymgmt);
+    pthread_mutex_unlock(&ctx->first_key);
+    return shows;
 }
 
 struct search {

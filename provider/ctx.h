@@ -33,16 +33,19 @@ struct prov_ctx {
     char *module_path;
     char *init_args;
     char *pin_source;
-    struct secret pin;     /* the PIN itself, where somebody wrote that down */
-    struct hsm_uri *token; /* the one that the configured PIN is for; NULL: whichever is named */
-    bool allow_env_secrets;
+    struct secret pin;      /* the PIN itself, where somebody wrote that down */
+    struct hsm_uri *token;  /* the one that the configured PIN is for; NULL: whichever is named */
     struct err bad_setting; /* the last one that could not be read */
-    bool keeps_pin;         /* for logins after a restart or in a forked child */
-    bool copies_keys;       /* into session objects, for speed */
-    unsigned max_sessions;  /* at a time and token; 0: as many as the token gives */
+    bool allow_env_secrets;
+    bool keeps_pin;        /* for logins after a restart or in a forked child */
+    bool copies_keys;      /* into session objects, for speed */
+    unsigned max_sessions; /* at a time and token; 0: as many as the token gives */
+    unsigned quirks;       /* of the module, beside those that it is known for (hsm/quirks.h) */
 
     _Atomic(EVP_MD *) digests[PROV_DIGESTS]; /* see prov_ctx_digest(); owned */
-    bool default_came_first;                 /* "default" was active before us */
+    pthread_mutex_t first_key; /* held while the first key is handed over; see store.c */
+    bool default_came_first;   /* "default" was active before us */
+    bool introduced;           /* the first key was handed over */
     atomic_bool shows_keymgmt; /* key management is offered; see query_keymgmt() in provider.c */
 
     atomic_int agreements; /* key agreements that go on: peers are imported while there are some */
@@ -53,6 +56,9 @@ struct prov_ctx {
 
 bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struct prov_ctx **out);
 void prov_ctx_free(struct prov_ctx *ctx);
+
+/* Whether key management is offered; waits while another thread hands over the first key. */
+bool prov_ctx_shows_keymgmt(struct prov_ctx *ctx);
 
 /*
  * Whether a URI with that module-path (NULL: it has none) means the module of the configuration,

@@ -94,7 +94,8 @@ static bool read_block(BIO *in, char line[static LINE_MAX_LEN], struct buf *der,
            hsm_pem_uri_decode(der->data, der->len, &uri, err);
 }
 
-static bool give_der(const struct buf *der, OSSL_CALLBACK *cb, void *cb_arg)
+/* key_type: which decoders are to be asked; NULL: all. */
+static bool give_der(const struct buf *der, const char *key_type, OSSL_CALLBACK *cb, void *cb_arg)
 {
     int type = OSSL_OBJECT_PKEY;
     OSSL_PARAM params[] = {
@@ -102,10 +103,27 @@ static bool give_der(const struct buf *der, OSSL_CALLBACK *cb, void *cb_arg)
         OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_STRUCTURE,
                                          (char *)(uintptr_t)PROV_DECODER_STRUCTURE, 0),
         OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_DATA, der->data, der->len),
+        OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)(uintptr_t)key_type,
+                                         0),
         OSSL_PARAM_END,
     };
 
+    if (key_type == NULL) {
+        params[3] = OSSL_PARAM_construct_end();
+    }
     return cb(params, cb_arg) == 1;
+}
+
+/*
+ * While our key management is hidden, the DER is handed over once in vain (see key_decode()), and
+ * as one kind of key: OpenSSL 3.5 keeps the list of key management that it made for this question,
+ * and must make another for the next.
+ */
+static void give_in_vain(const struct buf *der, OSSL_CALLBACK *cb, void *cb_arg)
+{
+    (void)ERR_set_mark();
+    (void)give_der(der, "RSA", cb, cb_arg);
+    (void)ERR_pop_to_mark();
 }
 
 /* Raises err, unless it is the newest error in the queue already. */
@@ -139,12 +157,10 @@ static bool decode_pem(struct prov_ctx *prov, OSSL_CORE_BIO *cin, OSSL_CALLBACK 
         return false;
     }
     if (!atomic_load(&prov->shows_keymgmt)) {
-        (void)ERR_set_mark();
-        (void)give_der(&der, cb, cb_arg); /* in vain: see key_decode() */
-        (void)ERR_pop_to_mark();
+        give_in_vain(&der, cb, cb_arg);
     }
     err_clear(&dropped);
-    if (give_der(&der, cb, cb_arg)) {
+    if (give_der(&der, NULL, cb, cb_arg)) {
         return true;
     }
     raise_once(prov, &dropped);
@@ -236,7 +252,7 @@ static int key_decode(void *ctx, OSSL_CORE_BIO *cin, int selection, OSSL_CALLBAC
      * here, but not from pem_decode(): there the callback may be a store loader's of another
      * provider, which would take our reference for one of its own.
      */
-    if (!atomic_load(&prov->shows_keymgmt)) {
+    if (!prov_ctx_shows_keymgmt(prov)) {
         prov_key_introduce(prov, cb, cb_arg);
         return 1;
     }

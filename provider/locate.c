@@ -17,6 +17,7 @@ bool prov_locate_token(const struct prov_pin *pin, struct hsm_token **out, struc
         .module_path = module_path != NULL ? module_path : pin->prov->module_path,
         .init_args =
             prov_ctx_is_configured_module(pin->prov, module_path) ? pin->prov->init_args : NULL,
+        .quirks = pin->prov->quirks,
         .uri = pin->uri,
     };
 
@@ -66,6 +67,16 @@ static bool make_key(struct hsm_session *session, const struct prov_pin *pin, st
         return err_nomem(err);
     }
     return true;
+}
+
+bool prov_locate_no_kind(const struct hsm_token *token, const struct hsm_uri *uri,
+                         CK_OBJECT_CLASS class, struct err *err)
+{
+    AUTO(buf) struct buf text = BUF_INIT(HSM_URI_MAX);
+
+    hsm_uri_format(uri, &text);
+    return err_set(err, E_OBJECT_MISSING, "%s: the %s that matches %s is of no supported kind",
+                   hsm_token_name(&token->info), prov_class_word(class), buf_str(&text));
 }
 
 bool prov_locate_load(struct hsm_session *session, const struct prov_pin *pin,
@@ -155,10 +166,7 @@ bool prov_locate_key(struct prov_pin *pin, CK_OBJECT_CLASS class, struct prov_ke
     }
     struct prov_key *key = wanted.key;
     if (key == NULL) {
-        AUTO(buf) struct buf uri = BUF_INIT(HSM_URI_MAX);
-        hsm_uri_format(pin->uri, &uri);
-        return err_set(err, E_OBJECT_MISSING, "%s: the %s that matches %s is of no supported kind",
-                       hsm_token_name(&token->info), prov_class_word(class), buf_str(&uri));
+        return prov_locate_no_kind(token, pin->uri, class, err);
     }
     *out = key;
     return true;

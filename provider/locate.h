@@ -44,6 +44,10 @@ bool prov_locate_load(struct hsm_session *session, const struct prov_pin *pin,
                       CK_OBJECT_CLASS class, CK_OBJECT_HANDLE handle, struct prov_key **out,
                       struct err *err) NODISCARD;
 
+/* The error of a URI that names a key of a kind that we do not know. */
+bool prov_locate_no_kind(const struct hsm_token *token, const struct hsm_uri *uri,
+                         CK_OBJECT_CLASS class, struct err *err);
+
 /*
  * The one key of that class that the URI means: opens the token, logs in for a private key, finds
  * it. prov_key_free() it. E_OBJECT_MISSING, E_OBJECT_AMBIGUOUS with the candidates, and what

@@ -43,6 +43,7 @@ void prov_sig_free(void *vsig)
     EVP_MD_free(sig->md);
     EVP_MD_free(sig->mgf1_md);
     EVP_PKEY_free(sig->software);
+    prov_message_done(&sig->message); /* before its key */
     prov_key_free(sig->key);
     free(sig->propq);
     free(sig);
@@ -53,6 +54,7 @@ DEFINE_AUTO(sig, struct prov_sig *, prov_sig_free)
 void *prov_sig_dup(void *vsig)
 {
     const struct prov_sig *from = vsig;
+    struct err err = ERR_INIT;
     AUTO(sig) struct prov_sig *to = prov_sig_new(from->ctx, from->propq);
 
     if (to == NULL) {
@@ -77,6 +79,10 @@ void *prov_sig_dup(void *vsig)
             return NULL;
         }
     }
+    if (!prov_message_dup(&from->message, &to->message, &err)) {
+        prov_raise(from->ctx, &err);
+        return NULL;
+    }
     return TAKE(to);
 }
 
@@ -84,6 +90,7 @@ bool prov_sig_start(struct prov_sig *sig, void *vkey, struct err *err)
 {
     struct prov_key *key = vkey;
 
+    prov_message_done(&sig->message);
     if (key != NULL && key != sig->key) {
         prov_key_free(sig->key);
         sig->key = prov_key_ref(key);
@@ -149,73 +156,13 @@ int prov_sig_digest_update(void *vsig, const unsigned char *data, size_t len)
     return sig->hashing && EVP_DigestUpdate(sig->md_ctx, data, len) == 1;
 }
 
-static bool has_room(const struct prov_sig *sig, size_t room)
+bool prov_sig_finish(struct prov_sig *sig, uint8_t digest[static EVP_MAX_MD_SIZE], unsigned *len,
+                     struct err *err)
 {
-    struct err err = ERR_INIT;
-    size_t max = prov_key_max_size(sig->key);
-
-    if (room >= max) {
-        return true;
-    }
-    (void)err_set(&err, E_USAGE, "the signature needs %zu bytes and there is room for %zu", max,
-                  room);
-    prov_raise(sig->ctx, &err);
-    return false;
-}
-
-int prov_sig_sign(struct prov_sig *sig, prov_sign_fn *sign, unsigned char *out, size_t *out_len,
-                  size_t room, const unsigned char *in, size_t in_len)
-{
-    struct err err = ERR_INIT;
-
-    if (out == NULL) {
-        *out_len = prov_key_max_size(sig->key);
-        return 1;
-    }
-    if (!has_room(sig, room)) {
-        return 0;
-    }
-    if (!prov_key_is_private(sig->key)) {
-        (void)err_set(&err, E_USAGE, "%s is a public key and cannot sign", prov_key_name(sig->key));
-        prov_raise(sig->ctx, &err);
-        return 0;
-    }
-    size_t len = room;
-    if (!sign(sig, in, in_len, out, &len, &err)) {
-        prov_raise(sig->ctx, &err);
-        return 0;
-    }
-    *out_len = len;
-    return 1;
-}
-
-/* The digest of what was hashed so far; nothing can be added after that. */
-static bool finish(struct prov_sig *sig, uint8_t digest[static EVP_MAX_MD_SIZE], unsigned *len)
-{
-    struct err err = ERR_INIT;
     bool ok = sig->hashing && EVP_DigestFinal_ex(sig->md_ctx, digest, len) == 1;
 
-    if (!ok) {
-        (void)err_set(&err, E_USAGE, "no data is being hashed for this signature");
-        prov_raise(sig->ctx, &err);
-    }
     sig->hashing = false;
-    return ok;
-}
-
-int prov_sig_digest_final(struct prov_sig *sig, prov_sign_fn *sign, unsigned char *out,
-                          size_t *out_len, size_t room)
-{
-    uint8_t digest[EVP_MAX_MD_SIZE];
-    unsigned len = 0;
-
-    if (out == NULL) {
-        *out_len = prov_key_max_size(sig->key);
-        return 1;
-    }
-    /* Asked before the digest is used up: the application may come again with more room. */
-    return has_room(sig, room) && finish(sig, digest, &len) &&
-           prov_sig_sign(sig, sign, out, out_len, room, digest, len);
+    return ok || err_set(err, E_USAGE, "no data is being hashed for this signature");
 }
 
 bool prov_sig_need_software(struct prov_sig *sig)
@@ -250,9 +197,14 @@ int prov_sig_digest_verify_final(struct prov_sig *sig, prov_verify_setup_fn *set
                                  const unsigned char *value, size_t value_len)
 {
     uint8_t digest[EVP_MAX_MD_SIZE];
+    struct err err = ERR_INIT;
     unsigned len = 0;
 
-    return finish(sig, digest, &len) && prov_sig_verify(sig, setup, value, value_len, digest, len);
+    if (!prov_sig_finish(sig, digest, &len, &err)) {
+        prov_raise(sig->ctx, &err);
+        return 0;
+    }
+    return prov_sig_verify(sig, setup, value, value_len, digest, len);
 }
 
 int prov_sig_algorithm_der(int md_nid, int key_nid, bool null_parameter, unsigned char **der)

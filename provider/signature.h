@@ -1,12 +1,13 @@
 /*
  * Signatures with token keys. Hashing is done in software, in the child library context; the token
- * signs the digest (EdDSA: the message). Verification needs no token: it goes to a software copy of
- * the public half.
+ * signs the digest (EdDSA, and tokens that hash by themselves: the message). Verification needs no
+ * token: it goes to a software copy of the public half.
  */
 #ifndef PROVIDER_SIGNATURE_H
 #define PROVIDER_SIGNATURE_H
 
 #include "provider/key.h"
+#include "provider/message.h"
 
 #include <openssl/core_dispatch.h>
 #include <openssl/evp.h>
@@ -26,6 +27,7 @@ struct prov_sig {
     EVP_MD *md;         /* NULL: the input is signed as it is */
     EVP_MD_CTX *md_ctx; /* kept for the next operation */
     bool hashing;       /* data goes into md_ctx */
+    struct prov_message message;
     EVP_PKEY *software; /* public half, for verification */
     /* RSA */
     int padding; /* RSA_PKCS1_PADDING, ... */
@@ -37,8 +39,19 @@ struct prov_sig {
 typedef bool prov_sign_fn(struct prov_sig *sig, const uint8_t *in, size_t in_len, uint8_t *out,
                           size_t *out_len, struct err *err);
 
-prov_sign_fn prov_ecdsa_sign; /* output: ECDSA-Sig-Value */
 prov_sign_fn prov_eddsa_sign;
+
+/* A kind of signature that begins with a digest. */
+struct prov_sig_kind {
+    prov_sign_fn *sign;
+    /* What a token that hashes is asked for. False if PKCS#11 has no such thing. */
+    bool (*how)(struct prov_sig *sig, struct hsm_sign *how, struct err *err);
+    /* The token's signature in OpenSSL's form; *out_len: room on entry, length on return. */
+    bool (*encode)(struct prov_sig *sig, const uint8_t *raw, size_t raw_len, uint8_t *out,
+                   size_t *out_len, struct err *err);
+};
+
+extern const struct prov_sig_kind prov_sig_ecdsa; /* output: ECDSA-Sig-Value */
 
 /* Applies padding and the like to the software context that verifies. */
 typedef bool prov_verify_setup_fn(struct prov_sig *sig, EVP_PKEY_CTX *verify);
@@ -52,6 +65,9 @@ void *prov_sig_dup(void *vsig);
  * none. */
 bool prov_sig_start(struct prov_sig *sig, void *vkey, struct err *err) NODISCARD;
 
+/* PKCS#11's number of the digest, 0 if it has none; where no digest is set, that of SHA-256. */
+CK_MECHANISM_TYPE prov_sig_hash(const struct prov_sig *sig);
+
 /* prov_ctx_fetch_digest() with the property query of the signature. */
 EVP_MD *prov_sig_fetch_digest(struct prov_sig *sig, const char *name, const char *propq,
                               struct err *err) NODISCARD;
@@ -60,10 +76,32 @@ bool prov_sig_set_digest(struct prov_sig *sig, const char *name, const char *pro
 bool prov_sig_digest_start(struct prov_sig *sig, const char *md_name, struct err *err) NODISCARD;
 int prov_sig_digest_update(void *vsig, const unsigned char *data, size_t len);
 
-int prov_sig_sign(struct prov_sig *sig, prov_sign_fn *sign, unsigned char *out, size_t *out_len,
-                  size_t room, const unsigned char *in, size_t in_len);
-int prov_sig_digest_final(struct prov_sig *sig, prov_sign_fn *sign, unsigned char *out,
-                          size_t *out_len, size_t room);
+/* The digest of what was hashed so far; nothing can be added after that. */
+bool prov_sig_finish(struct prov_sig *sig, uint8_t digest[static EVP_MAX_MD_SIZE], unsigned *len,
+                     struct err *err) NODISCARD;
+
+/*
+ * Signing (signature_sign.c). prov_sig_sign_start() comes after prov_sig_digest_start() and says
+ * that the message is to be signed, not verified; the token gets the digest or, if it wants that,
+ * the message.
+ */
+void prov_sig_sign_start(struct prov_sig *sig);
+bool prov_sig_sign_update(struct prov_sig *sig, const struct prov_sig_kind *kind,
+                          const uint8_t *data, size_t len, struct err *err) NODISCARD;
+bool prov_sig_sign_final(struct prov_sig *sig, const struct prov_sig_kind *kind, uint8_t *out,
+                         size_t *out_len, struct err *err) NODISCARD;
+
+/* What dispatch functions do: with a message that is signed as it is, with a digest (or whatever
+ * else comes without a message), and with a message to be hashed. */
+int prov_sig_op_sign(struct prov_sig *sig, prov_sign_fn *sign, unsigned char *out, size_t *out_len,
+                     size_t room, const unsigned char *in, size_t in_len);
+int prov_sig_op_sign_digest(struct prov_sig *sig, const struct prov_sig_kind *kind,
+                            unsigned char *out, size_t *out_len, size_t room,
+                            const unsigned char *in, size_t in_len);
+int prov_sig_op_update(struct prov_sig *sig, const struct prov_sig_kind *kind,
+                       const unsigned char *data, size_t len);
+int prov_sig_op_final(struct prov_sig *sig, const struct prov_sig_kind *kind, unsigned char *out,
+                      size_t *out_len, size_t room);
 
 /* Makes sig->software, if it is not there yet. False, with an error raised, if there is no public
  * half. */

@@ -56,10 +56,22 @@ static bool raw_to_der(const uint8_t *raw, size_t half, uint8_t *out, size_t *ou
     return true;
 }
 
-bool prov_ecdsa_sign(struct prov_sig *sig, const uint8_t *in, size_t in_len, uint8_t *out,
-                     size_t *out_len, struct err *err)
+static bool encode(struct prov_sig *sig, const uint8_t *raw, size_t raw_len, uint8_t *out,
+                   size_t *out_len, struct err *err)
 {
-    const struct hsm_sign how = {.scheme = HSM_SIGN_ECDSA};
+    if (raw_len == 0 || raw_len % 2 != 0 || raw_len > 2 * sig->key->hsm.spec.curve->field_bytes) {
+        return err_set(err, E_TOKEN,
+                       "key '%s' on %s: an ECDSA signature of %zu bytes is impossible",
+                       sig->key->hsm.label, hsm_token_name(&sig->key->hsm.token->info), raw_len);
+    }
+    return raw_to_der(raw, raw_len / 2, out, out_len) ||
+           err_set(err, E_INTERNAL, "an ECDSA signature cannot be encoded");
+}
+
+static bool sign(struct prov_sig *sig, const uint8_t *in, size_t in_len, uint8_t *out,
+                 size_t *out_len, struct err *err)
+{
+    const struct hsm_sign ecdsa = {.scheme = HSM_SIGN_ECDSA};
     const struct hsm_pin pin = {.get = prov_key_operation_pin, .ctx = sig->key};
     size_t field = sig->key->hsm.spec.curve->field_bytes;
     uint8_t raw[RAW_MAX];
@@ -68,17 +80,17 @@ bool prov_ecdsa_sign(struct prov_sig *sig, const uint8_t *in, size_t in_len, uin
     /* FIPS 186-4 section 6.4: only the leftmost bits of a longer digest count; many tokens refuse
      * the rest. */
     size_t used = in_len < field ? in_len : field;
-    if (!hsm_sign(&sig->key->hsm, &how, &pin, in, used, raw, &raw_len, err)) {
-        return false;
-    }
-    if (raw_len == 0 || raw_len % 2 != 0 || raw_len > 2 * field) {
-        return err_set(err, E_TOKEN,
-                       "key '%s' on %s: an ECDSA signature of %zu bytes is impossible",
-                       sig->key->hsm.label, hsm_token_name(&sig->key->hsm.token->info), raw_len);
-    }
-    return raw_to_der(raw, raw_len / 2, out, out_len) ||
-           err_set(err, E_INTERNAL, "an ECDSA signature cannot be encoded");
+    return hsm_sign(&sig->key->hsm, &ecdsa, &pin, in, used, raw, &raw_len, err) &&
+           encode(sig, raw, raw_len, out, out_len, err);
 }
+
+static bool how(struct prov_sig *sig, struct hsm_sign *out, struct err *err UNUSED)
+{
+    *out = (struct hsm_sign){.scheme = HSM_SIGN_ECDSA, .hash = prov_sig_hash(sig), .message = true};
+    return true;
+}
+
+const struct prov_sig_kind prov_sig_ecdsa = {.sign = sign, .how = how, .encode = encode};
 
 static int set_ctx_params(void *vsig, const OSSL_PARAM params[])
 {
@@ -116,15 +128,29 @@ static int digest_start(void *vsig, const char *md_name, void *key, const OSSL_P
     return set_ctx_params(sig, params);
 }
 
+static int digest_sign_start(void *vsig, const char *md_name, void *key, const OSSL_PARAM params[])
+{
+    if (digest_start(vsig, md_name, key, params) != 1) {
+        return 0;
+    }
+    prov_sig_sign_start(vsig);
+    return 1;
+}
+
+static int op_digest_update(void *vsig, const unsigned char *data, size_t len)
+{
+    return prov_sig_op_update(vsig, &prov_sig_ecdsa, data, len);
+}
+
 static int op_sign(void *vsig, unsigned char *out, size_t *out_len, size_t room,
                    const unsigned char *in, size_t in_len)
 {
-    return prov_sig_sign(vsig, prov_ecdsa_sign, out, out_len, room, in, in_len);
+    return prov_sig_op_sign_digest(vsig, &prov_sig_ecdsa, out, out_len, room, in, in_len);
 }
 
 static int op_digest_final(void *vsig, unsigned char *out, size_t *out_len, size_t room)
 {
-    return prov_sig_digest_final(vsig, prov_ecdsa_sign, out, out_len, room);
+    return prov_sig_op_final(vsig, &prov_sig_ecdsa, out, out_len, room);
 }
 
 static int op_verify(void *vsig, const unsigned char *value, size_t value_len,
@@ -187,8 +213,8 @@ const OSSL_DISPATCH prov_signature_ecdsa[] = {
     {OSSL_FUNC_SIGNATURE_SIGN, (void (*)(void))op_sign},
     {OSSL_FUNC_SIGNATURE_VERIFY_INIT, (void (*)(void))start},
     {OSSL_FUNC_SIGNATURE_VERIFY, (void (*)(void))op_verify},
-    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, (void (*)(void))digest_start},
-    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE, (void (*)(void))prov_sig_digest_update},
+    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, (void (*)(void))digest_sign_start},
+    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE, (void (*)(void))op_digest_update},
     {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL, (void (*)(void))op_digest_final},
     {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT, (void (*)(void))digest_start},
     {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE, (void (*)(void))prov_sig_digest_update},

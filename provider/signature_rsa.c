@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "hsm/op.h"
+#include "provider/hashes.h"
 #include "provider/prov_err.h"
 
 #include <openssl/core_names.h>
@@ -21,38 +22,7 @@ DEFINE_AUTO(md, EVP_MD *, EVP_MD_free)
 
 enum { DIGEST_INFO_MAX = 128 };
 
-/* PKCS#11 3.0, sections 2.1.8 and 6.20; p11-kit's header has none of SHA-3. */
-enum {
-    SHA3_256 = 0x2b0,
-    SHA3_224 = 0x2b5,
-    SHA3_384 = 0x2c0,
-    SHA3_512 = 0x2d0,
-    MGF1_NONE = 0, /* PKCS#11 knows no MGF1 with this hash */
-    MGF1_SHA3_224 = 6,
-    MGF1_SHA3_256 = 7,
-    MGF1_SHA3_384 = 8,
-    MGF1_SHA3_512 = 9,
-};
-
 /* clang-format off */
-static const struct {
-    int nid;
-    CK_MECHANISM_TYPE hash;
-    CK_RSA_PKCS_MGF_TYPE mgf;
-} pss_hashes[] = {
-    {NID_sha1,       CKM_SHA_1,      CKG_MGF1_SHA1},
-    {NID_sha224,     CKM_SHA224,     CKG_MGF1_SHA224},
-    {NID_sha256,     CKM_SHA256,     CKG_MGF1_SHA256},
-    {NID_sha384,     CKM_SHA384,     CKG_MGF1_SHA384},
-    {NID_sha512,     CKM_SHA512,     CKG_MGF1_SHA512},
-    {NID_sha512_224, CKM_SHA512_224, MGF1_NONE},
-    {NID_sha512_256, CKM_SHA512_256, MGF1_NONE},
-    {NID_sha3_224,   SHA3_224,       MGF1_SHA3_224},
-    {NID_sha3_256,   SHA3_256,       MGF1_SHA3_256},
-    {NID_sha3_384,   SHA3_384,       MGF1_SHA3_384},
-    {NID_sha3_512,   SHA3_512,       MGF1_SHA3_512},
-};
-
 static const struct {
     int number;
     const char *name;
@@ -133,16 +103,15 @@ static const EVP_MD *mgf1_of(const struct prov_sig *sig)
     return sig->mgf1_md != NULL ? sig->mgf1_md : sig->md;
 }
 
-static bool find_pss_hash(const EVP_MD *md, size_t *row, struct err *err)
+static const struct prov_hash *pss_hash(const EVP_MD *md, struct err *err)
 {
-    for (size_t i = 0; md != NULL && i < ARRAY_LEN(pss_hashes); i++) {
-        if (pss_hashes[i].nid == EVP_MD_get_type(md)) {
-            *row = i;
-            return true;
-        }
+    const struct prov_hash *found = prov_hash_of(md);
+
+    if (found == NULL) {
+        (void)err_set(err, E_USAGE, "RSA-PSS in a token needs SHA-1, SHA-2 or SHA-3, not %s",
+                      md != NULL ? EVP_MD_get0_name(md) : "no digest at all");
     }
-    return err_set(err, E_USAGE, "RSA-PSS in a token needs SHA-1, SHA-2 or SHA-3, not %s",
-                   md != NULL ? EVP_MD_get0_name(md) : "no digest at all");
+    return found;
 }
 
 /* The number behind "digest", "auto" and "max"; RFC 8017 section 9.1.1 gives the largest. */
@@ -162,25 +131,31 @@ static bool salt_length(const struct prov_sig *sig, size_t *out, struct err *err
     return true;
 }
 
+static bool pss_how(struct prov_sig *sig, struct hsm_sign *how, struct err *err)
+{
+    const struct prov_hash *hash = pss_hash(sig->md, err);
+    const struct prov_hash *mgf = hash != NULL ? pss_hash(mgf1_of(sig), err) : NULL;
+
+    if (mgf == NULL || !salt_length(sig, &how->pss_salt_len, err)) {
+        return false;
+    }
+    if (mgf->mgf == PROV_MGF1_NONE) {
+        return err_set(err, E_USAGE, "PKCS#11 has no MGF1 with %s; choose another (rsa_mgf1_md)",
+                       EVP_MD_get0_name(mgf1_of(sig)));
+    }
+    how->hash = hash->hash;
+    how->pss_mgf = mgf->mgf;
+    return true;
+}
+
 static bool sign_pss(struct prov_sig *sig, const uint8_t *in, size_t in_len, uint8_t *out,
                      size_t *out_len, struct err *err)
 {
     const struct hsm_pin pin = {.get = prov_key_operation_pin, .ctx = sig->key};
-    struct hsm_sign how = {.scheme = HSM_SIGN_RSA_PSS};
-    size_t hash = 0;
-    size_t mgf = 0;
+    struct hsm_sign pss = {.scheme = HSM_SIGN_RSA_PSS};
 
-    if (!find_pss_hash(sig->md, &hash, err) || !find_pss_hash(mgf1_of(sig), &mgf, err) ||
-        !check_digest_length(sig, in_len, err) || !salt_length(sig, &how.pss_salt_len, err)) {
-        return false;
-    }
-    if (pss_hashes[mgf].mgf == MGF1_NONE) {
-        return err_set(err, E_USAGE, "PKCS#11 has no MGF1 with %s; choose another (rsa_mgf1_md)",
-                       EVP_MD_get0_name(mgf1_of(sig)));
-    }
-    how.pss_hash = pss_hashes[hash].hash;
-    how.pss_mgf = pss_hashes[mgf].mgf;
-    return hsm_sign(&sig->key->hsm, &how, &pin, in, in_len, out, out_len, err);
+    return pss_how(sig, &pss, err) && check_digest_length(sig, in_len, err) &&
+           hsm_sign(&sig->key->hsm, &pss, &pin, in, in_len, out, out_len, err);
 }
 
 static bool sign(struct prov_sig *sig, const uint8_t *in, size_t in_len, uint8_t *out,
@@ -200,6 +175,32 @@ static bool sign(struct prov_sig *sig, const uint8_t *in, size_t in_len, uint8_t
         return err_set(err, E_USAGE, "this padding is not for token keys");
     }
 }
+
+static bool how(struct prov_sig *sig, struct hsm_sign *out, struct err *err)
+{
+    *out = (struct hsm_sign){
+        .scheme = HSM_SIGN_RSA_PKCS1, .hash = prov_sig_hash(sig), .message = true};
+    if (sig->padding == RSA_PKCS1_PSS_PADDING) {
+        out->scheme = HSM_SIGN_RSA_PSS;
+        return pss_how(sig, out, err);
+    }
+    return sig->padding == RSA_PKCS1_PADDING ||
+           err_set(err, E_USAGE, "a signature without padding has no digest");
+}
+
+static bool encode(struct prov_sig *sig, const uint8_t *raw, size_t raw_len, uint8_t *out,
+                   size_t *out_len, struct err *err)
+{
+    if (raw_len > *out_len) {
+        return err_set(err, E_TOKEN, "key '%s' on %s: an RSA signature of %zu bytes is impossible",
+                       sig->key->hsm.label, hsm_token_name(&sig->key->hsm.token->info), raw_len);
+    }
+    memcpy(out, raw, raw_len);
+    *out_len = raw_len;
+    return true;
+}
+
+static const struct prov_sig_kind rsa = {.sign = sign, .how = how, .encode = encode};
 
 static bool verify_setup(struct prov_sig *sig, EVP_PKEY_CTX *verify)
 {
@@ -283,6 +284,13 @@ static bool set_mgf1(struct prov_sig *sig, const OSSL_PARAM *p, struct err *err)
     return true;
 }
 
+/* The token knows padding and salt from the beginning. */
+static bool may_change(const struct prov_sig *sig, struct err *err)
+{
+    return !prov_message_is_streamed(&sig->message) ||
+           err_set(err, E_USAGE, "the padding cannot change while the token hashes the message");
+}
+
 static int set_ctx_params(void *vsig, const OSSL_PARAM params[])
 {
     struct prov_sig *sig = vsig;
@@ -295,6 +303,7 @@ static int set_ctx_params(void *vsig, const OSSL_PARAM params[])
     const OSSL_PARAM *salt = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PSS_SALTLEN);
     const OSSL_PARAM *mgf1 = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_MGF1_DIGEST);
     if (prov_sig_set_digest_param(sig, params, &err) &&
+        ((pad == NULL && salt == NULL && mgf1 == NULL) || may_change(sig, &err)) &&
         (pad == NULL || set_padding(sig, pad, &err)) &&
         (salt == NULL || set_salt(sig, salt, &err)) &&
         (mgf1 == NULL || set_mgf1(sig, mgf1, &err))) {
@@ -467,15 +476,29 @@ static int digest_start(void *vsig, const char *md_name, void *key, const OSSL_P
     return set_ctx_params(sig, params);
 }
 
+static int digest_sign_start(void *vsig, const char *md_name, void *key, const OSSL_PARAM params[])
+{
+    if (digest_start(vsig, md_name, key, params) != 1) {
+        return 0;
+    }
+    prov_sig_sign_start(vsig);
+    return 1;
+}
+
+static int op_digest_update(void *vsig, const unsigned char *data, size_t len)
+{
+    return prov_sig_op_update(vsig, &rsa, data, len);
+}
+
 static int op_sign(void *vsig, unsigned char *out, size_t *out_len, size_t room,
                    const unsigned char *in, size_t in_len)
 {
-    return prov_sig_sign(vsig, sign, out, out_len, room, in, in_len);
+    return prov_sig_op_sign_digest(vsig, &rsa, out, out_len, room, in, in_len);
 }
 
 static int op_digest_final(void *vsig, unsigned char *out, size_t *out_len, size_t room)
 {
-    return prov_sig_digest_final(vsig, sign, out, out_len, room);
+    return prov_sig_op_final(vsig, &rsa, out, out_len, room);
 }
 
 static int op_verify(void *vsig, const unsigned char *value, size_t value_len,
@@ -526,8 +549,8 @@ const OSSL_DISPATCH prov_signature_rsa[] = {
     {OSSL_FUNC_SIGNATURE_SIGN, (void (*)(void))op_sign},
     {OSSL_FUNC_SIGNATURE_VERIFY_INIT, (void (*)(void))start},
     {OSSL_FUNC_SIGNATURE_VERIFY, (void (*)(void))op_verify},
-    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, (void (*)(void))digest_start},
-    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE, (void (*)(void))prov_sig_digest_update},
+    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, (void (*)(void))digest_sign_start},
+    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE, (void (*)(void))op_digest_update},
     {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL, (void (*)(void))op_digest_final},
     {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT, (void (*)(void))digest_start},
     {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE, (void (*)(void))prov_sig_digest_update},

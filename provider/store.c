@@ -188,7 +188,9 @@ static bool search(void *ctx, struct hsm_token *token, struct err *err)
         return false;
     }
     if (wants_one_key(store)) {
-        return prov_locate_private(&session, reading->asking, &store->key, err);
+        return prov_locate_private(&session, reading->asking, &store->key, err) &&
+               (store->key != NULL ||
+                prov_locate_no_kind(token, &store->uri, CKO_PRIVATE_KEY, err));
     }
     store->epoch = hsm_token_objects_epoch(token);
     for (size_t i = 0; i < store->class_count; i++) {
@@ -242,19 +244,38 @@ static bool next_object(struct store *store, CK_OBJECT_CLASS *class, CK_OBJECT_H
 }
 
 /*
- * The first key. Until now our key management was hidden, so that OpenSSL meets the default
- * provider's first when it is asked for this kind of key; it cannot take a private one. True if it
- * took the key.
+ * The first key. Our key management is hidden meanwhile, so that OpenSSL meets the default
+ * provider's first when it is asked for this kind of key; it cannot take a private one. That goes
+ * for either order of the providers: a module that uses OpenSSL itself may have emptied the cache
+ * of answers since the default provider's were in it. True if it took the key.
  */
 static bool introduce(struct prov_ctx *ctx, struct prov_key **key, const char *data_type,
                       OSSL_CALLBACK *cb, void *cb_arg)
 {
+    atomic_store(&ctx->shows_keymgmt, false);
     (void)ERR_set_mark();
     bool taken = prov_key_hand_over(key, data_type, cb, cb_arg); /* a public key may be */
     (void)ERR_pop_to_mark();
-    if (!taken) {
+    if (taken) {
+        atomic_store(&ctx->shows_keymgmt, true);
+    } else {
         prov_key_introduce(ctx, cb, cb_arg);
     }
+    return taken;
+}
+
+/* Other threads wait: they would find no key management. */
+static bool introduce_once(struct prov_ctx *ctx, struct prov_key **key, const char *data_type,
+                           OSSL_CALLBACK *cb, void *cb_arg)
+{
+    bool taken = false;
+
+    pthread_mutex_lock(&ctx->first_key);
+    if (!ctx->introduced) {
+        taken = introduce(ctx, key, data_type, cb, cb_arg);
+        ctx->introduced = true;
+    }
+    pthread_mutex_unlock(&ctx->first_key);
     return taken;
 }
 
@@ -262,8 +283,7 @@ static bool introduce(struct prov_ctx *ctx, struct prov_key **key, const char *d
 static bool give_key(struct store *store, struct prov_key *key, OSSL_CALLBACK *cb, void *cb_arg)
 {
     const char *type = prov_key_type(key);
-    bool ok = (!atomic_load(&store->prov->shows_keymgmt) &&
-               introduce(store->prov, &key, type, cb, cb_arg)) ||
+    bool ok = introduce_once(store->prov, &key, type, cb, cb_arg) ||
               prov_key_hand_over(&key, type, cb, cb_arg);
 
     prov_key_free(key); /* NULL if keymgmt's load took it over */
@@ -305,7 +325,8 @@ static bool is_current(struct store *store, unsigned epoch, struct err *err)
                    hsm_token_name(&store->token->info));
 }
 
-/* Loads one object and hands it over. Objects that are of no kind we know are skipped. */
+/* Loads one object and hands it over. Objects that are of no kind we know are skipped in a list,
+ * and an error where that very object was asked for. */
 static enum given give_one(struct store *store, CK_OBJECT_CLASS class, CK_OBJECT_HANDLE handle,
                            OSSL_CALLBACK *cb, void *cb_arg, struct err *err)
 {
@@ -331,6 +352,10 @@ static enum given give_one(struct store *store, CK_OBJECT_CLASS class, CK_OBJECT
         return BROKEN;
     }
     hsm_session_give(&session);
+    if (key == NULL && hsm_uri_names_object(&store->uri) && !prov_search_is_set(&store->wanted)) {
+        (void)prov_locate_no_kind(store->token, &store->uri, class, err);
+        return BROKEN;
+    }
     if (key == NULL) {
         return SKIPPED;
     }

@@ -18,13 +18,13 @@ enum { NONCE_BYTES = 16, CHALLENGE_MAX = 256, SIGNATURE_MAX = 256 };
 /* A key kind's way of signing a short text. */
 struct scheme {
     enum hsm_key_type type;
-    const char *digest; /* NULL: the text itself is signed */
-    prov_sign_fn *sign;
+    const char *digest;               /* NULL: the text itself is signed */
+    const struct prov_sig_kind *kind; /* with a digest */
 };
 
 static const struct scheme schemes[] = {
-    {HSM_KEY_EC, "SHA256", prov_ecdsa_sign},
-    {HSM_KEY_ED, NULL, prov_eddsa_sign},
+    {HSM_KEY_EC, "SHA256", &prov_sig_ecdsa},
+    {HSM_KEY_ED, NULL, NULL},
 };
 
 static const struct scheme *scheme_of(enum hsm_key_type type)
@@ -63,23 +63,23 @@ static bool sign_challenge(struct prov_key *key, const struct scheme *scheme, co
     AUTO(sig) struct prov_sig *sig = prov_sig_new(key->ctx, NULL);
     const uint8_t *in = (const uint8_t *)challenge;
     size_t in_len = strlen(challenge);
-    uint8_t digest[EVP_MAX_MD_SIZE];
 
     if (sig == NULL) {
         return err_nomem(err);
     }
+    *out_len = SIGNATURE_MAX;
     if (!prov_sig_start(sig, key, err)) {
         return false;
     }
-    if (scheme->digest != NULL) {
-        if (EVP_Q_digest(prov_ctx_libctx(key->ctx), scheme->digest, NULL, in, in_len, digest,
-                         &in_len) != 1) {
-            return err_set(err, E_INTERNAL, "there is no digest '%s'", scheme->digest);
-        }
-        in = digest;
+    if (scheme->kind == NULL) {
+        return prov_eddsa_sign(sig, in, in_len, out, out_len, err);
     }
-    *out_len = SIGNATURE_MAX;
-    return scheme->sign(sig, in, in_len, out, out_len, err);
+    if (!prov_sig_digest_start(sig, scheme->digest, err)) {
+        return false;
+    }
+    prov_sig_sign_start(sig);
+    return prov_sig_sign_update(sig, scheme->kind, in, in_len, err) &&
+           prov_sig_sign_final(sig, scheme->kind, out, out_len, err);
 }
 
 static bool verifies(const struct prov_key *public, const struct scheme *scheme,

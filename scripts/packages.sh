@@ -1,5 +1,6 @@
 # shellcheck shell=sh disable=SC2034
-# Which Debian packages a script needs, and how it gets them. Sourced by the scripts beside it.
+# Which Debian packages a script needs, and how it gets them. Sourced by the scripts beside it. Where the name depends
+# on the release, "old|new": whichever is installed, or that the archive has.
 
 # To build the client and the provider.
 build_packages="gcc libc6-dev cmake ninja-build pkg-config libssl-dev libp11-dev libp11-kit-dev
@@ -10,7 +11,7 @@ run_packages="openssl softhsm2 python3 python3-cryptography"
 
 # To test: frameworks, other people's token tools and tokens, observers.
 test_packages="libcmocka-dev python3-pytest opensc gnutls-bin p11-kit p11-kit-modules swtpm swtpm-tools
-libtpm2-pkcs11-1 libtss2-tcti-swtpm0 strace gdb valgrind procps mandoc git"
+libtpm2-pkcs11-1 libtss2-tcti-swtpm0|libtss2-tcti-swtpm0t64 libnss3 strace gdb valgrind procps mandoc git"
 
 # Programs of others that use token keys in the tests. apache2-bin is httpd without its service.
 consumer_packages="curl nginx apache2-bin haproxy stunnel4"
@@ -19,7 +20,7 @@ consumer_packages="curl nginx apache2-bin haproxy stunnel4"
 bench_packages="libengine-pkcs11-openssl"
 
 # To check sources.
-check_packages="clang clang-format clang-tidy libclang-rt-14-dev cppcheck shellcheck pyflakes3"
+check_packages="clang clang-format clang-tidy libclang-rt-14-dev|libclang-rt-dev cppcheck shellcheck pyflakes3"
 
 # The machine's own locale must not translate what scripts read, nor its TLS settings reach the tests.
 export LC_ALL=C.UTF-8
@@ -33,11 +34,30 @@ fail() {
     exit 1
 }
 
-# Prints those of the named packages that are not installed.
+is_installed() {
+    dpkg-query -W -f='${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'
+}
+
+in_archive() {
+    apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'
+}
+
+# Prints the name of "old|new" that a test holds for, or else the first.
+name_that() {
+    for name in $(printf '%s' "$2" | tr '|' ' '); do
+        if "$1" "$name"; then
+            printf '%s' "$name"
+            return 0
+        fi
+    done
+    printf '%s' "${2%%|*}"
+}
+
+# Prints those of the packages that are not installed, by the names that the archive has.
 missing_packages() {
     for package in "$@"; do
-        if ! dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii'; then
-            printf '%s ' "$package"
+        if ! is_installed "$(name_that is_installed "$package")"; then
+            printf '%s ' "$(name_that in_archive "$package")"
         fi
     done
 }
@@ -74,8 +94,8 @@ ensure_packages() {
     export DEBIAN_FRONTEND=noninteractive
     log=$(mktemp)
     forbid_services
-    # shellcheck disable=SC2086 # a list of words
-    if ! { apt-get -q update && apt-get -q -y install --no-install-recommends $missing; } >"$log" 2>&1; then
+    # shellcheck disable=SC2046 # a list of words, and only now can the names in the archive be told
+    if ! { apt-get -q update && apt-get -q -y install --no-install-recommends $(missing_packages "$@"); } >"$log" 2>&1; then
         allow_services
         tail -n 20 "$log" >&2
         rm -f "$log"

@@ -6,6 +6,7 @@ struct keystore_token app_token(const struct config_token *token)
 {
     return (struct keystore_token){.module = token->module,
                                    .init_args = token->init_args,
+                                   .quirks = token->quirks,
                                    .uri = token->uri,
                                    .pin_source = token->pin_source,
                                    .pin_source_is_deliberate = token->pin_source_is_option};

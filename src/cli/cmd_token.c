@@ -14,6 +14,7 @@ struct hsm_access cli_access(const struct cli *cli)
 
     return (struct hsm_access){.module_path = t->module,
                                .init_args = t->init_args,
+                               .quirks = t->quirks,
                                .token_uri = t->uri,
                                .pin_source = t->pin_source,
                                .pin_source_is_deliberate = t->pin_source_is_option,
@@ -65,6 +66,18 @@ static bool token_uri_text(const struct hsm_token_info *info, struct buf *out, s
     return buf_ok(out) || err_nomem(err);
 }
 
+static void show_module(struct cli *cli, const struct hsm_module *module, bool labels)
+{
+    AUTO(buf) struct buf quirks = BUF_INIT(256);
+
+    hsm_quirks_format(hsm_module_quirks(module), &quirks);
+    out_text(&cli->out, "module", labels ? "Module" : NULL, hsm_module_path(module));
+    out_text(&cli->out, "module_description", labels ? "Module says" : NULL,
+             hsm_module_description(module));
+    out_text(&cli->out, "module_quirks", labels ? "Module quirks" : NULL,
+             hsm_module_quirks(module) != 0 ? buf_str(&quirks) : NULL);
+}
+
 struct listing {
     struct cli *cli;
     struct err *err;
@@ -104,8 +117,7 @@ bool cmd_token_list(struct cli *cli, struct err *err)
         !hsm_target_module(&target, &module, err)) {
         return false;
     }
-    out_text(&cli->out, "module", NULL, hsm_module_path(module));
-    out_text(&cli->out, "module_description", NULL, hsm_module_description(module));
+    show_module(cli, module, false);
     out_table(&cli->out, "tokens", token_columns, ARRAY_LEN(token_columns),
               "The module has no token.");
     bool ok = hsm_module_visit_tokens(module, list_one, &listing, err);
@@ -182,9 +194,7 @@ bool cmd_token_info(struct cli *cli, struct err *err)
     out_text(&cli->out, "manufacturer", "Manufacturer", info->manufacturer);
     out_text(&cli->out, "model", "Model", info->model);
     out_text(&cli->out, "uri", "URI", buf_str(&uri));
-    out_text(&cli->out, "module", "Module", hsm_module_path(opened.token->module));
-    out_text(&cli->out, "module_description", "Module says",
-             hsm_module_description(opened.token->module));
+    show_module(cli, opened.token->module, true);
     out_text(&cli->out, "pin", "User PIN", pin_state(info));
     out_bool(&cli->out, "pin_pad", "PIN pad", info->pin_pad);
     out_bool(&cli->out, "login_required", "Login required", info->login_required);

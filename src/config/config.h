@@ -67,6 +67,7 @@ struct config_token {
     char *name;
     char *module;
     char *init_args;
+    char *quirks;
     char *uri;
     char *pin_source;
     bool pin_source_is_option; /* named on the command line, for whatever token that names */

@@ -60,8 +60,9 @@ bool http_tls_verify_failed(struct http_client *client, const char *curl_text, s
     long result = 0;
 
     (void)curl_easy_getinfo(client->easy, CURLINFO_SSL_VERIFYRESULT, &result);
-    /* libcurl compares names by itself, without a verification result of OpenSSL's. */
-    if (strstr(curl_text, "target host name") != NULL) {
+    /* libcurl compares names by itself, without a verification result of OpenSSL's. It writes "host
+     * name", and "hostname" since 8.12. */
+    if (strstr(curl_text, "target host") != NULL) {
         return err_set(err, E_TLS, "the server's certificate is for another name than %s (%s)",
                        client->base_url, curl_text);
     }

@@ -454,13 +454,38 @@ static void trace(const struct http_request *request, const struct http_response
              response->body.len);
 }
 
-bool http_send(struct http_client *client, const struct http_request *request,
-               struct http_response *response, enum http_reach *reach, struct err *err)
+static bool sends_secret(const struct http_client *client, const struct http_request *request)
+{
+    bool found = client->proxy_password != NULL;
+
+    for (size_t i = 0; i < request->header_count; i++) {
+        found = found || request->headers[i].secret != NULL;
+    }
+    return found;
+}
+
+/*
+ * A handle keeps the proxy's password and, in libcurl 8, the buffer that the last request was sent
+ * from. Only freeing it wipes them. The connection stays: it belongs to the multi handle.
+ */
+static void forget(struct http_client *client, const struct http_request *request)
+{
+    if (sends_secret(client, request)) {
+        curl_easy_cleanup(client->easy);
+        client->easy = curl_easy_init(); /* NULL is reported with the next request */
+    }
+}
+
+static bool send_request(struct http_client *client, const struct http_request *request,
+                         struct http_response *response, enum http_reach *reach, struct err *err)
 {
     AUTO(slist) struct curl_slist *headers = NULL;
     char text[CURL_ERROR_SIZE] = "";
 
     *reach = HTTP_NOT_SENT;
+    if (client->easy == NULL) {
+        return err_nomem(err);
+    }
     err_clear(&client->tls_err);
     if (!build_headers(request, &headers, err) ||
         !set_options(client, request, response, headers, text, err)) {
@@ -479,6 +504,15 @@ bool http_send(struct http_client *client, const struct http_request *request,
     /* The handle must not keep pointers into this frame. */
     (void)curl_easy_setopt(client->easy, CURLOPT_ERRORBUFFER, NULL);
     return rc == CURLE_OK;
+}
+
+bool http_send(struct http_client *client, const struct http_request *request,
+               struct http_response *response, enum http_reach *reach, struct err *err)
+{
+    bool ok = send_request(client, request, response, reach, err);
+
+    forget(client, request);
+    return ok;
 }
 
 /* libcurl's own text for the date is as long and as local as it likes, so the certificate is asked.
@@ -526,7 +560,7 @@ void http_probe(struct http_client *client, struct http_probe *probe)
 
     *probe = (struct http_probe){.failure = ERR_INIT};
     http_response_init(&response);
-    bool answered = http_send(client, &request, &response, &reach, &probe->failure);
+    bool answered = send_request(client, &request, &response, &reach, &probe->failure);
     (void)curl_easy_getinfo(client->easy, CURLINFO_NAMELOOKUP_TIME_T, &resolved);
     (void)curl_easy_getinfo(client->easy, CURLINFO_CONNECT_TIME_T, &connected);
     (void)curl_easy_getinfo(client->easy, CURLINFO_APPCONNECT_TIME_T, &tls);
@@ -538,4 +572,5 @@ void http_probe(struct http_client *client, struct http_probe *probe)
     probe->tls = answered || tls > 0;
     (void)snprintf(probe->address, sizeof(probe->address), "%s", address != NULL ? address : "");
     copy_certinfo(client, probe);
+    forget(client, &request);
 }

@@ -36,6 +36,7 @@ void keystore_free(struct keystore *keystore);
 struct keystore_token {
     const char *module;
     const char *init_args;
+    const char *quirks;
     const char *uri;        /* which token */
     const char *pin_source; /* NULL: prompt */
     bool pin_source_is_deliberate;

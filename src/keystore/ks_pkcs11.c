@@ -39,6 +39,7 @@ static bool connect_token(struct keystore *keystore, const struct keystore_token
     struct hsm_access access = {
         .module_path = token->module,
         .init_args = token->init_args,
+        .quirks = token->quirks,
         .token_uri = token->uri,
         .pin_source = token->pin_source,
         .pin_source_is_deliberate = token->pin_source_is_deliberate,

@@ -405,7 +405,7 @@ static void test_rsa_signature_schemes(void **state UNUSED)
     assert_true(hsm_sign(&key, &how, NULL, digest, sizeof(digest), out, &len, &err));
     assert_int_equal(len, 256);
     how = (struct hsm_sign){.scheme = HSM_SIGN_RSA_PSS,
-                            .pss_hash = CKM_SHA256,
+                            .hash = CKM_SHA256,
                             .pss_mgf = CKG_MGF1_SHA256,
                             .pss_salt_len = 32};
     len = sizeof(out);

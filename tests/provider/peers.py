@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from p11e import SANITIZED, SHIM, SOFTHSM, Token
-from support import OpenSSL, plain
+from support import AUTHORITY, OpenSSL, plain
 
 
 def counted(path: Path, token: Token, pin: bool = True, default: bool = True,
@@ -43,12 +43,13 @@ class Authority:
         path.mkdir(parents=True, exist_ok=True)
         self.dir, self.cert, self.key = path, path / "ca.pem", path / "ca.key"
         plain("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-days", "2",
-              "-subj", "/CN=authority", cwd=path)
+              "-subj", "/CN=authority", *AUTHORITY, cwd=path)
 
     def sign(self, csr: Path, out: Path, *options: str) -> Path:
         """A certificate for localhost, good for either side of TLS."""
         extensions = self.dir / "extensions"
-        extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n")
+        extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n"
+                              "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n")
         plain("x509", "-req", "-in", str(csr), "-CA", "ca.pem", "-CAkey", "ca.key", "-out", str(out), "-days", "2",
               "-extfile", str(extensions), *options, cwd=self.dir)
         return out
@@ -111,6 +112,11 @@ class Server:
     @property
     def output(self) -> str:
         return self.log.read_text(errors="replace")
+
+
+def accepted_client(server: Server, name: str) -> bool:
+    """Whether s_server said that it verified that client; "CN = x" is "CN=x" since OpenSSL 3.2."""
+    return f"depth=0 CN={name}\nverify return:1" in server.output.replace("CN = ", "CN=")
 
 
 def members(group: int) -> list[int]:

@@ -13,6 +13,8 @@
  *   p11probe dup URI               a duplicate signs after the original is gone
  *   p11probe params URI            what callers ask of a key, as numbers
  *   p11probe stream URI            a one-shot signature given piece by piece
+ *   p11probe variant URI NAME [CONTEXT]   an EdDSA signature of that instance, as a parameter says
+ *   p11probe message URI NAME      the signature algorithm NAME on a message, as since OpenSSL 3.4
  *   p11probe expect URI TYPE       loads with OSSL_STORE_expect()
  *   p11probe mixed URI FILE.pem    a token key, a software key from a file, then new software keys
  *   p11probe public URI            the public half, asked for by several threads at once
@@ -25,7 +27,9 @@
  *   p11probe make URI EC:P-256 [USAGE]   generates a key in the token, and software keys after it
  *   p11probe make-after URI EC:P-256 LOADED   the same after another key was loaded
  *   p11probe agree URI             agrees on a secret, and uses software keys meanwhile
- *   p11probe padding URI           decrypts what has right and what has wrong PKCS#1 v1.5 padding
+ *   p11probe long URI [KIND]       signs five million bytes piece by piece; KIND: copies, abandon,
+ * repad p11probe padding URI           decrypts what has right and what has wrong PKCS#1 v1.5
+ * padding
  */
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -473,6 +477,110 @@ static int stream(const char *uri)
     return 0;
 }
 
+/* More than is kept of a message. */
+static int update_long(EVP_MD_CTX *md)
+{
+    static unsigned char piece[100000];
+    int ok = 1;
+
+    for (int i = 0; i < 50 && ok == 1; i++) {
+        ok = EVP_DigestSignUpdate(md, piece, sizeof(piece));
+    }
+    return ok;
+}
+
+static int verify_long(EVP_MD_CTX *md, EVP_PKEY *key, const unsigned char *value, size_t len,
+                       size_t message_len)
+{
+    unsigned char *message = calloc(1, message_len);
+
+    EVP_MD_CTX_reset(md);
+    int ok = EVP_DigestVerifyInit_ex(md, NULL, "SHA256", NULL, NULL, key, NULL) == 1 &&
+             EVP_DigestVerify(md, value, len, message, message_len) == 1;
+    free(message);
+    return ok;
+}
+
+static int sign_long(const char *uri, const char *kind)
+{
+    EVP_PKEY *key = must_load(uri);
+    EVP_PKEY_CTX *ctx = NULL;
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    EVP_MD_CTX *copy = EVP_MD_CTX_new();
+    unsigned char value[1024];
+    size_t len = sizeof(value);
+
+    say("init", EVP_DigestSignInit_ex(md, &ctx, "SHA256", NULL, NULL, key, NULL));
+    say("update", update_long(md));
+    if (strcmp(kind, "copies") == 0) {
+        say("copy", EVP_MD_CTX_copy_ex(copy, md));
+        say("copy-update", EVP_DigestSignUpdate(copy, "", 1)); /* its NUL */
+        say("late-update", EVP_DigestSignUpdate(md, "x", 1));
+        EVP_MD_CTX_reset(md);
+        generate_and_sign("other", key);
+        say("copy-final", EVP_DigestSignFinal(copy, value, &len));
+        say("copy-verify", verify_long(md, key, value, len, 5000001));
+    } else if (strcmp(kind, "abandon") == 0) {
+        EVP_MD_CTX_reset(md);
+        generate_and_sign("other", key);
+    } else {
+        if (strcmp(kind, "repad") == 0) {
+            say("repad", EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING));
+        }
+        say("final", EVP_DigestSignFinal(md, value, &len));
+        say("again", EVP_DigestSignFinal(md, value, &(size_t){sizeof(value)}));
+        say("verify", verify_long(md, key, value, len, 5000000));
+    }
+    EVP_MD_CTX_free(copy);
+    EVP_MD_CTX_free(md);
+    EVP_PKEY_free(key);
+    return 0;
+}
+
+static int variant(const char *uri, const char *instance, const char *context)
+{
+    EVP_PKEY *key = must_load(uri);
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    unsigned char signature[1024];
+    size_t len = sizeof(signature);
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string("instance", (char *)(uintptr_t)instance, 0),
+        OSSL_PARAM_construct_octet_string("context-string", (char *)(uintptr_t)context,
+                                          strlen(context)),
+        OSSL_PARAM_construct_end(),
+    };
+
+    say("init", EVP_DigestSignInit_ex(md, NULL, NULL, NULL, NULL, key, params));
+    say("sign", EVP_DigestSign(md, signature, &len, (const unsigned char *)"x", 1));
+    EVP_MD_CTX_free(md);
+    EVP_PKEY_free(key);
+    return 0;
+}
+
+static int message(const char *uri, const char *name)
+{
+    EVP_PKEY *key = must_load(uri);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, "provider=p11enroll");
+
+#if OPENSSL_VERSION_PREREQ(3, 4)
+    EVP_SIGNATURE *algorithm = EVP_SIGNATURE_fetch(NULL, name, "provider=p11enroll");
+    unsigned char signature[1024];
+    size_t len = sizeof(signature);
+
+    say("sign-init", EVP_PKEY_sign_message_init(ctx, algorithm, NULL));
+    say("sign", EVP_PKEY_sign(ctx, signature, &len, (const unsigned char *)"x", 1));
+    say("verify-init", EVP_PKEY_verify_message_init(ctx, algorithm, NULL));
+    say("verify", EVP_PKEY_verify(ctx, signature, len, (const unsigned char *)"x", 1));
+    say("other", EVP_PKEY_verify(ctx, signature, len, (const unsigned char *)"y", 1));
+    EVP_SIGNATURE_free(algorithm);
+#else
+    (void)name;
+#endif
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(key);
+    return 0;
+}
+
 static int expect(const char *uri, int type)
 {
     OSSL_STORE_CTX *store = OSSL_STORE_open_ex(uri, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
@@ -867,6 +975,8 @@ int main(int argc, char **argv)
            : strcmp(what, "dup") == 0      ? dup_key(argv[2])
            : strcmp(what, "params") == 0   ? params(argv[2])
            : strcmp(what, "stream") == 0   ? stream(argv[2])
+           : strcmp(what, "variant") == 0  ? variant(argv[2], more, argc > 4 ? argv[4] : "")
+           : strcmp(what, "message") == 0  ? message(argv[2], more)
            : strcmp(what, "make-after") == 0 && argc > 4
                ? (EVP_PKEY_free(must_load(argv[4])), make(argv[2], more, NULL))
            : strcmp(what, "make") == 0     ? make(argv[2], more, argc > 4 ? argv[4] : NULL)
@@ -875,6 +985,7 @@ int main(int argc, char **argv)
            : strcmp(what, "expect") == 0   ? expect(argv[2], atoi(more))
            : strcmp(what, "mixed") == 0    ? mixed(argv[2], more)
            : strcmp(what, "public") == 0   ? public_by_threads(argv[2])
+           : strcmp(what, "long") == 0     ? sign_long(argv[2], more)
            : strcmp(what, "fork") == 0     ? fork_in_search(argv[2])
            : strcmp(what, "peer") == 0     ? peer(argv[2], more)
            : strcmp(what, "first") == 0    ? first(argv[2])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from p11e import Token, clean_env, run
 from peers import Authority, wrap
-from support import ORDERS, OpenSSL, plain
+from support import AUTHORITY, ORDERS, OpenSSL, plain
 
 KEYS = {"rsa": "RSA:2048", "p256": "EC:prime256v1", "p384": "EC:secp384r1"}
 EACH = pytest.mark.parametrize("name", KEYS)
@@ -35,7 +35,7 @@ def leaf_request(path: Path) -> None:
 
 def root(openssl: OpenSSL, name: str) -> None:
     openssl("req", "-x509", "-key", openssl.uri(name), "-subj", "/CN=token authority", "-out", "root.pem",
-            "-days", "2")
+            "-days", "2", *AUTHORITY)
 
 
 @EACH

@@ -66,8 +66,9 @@ def test_token_that_copies_nothing(token: Token, tmp_path: Path, rv: str) -> Non
     assert len(calls(tmp_path / "calls", "C_CopyObject")) == 1
 
 
-def test_one_session_is_enough(token: Token, tmp_path: Path) -> None:
-    with signing(configured(token, tmp_path, "max-sessions = 1"), "ec") as signer:
+def test_two_sessions_are_enough(token: Token, tmp_path: Path) -> None:
+    """Then none is left over to keep copies in."""
+    with signing(configured(token, tmp_path, "max-sessions = 2"), "ec") as signer:
         sign(signer, 5)
         assert signer.end() == 0
     names = calls(tmp_path / "calls")
@@ -88,6 +89,51 @@ def test_kept_pin_survives_its_source(token: Token, tmp_path: Path, keep: str, t
         answer = signer.tell("sign")
         assert answer[0] == then
         assert then == "ok" or str(source) in answer[1], answer
+
+
+def test_key_of_no_supported_kind(tmp_path: Path) -> None:
+    other = Token(tmp_path / "other").init()
+    other.make_key("EC:secp256k1", "09", "odd")
+    mine = OpenSSL(tmp_path, other)
+    error = first_error(mine("pkey", "-in", mine.uri("odd"), "-noout", status=1))
+    assert f"token '{other.label}'" in error
+    assert "the private key that matches pkcs11:token=t1;object=odd;type=private is of no supported kind" in error
+    listed = mine("storeutl", "-noout", f"pkcs11:token={other.label}")
+    assert "Total found: 0" in listed.stdout and listed.stderr == ""
+
+
+def test_quirk_no_finalise(token: Token, tmp_path: Path) -> None:
+    for line, times in (("", 1), ("quirks = no-finalise", 0)):
+        path = tmp_path / str(times)
+        path.mkdir()
+        mine = configured(token, path, line)
+        mine("pkey", "-in", mine.uri("ec"), "-noout")
+        assert len(calls(path / "calls", "C_Finalize")) == times
+        assert calls(path / "calls", "C_Login") == ["C_Login"]
+
+
+def test_quirk_no_finalise_spares_a_module_that_hangs(token: Token, tmp_path: Path) -> None:
+    mine = configured(token, tmp_path, "quirks = no-finalise")
+    mine.env["P11SHIM_RULES"] = "C_Finalize:*:hang"
+    mine("pkey", "-in", mine.uri("ec"), "-noout")
+
+
+def test_quirk_no_copy(token: Token, tmp_path: Path) -> None:
+    with signing(configured(token, tmp_path, "quirks = no-copy"), "ec") as signer:
+        sign(signer, 5)
+        assert signer.end() == 0
+    names = calls(tmp_path / "calls")
+    assert "C_CopyObject" not in names and names.count("C_OpenSession") == 1
+
+
+def test_quirk_no_allowed_mechanisms(token: Token, tmp_path: Path) -> None:
+    """Against a module that fails altogether when it is asked for an attribute that it does not know."""
+    mine = configured(token, tmp_path, "quirks = no-finalise, no-allowed-mechanisms")
+    mine.env["P11SHIM_ATTRIBUTE"] = "40000600=5"
+    mine("pkey", "-in", mine.uri("ec"), "-noout")
+    mine.conf.write_text(mine.conf.read_text().replace(", no-allowed-mechanisms", ""))
+    error = first_error(mine("pkey", "-in", mine.uri("ec"), "-noout", status=1))
+    assert f"token '{token.label}'" in error and "C_GetAttributeValue: CKR_GENERAL_ERROR" in error
 
 
 def without_source(mine: OpenSSL, *lines: str) -> OpenSSL:
@@ -161,9 +207,11 @@ def test_configured_argument_goes_to_the_configured_module_alone(token: Token, t
     ("pin = 1234", "there is a PIN and a pin-source"),
     ("token = t1", "token"),
     ("token = pkcs11:object=ec", "token = pkcs11:object=ec names no token"),
+    ("quirks = no-copy, no-fun", "quirks: there is no 'no-fun'; there are no-finalise, no-copy, no-allowed-mechanisms"),
     ("copy-keys = maybe", "copy-keys = maybe is neither yes nor no"),
     ("keep-pin = 7", "keep-pin = 7 is neither yes nor no"),
-    ("max-sessions = 0", "max-sessions = 0 is no number from 1 to 64"),
+    ("max-sessions = 1", "max-sessions = 1 is no number from 2 to 64"),
+    ("max-sessions = 0", "max-sessions = 0 is no number from 2 to 64"),
 ])
 def test_setting_that_cannot_be_read(token: Token, tmp_path: Path, line: str, sentence: str) -> None:
     mine = configured(token, tmp_path, line)

@@ -27,7 +27,7 @@ from pathlib import Path
 import pytest
 from p11e import SOFTHSM, Token, calls, clean_env, private_file, run
 from peers import counted
-from support import ORDERS, OpenSSL, first_error, plain
+from support import ORDERS, OpenSSL, first_error, plain, verified
 
 KEYS = {"rsa": "RSA:2048", "p256": "EC:prime256v1"}
 EACH = pytest.mark.parametrize("name", KEYS)
@@ -253,7 +253,7 @@ def test_public_half_comes_from_the_certificate(tmp_path: Path) -> None:
     token.tool("--write-object", str(tmp_path / "c.der"), "--type", "cert", "--id", "01", "--label", "another")
     token.tool("--delete-object", "--type", "pubkey", "--id", "01")
     openssl("req", "-new", "-key", openssl.uri("k"), "-subj", "/CN=x", "-out", "r.csr")
-    assert "verify OK" in plain("req", "-in", "r.csr", "-verify", "-noout", cwd=tmp_path).stderr
+    assert verified(plain("req", "-in", "r.csr", "-verify", "-noout", cwd=tmp_path))
 
 
 def test_several_keys_with_one_id(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_several_keys_with_one_id(tmp_path: Path) -> None:
     assert "object-ambiguous" in error and all(name in error for name in ("one", "two", "three"))
     for name in ("one", "two", "three"):
         openssl("req", "-new", "-key", openssl.uri(name), "-subj", "/CN=x", "-out", "r.csr")
-        assert "verify OK" in plain("req", "-in", "r.csr", "-verify", "-noout", cwd=tmp_path).stderr
+        assert verified(plain("req", "-in", "r.csr", "-verify", "-noout", cwd=tmp_path))
 
 
 @EACH
@@ -277,7 +277,7 @@ def test_always_authenticate(tmp_path: Path, name: str) -> None:
     token.tool("--keypairgen", "--key-type", KEYS[name], "--id", "01", "--label", "k", "--always-auth")
     openssl, log = counted(tmp_path, token)
     openssl("req", "-new", "-key", openssl.uri("k"), "-subj", "/CN=x", "-out", "r.csr")
-    assert "verify OK" in plain("req", "-in", "r.csr", "-verify", "-noout", cwd=tmp_path).stderr
+    assert verified(plain("req", "-in", "r.csr", "-verify", "-noout", cwd=tmp_path))
     assert len(calls(log, "C_Login")) == 2 and len(calls(log, "C_Sign")) == 1
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from p11e import Token, clean_env, run
-from support import ORDERS, OpenSSL, first_error, plain, public, s_server
+from support import ORDERS, OpenSSL, first_error, plain, public, s_server, verified
 
 TLS = pytest.mark.parametrize("tls", ["tls1_2", "tls1_3"])
+PSS_NAMES = ("RSA-PSS", "rsa_pss_pss_sha256")  # s_client's words for it before OpenSSL 3.5 and since
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,7 @@ def test_certificate_and_request(openssl: OpenSSL) -> None:
     assert "Public Key Algorithm: rsassaPss" in text and "Signature Algorithm: rsassaPss" in text
     assert "c.pem: OK" in plain("verify", "-CAfile", cert, cert, cwd=openssl.dir).stdout
     openssl("req", "-new", "-key", openssl.uri("pss"), "-subj", "/CN=x", "-out", "r.csr")
-    assert "verify OK" in plain("req", "-in", "r.csr", "-verify", "-noout", cwd=openssl.dir).stderr
+    assert verified(plain("req", "-in", "r.csr", "-verify", "-noout", cwd=openssl.dir))
 
 
 @ORDERS
@@ -130,7 +131,8 @@ def test_s_server(keys: Token, tmp_path: Path, tls: str, first: bool) -> None:
     with s_server(openssl.env, openssl.dir, "-cert", cert, "-key", openssl.uri("pss"), "-www", f"-{tls}") as port:
         done = run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", cert, "-verify_return_error",
                     "-servername", "localhost", f"-{tls}"], env=clean_env(), cwd=tmp_path, input="Q\n", stdin=None)
-    assert "Verify return code: 0 (ok)" in done.stdout and "Peer signature type: RSA-PSS" in done.stdout
+    assert "Verify return code: 0 (ok)" in done.stdout
+    assert any(f"Peer signature type: {name}" in done.stdout for name in PSS_NAMES), done.stdout
 
 
 @TLS

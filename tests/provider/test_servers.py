@@ -280,7 +280,7 @@ def test_worker_that_may_not_read_the_token_says_so(fresh: Site) -> None:
             assert not answers(fresh, server.port)
             log = fresh.dir / "nginx/error.log"
             wait_until("the log says it", lambda: ":p11enroll:" in log.read_text())
-            assert re.search(r"key 'rsa': .*libsofthsm2.so: .*CKR_GENERAL_ERROR", log.read_text()), log.read_text()
+            assert re.search(r"key 'rsa' on token .*CKR_\w+", log.read_text()), log.read_text()
     finally:
         open_to_worker(tokens)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from p11e import Token, clean_env, run
-from peers import Authority, Server, ignore_leaks
+from peers import Authority, Server, accepted_client, ignore_leaks
 from support import ORDERS, OpenSSL, free_port, plain
 
 
@@ -40,9 +40,12 @@ def label(name: str) -> str:
     return name.replace(" ", "-")
 
 
-def peer_type(name: str, tls: str) -> str:
-    """TLS 1.3 has no PKCS#1 v1.5 signatures in handshakes (RFC 8446 section 4.2.3)."""
-    return "RSA-PSS" if name == "rsa" and tls == "tls1_3" else KINDS[name].peer_says
+def peer_types(name: str, tls: str) -> list[str]:
+    """s_client's words before OpenSSL 3.5 and since. TLS 1.3 has no PKCS#1 v1.5 signatures in handshakes (RFC 8446
+    section 4.2.3)."""
+    if name == "rsa":
+        return ["RSA-PSS", "rsa_pss_rsae_sha256"] if tls == "tls1_3" else ["RSA", "rsa_pkcs1_sha256"]
+    return [KINDS[name].peer_says, KINDS[name].sigalg]
 
 
 @dataclass
@@ -87,7 +90,7 @@ def test_server_with_a_token_key(certified: Certified, tmp_path: Path, name: str
                     "-sigalgs", KINDS[name].sigalg], env=clean_env(), cwd=tmp_path, input="Q\n", stdin=None)
         assert "Verify return code: 0 (ok)" in done.stdout
         if KINDS[name].peer_says:
-            assert f"Peer signature type: {peer_type(name, tls)}\n" in done.stdout
+            assert any(f"Peer signature type: {says}\n" in done.stdout for says in peer_types(name, tls)), done.stdout
         assert ":p11enroll:" not in running.output
 
 
@@ -112,7 +115,7 @@ def test_client_with_a_token_key(certified: Certified, tmp_path: Path, name: str
                     "-verify_return_error", "-cert", str(certified.certs[name]), "-key", openssl.uri(label(name)),
                     "-quiet", *GROUPS], env=openssl.env, cwd=tmp_path, input="GET / HTTP/1.0\r\n\r\n", stdin=None)
         assert "HTTP/1.0 200 ok" in done.stdout
-        assert f"depth=0 CN = {label(name)}\nverify return:1" in running.output
+        assert accepted_client(running, label(name))
         assert ":error:" not in done.stderr
 
 

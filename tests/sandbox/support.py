@@ -41,7 +41,7 @@ def make_key(kind: str, _which: int) -> Any:
 
 
 def csr(name: str | None = "www.example.org", sans: tuple[str, ...] = (), kind: str = "P-256",
-        which: int = 0, algorithm: Any = hashes.SHA256()) -> str:
+        which: int = 0) -> str:
     """A CSR in PEM."""
     attributes = [x509.NameAttribute(NameOID.COMMON_NAME, name)] if name else []
     attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Not From The CSR"))
@@ -50,7 +50,7 @@ def csr(name: str | None = "www.example.org", sans: tuple[str, ...] = (), kind: 
         names = x509.SubjectAlternativeName([x509.DNSName(san) for san in sans])
         builder = builder.add_extension(names, False)
     signer = key(kind, which)
-    request = builder.sign(signer, None if kind == "Ed25519" else algorithm)
+    request = builder.sign(signer, None if kind == "Ed25519" else hashes.SHA256())
     return request.public_bytes(Encoding.PEM).decode()
 
 

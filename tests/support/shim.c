@@ -16,6 +16,10 @@
  *   P11SHIM_TEMPLATE  TYPE=VALUE[,...] (hex): overwrites a one-byte attribute in the private
  * template of C_GenerateKeyPair, as a token would that ignores what it is asked for P11SHIM_FLAGS
  * flags (hex) that C_GetTokenInfo reports in addition for initialised tokens
+ *   P11SHIM_HIDE      TYPE[,...] (hex): mechanisms that the token does not have: it does not list
+ *                     them, and nothing is signed or decrypted with them
+ *   P11SHIM_ATTRIBUTE TYPE=RV (hex): C_GetAttributeValue fails with RV, as a whole, when that
+ *                     attribute is among those it is asked for
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -192,7 +196,6 @@ FORWARD(C_Finalize, (void *reserved), (reserved))
 FORWARD(C_GetInfo, (CK_INFO *info), (info))
 FORWARD(C_GetSlotList, (CK_BBOOL present, CK_SLOT_ID *list, CK_ULONG *count), (present, list, count))
 FORWARD(C_GetSlotInfo, (CK_SLOT_ID slot, CK_SLOT_INFO *info), (slot, info))
-FORWARD(C_GetMechanismList, (CK_SLOT_ID slot, CK_MECHANISM_TYPE *list, CK_ULONG *count), (slot, list, count))
 FORWARD(C_GetMechanismInfo, (CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *info), (slot, type, info))
 FORWARD(C_InitToken, (CK_SLOT_ID slot, CK_UTF8CHAR *pin, CK_ULONG len, CK_UTF8CHAR *label), (slot, pin, len, label))
 FORWARD(C_InitPIN, (CK_SESSION_HANDLE s, CK_UTF8CHAR *pin, CK_ULONG len), (s, pin, len))
@@ -206,18 +209,74 @@ FORWARD(C_Logout, (CK_SESSION_HANDLE s), (s))
 FORWARD(C_CreateObject, (CK_SESSION_HANDLE s, CK_ATTRIBUTE *t, CK_ULONG n, CK_OBJECT_HANDLE *o), (s, t, n, o))
 FORWARD(C_CopyObject, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE f, CK_ATTRIBUTE *t, CK_ULONG n, CK_OBJECT_HANDLE *o), (s, f, t, n, o))
 FORWARD(C_DestroyObject, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o), (s, o))
-FORWARD(C_GetAttributeValue, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o, CK_ATTRIBUTE *t, CK_ULONG n), (s, o, t, n))
 FORWARD(C_SetAttributeValue, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o, CK_ATTRIBUTE *t, CK_ULONG n), (s, o, t, n))
 FORWARD(C_FindObjectsInit, (CK_SESSION_HANDLE s, CK_ATTRIBUTE *t, CK_ULONG n), (s, t, n))
 FORWARD(C_FindObjects, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE *o, CK_ULONG max, CK_ULONG *n), (s, o, max, n))
 FORWARD(C_FindObjectsFinal, (CK_SESSION_HANDLE s), (s))
-FORWARD(C_SignInit, (CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_OBJECT_HANDLE k), (s, m, k))
 FORWARD(C_Sign, (CK_SESSION_HANDLE s, CK_BYTE *in, CK_ULONG n, CK_BYTE *out, CK_ULONG *len), (s, in, n, out, len))
-FORWARD(C_DecryptInit, (CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_OBJECT_HANDLE k), (s, m, k))
+FORWARD(C_SignUpdate, (CK_SESSION_HANDLE s, CK_BYTE *in, CK_ULONG n), (s, in, n))
+FORWARD(C_SignFinal, (CK_SESSION_HANDLE s, CK_BYTE *out, CK_ULONG *len), (s, out, len))
 FORWARD(C_Decrypt, (CK_SESSION_HANDLE s, CK_BYTE *in, CK_ULONG n, CK_BYTE *out, CK_ULONG *len), (s, in, n, out, len))
 FORWARD(C_DeriveKey, (CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_OBJECT_HANDLE k, CK_ATTRIBUTE *t, CK_ULONG n, CK_OBJECT_HANDLE *o), (s, m, k, t, n, o))
 FORWARD(C_GenerateRandom, (CK_SESSION_HANDLE s, CK_BYTE *out, CK_ULONG n), (s, out, n))
 /* clang-format on */
+
+static bool is_hidden(CK_MECHANISM_TYPE type)
+{
+    const char *text = getenv("P11SHIM_HIDE");
+
+    while (text != NULL && *text != '\0') {
+        char *end = NULL;
+        if (strtoul(text, &end, 16) == type) {
+            return true;
+        }
+        text = *end == ',' ? end + 1 : NULL;
+    }
+    return false;
+}
+
+/* The count is not changed where only that is asked for: fewer may come. */
+static CK_RV shim_C_GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE *list, CK_ULONG *count)
+{
+    CK_RV rv = CKR_OK;
+    CK_ULONG kept = 0;
+
+    if (before("C_GetMechanismList", &rv)) {
+        return rv;
+    }
+    rv = shim.real->C_GetMechanismList(slot, list, count);
+    if (rv == CKR_OK && list != NULL) {
+        for (CK_ULONG i = 0; i < *count; i++) {
+            if (!is_hidden(list[i])) {
+                list[kept++] = list[i];
+            }
+        }
+        *count = kept;
+    }
+    return after("C_GetMechanismList", rv);
+}
+
+static CK_RV shim_C_SignInit(CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_OBJECT_HANDLE k)
+{
+    CK_RV rv = CKR_OK;
+
+    if (before("C_SignInit", &rv)) {
+        return rv;
+    }
+    return after("C_SignInit",
+                 is_hidden(m->mechanism) ? CKR_MECHANISM_INVALID : shim.real->C_SignInit(s, m, k));
+}
+
+static CK_RV shim_C_DecryptInit(CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_OBJECT_HANDLE k)
+{
+    CK_RV rv = CKR_OK;
+
+    if (before("C_DecryptInit", &rv)) {
+        return rv;
+    }
+    return after("C_DecryptInit", is_hidden(m->mechanism) ? CKR_MECHANISM_INVALID
+                                                          : shim.real->C_DecryptInit(s, m, k));
+}
 
 static CK_RV shim_C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
 {
@@ -232,6 +291,37 @@ static CK_RV shim_C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
         info->flags |= strtoul(flags, NULL, 16);
     }
     return after("C_GetTokenInfo", rv);
+}
+
+/* True if P11SHIM_ATTRIBUTE names one of these; *rv is then the answer. */
+static bool is_refused(const CK_ATTRIBUTE *template, CK_ULONG count, CK_RV *rv)
+{
+    const char *text = getenv("P11SHIM_ATTRIBUTE");
+    char *end = NULL;
+    unsigned long type = text != NULL ? strtoul(text, &end, 16) : 0;
+
+    if (text == NULL || *end != '=') {
+        return false;
+    }
+    *rv = strtoul(end + 1, NULL, 16);
+    for (CK_ULONG i = 0; i < count; i++) {
+        if (template[i].type == type) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static CK_RV shim_C_GetAttributeValue(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o, CK_ATTRIBUTE *t,
+                                      CK_ULONG n)
+{
+    CK_RV rv = CKR_OK;
+
+    if (before("C_GetAttributeValue", &rv)) {
+        return rv;
+    }
+    return after("C_GetAttributeValue",
+                 is_refused(t, n, &rv) ? rv : shim.real->C_GetAttributeValue(s, o, t, n));
 }
 
 /* Replaces one-byte values as P11SHIM_TEMPLATE says. The caller's bytes stay as they are. */
@@ -300,8 +390,9 @@ static void load(void)
     USE(C_CloseAllSessions), USE(C_GetSessionInfo), USE(C_Login), USE(C_Logout);
     USE(C_CreateObject), USE(C_CopyObject), USE(C_DestroyObject), USE(C_GetAttributeValue);
     USE(C_SetAttributeValue), USE(C_FindObjectsInit), USE(C_FindObjects), USE(C_FindObjectsFinal);
-    USE(C_DecryptInit), USE(C_Decrypt), USE(C_DeriveKey);
-    USE(C_SignInit), USE(C_Sign), USE(C_GenerateRandom), USE(C_GenerateKeyPair);
+    USE(C_Decrypt), USE(C_DeriveKey);
+    USE(C_SignInit), USE(C_Sign), USE(C_SignUpdate), USE(C_SignFinal);
+    USE(C_DecryptInit), USE(C_GenerateRandom), USE(C_GenerateKeyPair);
 #undef USE
 }
 

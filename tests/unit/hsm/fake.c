@@ -177,6 +177,7 @@ static CK_RV get_token_info(CK_SLOT_ID slot UNUSED, CK_TOKEN_INFO *info)
     fake.token_infos++;
     memset(info, 0, sizeof(*info));
     info->flags = fake.flags;
+    memcpy(info->label, "prod                            ", sizeof(info->label));
     memcpy(info->serialNumber, "12af            ", sizeof(info->serialNumber));
     return fake.token_info_rv;
 }
@@ -375,11 +376,43 @@ CK_RV fake_generate(CK_SESSION_HANDLE session UNUSED, CK_MECHANISM *mechanism UN
     return fake.generate_rv;
 }
 
-static CK_RV sign_init(CK_SESSION_HANDLE session UNUSED, CK_MECHANISM *mechanism UNUSED,
+static CK_RV mechanism_list(CK_SLOT_ID slot UNUSED, CK_MECHANISM_TYPE *list, CK_ULONG *count)
+{
+    fake.mechanism_lists++;
+    if (list != NULL) {
+        memcpy(list, fake.offered, fake.offered_count * sizeof(*list));
+    }
+    *count = fake.offered_count;
+    return CKR_OK;
+}
+
+void fake_offer(const CK_MECHANISM_TYPE *list, size_t count)
+{
+    fake.offered = list;
+    fake.offered_count = count;
+    fake.fns.C_GetMechanismList = mechanism_list;
+}
+
+static bool is_offered(CK_MECHANISM_TYPE mechanism)
+{
+    for (CK_ULONG i = 0; i < fake.offered_count; i++) {
+        if (fake.offered[i] == mechanism) {
+            return true;
+        }
+    }
+    return fake.offered == NULL;
+}
+
+static CK_RV sign_init(CK_SESSION_HANDLE session UNUSED, CK_MECHANISM *mechanism,
                        CK_OBJECT_HANDLE key)
 {
     fake.sign_inits++;
     fake.used_handle = key;
+    fake.used_mechanism = mechanism->mechanism;
+    fake.signed_bytes = 0;
+    if (!is_offered(mechanism->mechanism)) {
+        return CKR_MECHANISM_INVALID;
+    }
     if (fake.sign_init_fails > 0 && fake.sign_inits > fake.sign_init_fails) {
         return CKR_OK;
     }
@@ -392,6 +425,22 @@ static CK_RV copy_object(CK_SESSION_HANDLE session UNUSED, CK_OBJECT_HANDLE obje
     fake.copies++;
     *copy = FAKE_COPY;
     return fake.copy_rv;
+}
+
+static CK_RV decrypt_init(CK_SESSION_HANDLE session UNUSED, CK_MECHANISM *mechanism UNUSED,
+                          CK_OBJECT_HANDLE key UNUSED)
+{
+    return CKR_OK;
+}
+
+static CK_RV decrypt(CK_SESSION_HANDLE session UNUSED, CK_BYTE *in UNUSED, CK_ULONG in_len UNUSED,
+                     CK_BYTE *out, CK_ULONG *out_len)
+{
+    if (fake.decrypt_rv == CKR_OK) {
+        out[0] = 'D';
+        *out_len = 1;
+    }
+    return fake.decrypt_rv;
 }
 
 static CK_RV derive(CK_SESSION_HANDLE session UNUSED, CK_MECHANISM *mechanism,
@@ -418,15 +467,33 @@ static CK_RV initialize(void *args UNUSED)
     return fake.initialize_rv;
 }
 
-static CK_RV sign(CK_SESSION_HANDLE session UNUSED, CK_BYTE *in UNUSED, CK_ULONG in_len UNUSED,
+static CK_RV sign(CK_SESSION_HANDLE session UNUSED, CK_BYTE *in UNUSED, CK_ULONG in_len,
                   CK_BYTE *out, CK_ULONG *out_len)
 {
     fake.signs++;
+    fake.signed_bytes = in_len;
     if (fake.sign_rv == CKR_OK) {
         memset(out, 'S', 64);
         *out_len = 64;
     }
     return fake.sign_rv;
+}
+
+static CK_RV sign_update(CK_SESSION_HANDLE session UNUSED, CK_BYTE *in UNUSED, CK_ULONG in_len)
+{
+    fake.sign_updates++;
+    fake.signed_bytes += in_len;
+    return fake.sign_update_rv;
+}
+
+static CK_RV sign_final(CK_SESSION_HANDLE session UNUSED, CK_BYTE *out, CK_ULONG *out_len)
+{
+    fake.sign_finals++;
+    if (fake.sign_final_rv == CKR_OK) {
+        memset(out, 'F', 64);
+        *out_len = 64;
+    }
+    return fake.sign_final_rv;
 }
 
 void fake_begin(void)
@@ -437,6 +504,7 @@ void fake_begin(void)
     for (size_t i = 0; i < FAKE_OBJECTS; i++) {
         free_object(&fake.objects[i]);
     }
+    free(fake.token.mechanisms);
     memset(&fake, 0, sizeof(fake));
     fake.fns = (CK_FUNCTION_LIST){.C_GetTokenInfo = get_token_info,
                                   .C_OpenSession = open_session,
@@ -452,7 +520,11 @@ void fake_begin(void)
                                   .C_SignInit = sign_init,
                                   .C_CopyObject = copy_object,
                                   .C_Initialize = initialize,
+                                  .C_DecryptInit = decrypt_init,
+                                  .C_Decrypt = decrypt,
                                   .C_DeriveKey = derive,
+                                  .C_SignUpdate = sign_update,
+                                  .C_SignFinal = sign_final,
                                   .C_Sign = sign};
     fake.flip = CK_UNAVAILABLE_INFORMATION;
     fake.flags = CKF_TOKEN_INITIALIZED | CKF_LOGIN_REQUIRED | CKF_USER_PIN_INITIALIZED;
@@ -473,6 +545,7 @@ void fake_begin(void)
                                               .user_pin_set = true};
     (void)pthread_mutex_init(&fake.module.lock, NULL);
     hsm_token_init_locks(&fake.token);
+    assert_true(hsm_token_init_shared(&fake.token));
     assert_ok(hsm_process_configure(&process, &err), &err);
 }
 

@@ -44,7 +44,11 @@ struct fake {
     CK_ULONG find_fails_at; /* the find_rv comes with this batch; 0 is the first */
     CK_ULONG batch;         /* objects per C_FindObjects; 0: as many as asked for */
     CK_RV create_rv, destroy_rv, generate_rv, sign_init_rv, sign_rv;
+    CK_RV sign_update_rv, sign_final_rv;
     CK_RV copy_rv, initialize_rv;
+    CK_RV decrypt_rv;
+    const CK_MECHANISM_TYPE *offered; /* NULL: all of them, and C_GetMechanismList is missing */
+    CK_ULONG offered_count;
     CK_RV derive_rv;          /* unless the peer's point is in DER */
     unsigned sign_init_fails; /* the sign_init_rv comes that many times; 0: always */
     bool create_forgets;      /* C_CreateObject says OK and keeps nothing */
@@ -58,7 +62,10 @@ struct fake {
     unsigned opens, closes, logins, context_logins, token_infos;
     unsigned find_inits, finds, find_finals, attribute_calls, creates, destroys, signs;
     unsigned sign_inits, copies, initializes, derives;
-    CK_OBJECT_HANDLE used_handle; /* by the last C_SignInit */
+    unsigned sign_updates, sign_finals, mechanism_lists;
+    CK_MECHANISM_TYPE used_mechanism; /* by the last C_SignInit */
+    CK_ULONG signed_bytes;            /* of the message of the last signature */
+    CK_OBJECT_HANDLE used_handle;     /* by the last C_SignInit */
     bool pin_was_null;
     char pin[64];
     CK_USER_TYPE user;
@@ -96,6 +103,9 @@ CK_RV fake_generate(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_ATTRI
                     CK_OBJECT_HANDLE *public_key, CK_OBJECT_HANDLE *private_key);
 
 /* A session that is open already. */
+/* The token has those mechanisms, and lists them. The list has to stay. */
+void fake_offer(const CK_MECHANISM_TYPE *list, size_t count);
+
 struct hsm_session fake_session(void);
 
 #endif

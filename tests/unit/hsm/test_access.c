@@ -1,6 +1,7 @@
 /* How a URI and the configuration of a token are put together. */
 #include "hsm/access.h"
 
+#include "hsm/quirks.h"
 #include "unit/unit.h"
 
 static bool target(const struct hsm_access *access, struct hsm_uri *uri, struct hsm_target *out,
@@ -45,6 +46,32 @@ static void test_module_of_the_uri_goes_first(void **state UNUSED)
 
     assert_ok(target(&access, &uri, &out, &err), &err);
     assert_string_equal(out.module_path, "/other.so");
+}
+
+static void test_quirks_are_for_the_configured_module(void **state UNUSED)
+{
+    struct hsm_access access = {.module_path = "/m.so", .quirks = "no-copy"};
+    AUTO(hsm_uri) struct hsm_uri uri = {0};
+    AUTO(hsm_uri) struct hsm_uri other = {0};
+    struct hsm_target out;
+    struct err err = ERR_INIT;
+
+    assert_ok(target(&access, &uri, &out, &err), &err);
+    assert_int_equal(out.quirks, HSM_QUIRK(NO_COPY));
+    access.token_uri = "pkcs11:token=a?module-path=/other.so";
+    assert_ok(target(&access, &other, &out, &err), &err);
+    assert_int_equal(out.quirks, 0);
+}
+
+static void test_quirk_that_there_is_not(void **state UNUSED)
+{
+    struct hsm_access access = {.module_path = "/m.so", .quirks = "no-copies"};
+    AUTO(hsm_uri) struct hsm_uri uri = {0};
+    struct hsm_target out;
+    struct err err = ERR_INIT;
+
+    assert_fails(target(&access, &uri, &out, &err), &err, E_CONFIG,
+                 "the token's section: quirks: there is no 'no-copies'; there are no-finalise");
 }
 
 static void test_configured_uri_that_is_none_is_named(void **state UNUSED)
@@ -127,6 +154,8 @@ int main(void)
         cmocka_unit_test(test_nothing_configured_means_every_token),
         cmocka_unit_test(test_configured_uri_names_the_token),
         cmocka_unit_test(test_module_of_the_uri_goes_first),
+        cmocka_unit_test(test_quirks_are_for_the_configured_module),
+        cmocka_unit_test(test_quirk_that_there_is_not),
         cmocka_unit_test(test_configured_uri_that_is_none_is_named),
         cmocka_unit_test(test_pin_in_a_configured_uri_is_refused),
         cmocka_unit_test(test_pin_in_a_given_uri_is_refused),

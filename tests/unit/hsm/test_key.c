@@ -142,6 +142,36 @@ static void test_rsa_key_that_may_only_do_pss_is_an_rsa_pss_key(void **state UNU
     allows(list, 3, "RSA");
 }
 
+static CK_RV knows_no_allowed_mechanisms(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                                         CK_ATTRIBUTE *list, CK_ULONG count)
+{
+    for (CK_ULONG i = 0; i < count; i++) {
+        if (list[i].type == CKA_ALLOWED_MECHANISMS) {
+            return CKR_GENERAL_ERROR;
+        }
+    }
+    return fake_get_attributes(session, object, list, count);
+}
+
+static void test_module_that_fails_over_an_attribute(void **state UNUSED)
+{
+    AUTO(hsm_key) struct hsm_key key = {0};
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    (void)fake_object(CKO_PRIVATE_KEY, "1", "rsa");
+    fake_number(CKA_KEY_TYPE, CKK_RSA);
+    fake_bytes(CKA_MODULUS, "\xc0\x01", 2);
+    fake_bytes(CKA_PUBLIC_EXPONENT, "\x03", 1);
+    fake.get_attributes = knows_no_allowed_mechanisms;
+    assert_fails(find("pkcs11:id=1", &key, &err), &err, E_TOKEN,
+                 "C_GetAttributeValue: CKR_GENERAL_ERROR");
+    hsm_module_add_quirks(&fake.module, HSM_QUIRK(NO_ALLOWED_MECHANISMS));
+    err_clear(&err);
+    assert_ok(find("pkcs11:id=1", &key, &err), &err);
+    assert_string_equal(hsm_key_evp_type(&key), "RSA");
+}
+
 static void loads_edwards(CK_ULONG type, const char *params, const char *name)
 {
     AUTO(hsm_key) struct hsm_key key = {0};
@@ -436,6 +466,7 @@ int main(void)
         cmocka_unit_test(test_long_list_of_candidates_is_cut),
         cmocka_unit_test(test_public_half_from_a_public_key_object),
         cmocka_unit_test(test_rsa_key_that_may_only_do_pss_is_an_rsa_pss_key),
+        cmocka_unit_test(test_module_that_fails_over_an_attribute),
         cmocka_unit_test(test_edwards_keys_as_tokens_declare_them),
         cmocka_unit_test(test_edwards_type_with_a_nist_curve_is_no_key_of_ours),
         cmocka_unit_test(test_public_half_of_another_kind_is_not_taken),

@@ -31,6 +31,36 @@ static void test_small_attributes_take_one_call(void **state UNUSED)
     assert_memory_equal(attr_values_find(&values, CKA_VALUE)->data, "value", 6);
 }
 
+/* NSS 3.87 does so with objects of its database. */
+static CK_RV wants_exact_room_for_numbers(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                                          CK_ATTRIBUTE *list, CK_ULONG count)
+{
+    for (CK_ULONG i = 0; i < count; i++) {
+        if (list[i].type == CKA_KEY_TYPE && list[i].ulValueLen != sizeof(CK_ULONG)) {
+            list[i].ulValueLen = CK_UNAVAILABLE_INFORMATION;
+            return CKR_BUFFER_TOO_SMALL;
+        }
+    }
+    return fake_get_attributes(session, object, list, count);
+}
+
+static void test_number_gets_the_room_of_a_number(void **state UNUSED)
+{
+    static const CK_ATTRIBUTE_TYPE types[] = {CKA_ID, CKA_KEY_TYPE};
+    AUTO(attr_values) struct attr_values values = {.count = 0};
+    struct hsm_session session = fake_session();
+    struct err err = ERR_INIT;
+    CK_ULONG type = 0;
+
+    fake_begin();
+    CK_OBJECT_HANDLE object = fake_object(CKO_PRIVATE_KEY, "\x01", "www");
+    fake_number(CKA_KEY_TYPE, CKK_EC);
+    fake.get_attributes = wants_exact_room_for_numbers;
+    assert_ok(hsm_read(&session, object, types, ARRAY_LEN(types), &values, &err), &err);
+    assert_true(attr_values_ulong(&values, CKA_KEY_TYPE, &type));
+    assert_int_equal(type, CKK_EC);
+}
+
 static void test_large_attribute_is_read_by_itself(void **state UNUSED)
 {
     AUTO(attr_values) struct attr_values values = {.count = 0};
@@ -506,6 +536,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_small_attributes_take_one_call),
+        cmocka_unit_test(test_number_gets_the_room_of_a_number),
         cmocka_unit_test(test_large_attribute_is_read_by_itself),
         cmocka_unit_test(test_absent_attributes_are_no_error),
         cmocka_unit_test(test_empty_attribute_is_present),

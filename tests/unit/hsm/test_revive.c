@@ -211,6 +211,21 @@ static void test_second_use_copies_the_key(void **state UNUSED)
     assert_int_equal(fake.destroys, destroyed + 1);
 }
 
+static void test_quirk_keeps_the_original_in_use(void **state UNUSED)
+{
+    struct hsm_key key = begin();
+    struct err err = ERR_INIT;
+
+    hsm_module_add_quirks(&fake.module, HSM_QUIRK(NO_COPY));
+    for (int i = 0; i < 4; i++) {
+        assert_ok(sign(&key, &err), &err);
+    }
+    assert_int_equal(fake.copies, 0);
+    assert_int_equal(fake.opens, 1);
+    assert_int_equal(fake.used_handle, key.handle);
+    end(&key);
+}
+
 static void test_key_that_cannot_be_copied_is_used_itself(void **state UNUSED)
 {
     struct hsm_key key = begin();
@@ -332,6 +347,73 @@ static void test_session_of_before_is_not_given_to_the_pool(void **state UNUSED)
     hsm_session_drop(&fresh);
 }
 
+/* SoftHSM says "handle invalid" after a logout, and shows no private key. */
+static CK_RV public_session(CK_SESSION_HANDLE session UNUSED, CK_SESSION_INFO *info)
+{
+    memset(info, 0, sizeof(*info));
+    info->state = CKS_RO_PUBLIC_SESSION;
+    return CKR_OK;
+}
+
+static void test_invalid_handle_after_a_logout_is_a_logout(void **state UNUSED)
+{
+    struct hsm_key key = begin();
+    struct err err = ERR_INIT;
+
+    fake.fns.C_GetSessionInfo = public_session;
+    fake.sign_init_rv = CKR_OBJECT_HANDLE_INVALID;
+    fake.sign_init_fails = 1;
+    assert_ok(sign(&key, &err), &err);
+    assert_int_equal(fake.logins, 2);
+    end(&key);
+}
+
+/* Whoever ended the sessions may have numbered the objects anew. */
+static void test_ended_session_makes_handles_of_objects_doubtful(void **state UNUSED)
+{
+    struct hsm_key key = begin();
+    struct err err = ERR_INIT;
+
+    fake.sign_init_rv = CKR_SESSION_HANDLE_INVALID;
+    fake.sign_init_fails = 1;
+    assert_ok(sign(&key, &err), &err);
+    assert_int_equal(fake.find_inits, 1);
+    end(&key);
+}
+
+static void test_wrong_padding_costs_no_session(void **state UNUSED)
+{
+    struct hsm_key key = begin();
+    const struct hsm_decrypt how = {.scheme = HSM_DECRYPT_RSA_PKCS1};
+    struct err err = ERR_INIT;
+    uint8_t out[256];
+
+    key.copy.state = HSM_COPY_REFUSED;
+    for (int i = 0; i < 2; i++) {
+        size_t len = sizeof(out);
+        fake.decrypt_rv = i == 0 ? CKR_OK : CKR_ENCRYPTED_DATA_INVALID;
+        unsigned opens = fake.opens;
+        bool ok = hsm_decrypt(&key, &how, &pin, out, 256, out, &len, &err);
+        assert_int_equal(ok, i == 0);
+        assert_int_equal(fake.opens, opens);
+        assert_int_equal(fake.closes, 0);
+        err_clear(&err);
+    }
+    end(&key);
+}
+
+static void test_operation_that_was_left_active_is_begun_anew(void **state UNUSED)
+{
+    struct hsm_key key = begin();
+    struct err err = ERR_INIT;
+
+    fake.sign_init_rv = CKR_OPERATION_ACTIVE;
+    fake.sign_init_fails = 1;
+    assert_ok(sign(&key, &err), &err);
+    assert_int_equal(fake.closes, 1);
+    end(&key);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -346,10 +428,15 @@ int main(void)
         cmocka_unit_test(test_dead_module_of_somebody_else_is_left_alone),
         cmocka_unit_test(test_failure_of_a_token_that_still_answers_is_no_reason_to_restart),
         cmocka_unit_test(test_second_use_copies_the_key),
+        cmocka_unit_test(test_quirk_keeps_the_original_in_use),
         cmocka_unit_test(test_key_that_cannot_be_copied_is_used_itself),
         cmocka_unit_test(test_token_that_cannot_copy_is_asked_once),
         cmocka_unit_test(test_key_with_a_pin_for_every_use_is_not_copied),
         cmocka_unit_test(test_copy_that_became_invalid_is_made_again),
+        cmocka_unit_test(test_invalid_handle_after_a_logout_is_a_logout),
+        cmocka_unit_test(test_ended_session_makes_handles_of_objects_doubtful),
+        cmocka_unit_test(test_wrong_padding_costs_no_session),
+        cmocka_unit_test(test_operation_that_was_left_active_is_begun_anew),
         cmocka_unit_test(test_session_is_waited_for),
         cmocka_unit_test(test_idle_session_of_the_other_kind_makes_room),
         cmocka_unit_test(test_session_of_before_is_not_given_to_the_pool),

@@ -113,7 +113,7 @@ static void test_every_code_of_a_wrong_pin_counts(void **state UNUSED)
         fake_begin();
         fake.login_rv = codes[i];
         assert_fails(log_in(&asked, false, &err), &err, E_PIN_WRONG, "the PIN is wrong");
-        assert_true(fake.token.pin_refused);
+        assert_true(*fake.token.pin_refused);
     }
 }
 
@@ -135,10 +135,63 @@ static void test_lost_connection_does_not_count_as_a_used_try(void **state UNUSE
     struct err err = ERR_INIT;
 
     fake_begin();
+    fake.login_rv = CKR_SESSION_HANDLE_INVALID;
+    assert_fails(log_in(&asked, false, &err), &err, E_TOKEN, "CKR_SESSION_HANDLE_INVALID");
+    fake.login_rv = CKR_OK;
+    assert_ok(log_in(&asked, false, &err), &err);
+}
+
+/* The token is still there: it may have counted the try. */
+static void test_failure_of_a_token_that_answers_counts_as_a_used_try(void **state UNUSED)
+{
+    struct asked asked = {.pin = "1234"};
+    struct err err = ERR_INIT;
+
+    fake_begin();
     fake.login_rv = CKR_DEVICE_ERROR;
     assert_fails(log_in(&asked, false, &err), &err, E_TOKEN, "CKR_DEVICE_ERROR");
     fake.login_rv = CKR_OK;
-    assert_ok(log_in(&asked, false, &err), &err);
+    assert_fails(log_in(&asked, false, &err), &err, E_PIN_WRONG, "is not sent again");
+    assert_int_equal(fake.logins, 1);
+}
+
+static void test_pin_is_not_sent_to_another_token_in_the_slot(void **state UNUSED)
+{
+    struct asked asked = {.pin = "1234"};
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    (void)snprintf(fake.token.info.serial, sizeof(fake.token.info.serial), "12");
+    assert_fails(log_in(&asked, false, &err), &err, E_TOKEN_MISSING,
+                 "is not in its slot any more, another one is");
+    assert_int_equal(fake.logins, 0);
+}
+
+static void test_pin_that_was_not_looked_at_is_not_kept(void **state UNUSED)
+{
+    struct asked asked = {.pin = "9999"};
+    struct hsm_pin pin = {.get = give_pin, .ctx = &asked, .keep = true};
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    fake.login_rv = CKR_USER_ALREADY_LOGGED_IN;
+    assert_ok(hsm_login(&fake.token, &pin, &err), &err);
+    assert_false(kept_secret_is_set(&fake.token.kept_pin));
+}
+
+static void test_kept_pin_is_wiped_when_it_is_refused(void **state UNUSED)
+{
+    struct asked asked = {.pin = "1234"};
+    struct hsm_pin pin = {.get = give_pin, .ctx = &asked, .keep = true};
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    assert_ok(hsm_login(&fake.token, &pin, &err), &err);
+    assert_true(kept_secret_is_set(&fake.token.kept_pin));
+    hsm_token_forget(&fake.token, false);
+    fake.login_rv = CKR_PIN_INCORRECT;
+    assert_fails(hsm_login(&fake.token, &pin, &err), &err, E_PIN_WRONG, "the PIN is wrong");
+    assert_false(kept_secret_is_set(&fake.token.kept_pin));
 }
 
 static void test_locked_answer_says_who_can_help(void **state UNUSED)
@@ -285,7 +338,7 @@ static void test_source_that_fails_stops_the_login(void **state UNUSED)
     fake_begin();
     assert_fails(log_in(&asked, false, &err), &err, E_PIN_NEEDED, "nobody is there");
     assert_int_equal(fake.logins, 0);
-    assert_false(fake.token.pin_refused);
+    assert_false(*fake.token.pin_refused);
 }
 
 static void test_person_is_asked_once(void **state UNUSED)
@@ -470,6 +523,10 @@ int main(void)
         cmocka_unit_test(test_every_code_of_a_wrong_pin_counts),
         cmocka_unit_test(test_unknown_failure_counts_as_a_used_try),
         cmocka_unit_test(test_lost_connection_does_not_count_as_a_used_try),
+        cmocka_unit_test(test_failure_of_a_token_that_answers_counts_as_a_used_try),
+        cmocka_unit_test(test_pin_is_not_sent_to_another_token_in_the_slot),
+        cmocka_unit_test(test_pin_that_was_not_looked_at_is_not_kept),
+        cmocka_unit_test(test_kept_pin_is_wiped_when_it_is_refused),
         cmocka_unit_test(test_locked_answer_says_who_can_help),
         cmocka_unit_test(test_final_try_is_not_used_up),
         cmocka_unit_test(test_locked_pin_is_not_sent),

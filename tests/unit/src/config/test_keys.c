@@ -55,6 +55,7 @@ static const struct {
     {"ca:x", "collect_form", "path", WORD, OF(ca, collect_form), CONFIG_COLLECT_PATH},
     {"token:x", "module", "/m.so", TEXT, OF(token, module), 0},
     {"token:x", "init_args", "a=b", TEXT, OF(token, init_args), 0},
+    {"token:x", "quirks", "no-copy", TEXT, OF(token, quirks), 0},
     {"token:x", "uri", "pkcs11:token=a", TEXT, OF(token, uri), 0},
     {"token:x", "pin_source", "fd:4", TEXT, OF(token, pin_source), 0},
     {"profile:x", "ca", "x", TEXT, OF(profile, ca), 0},
