@@ -138,7 +138,7 @@ def test_ciphertext_does_not_choose_how_the_next_is_decrypted(openssl: OpenSSL) 
     """CKR_MECHANISM_INVALID from C_Decrypt, which has seen the ciphertext: no other way is tried, then or later."""
     shim = OpenSSL(openssl.dir, openssl.token, module=SHIM)
     log = openssl.dir / "calls"
-    shim.env.update(P11SHIM_MODULE=str(SOFTHSM), P11SHIM_LOG=str(log), P11SHIM_RULES="C_Decrypt:1:fail=0x70")
+    shim.env.update(P11SHIM_MODULE=str(SOFTHSM), P11SHIM_LOG=str(log), P11SHIM_RULES="C_Decrypt:1:failafter=0x70")
     results, errors = shim.probe("padding", "rsa")
     assert results == {"load": 1, "right": 0, "wrong": 1, "again": 1, "same": 1, "other": 1, "other-same": 0}
     assert len(errors) == 1 and "C_Decrypt" in errors[0] and "CKR_MECHANISM_INVALID" in errors[0]
@@ -148,7 +148,7 @@ def test_ciphertext_does_not_choose_how_the_next_is_decrypted(openssl: OpenSSL) 
 def test_oaep_that_fails_with_the_ciphertext_is_not_tried_otherwise(openssl: OpenSSL) -> None:
     shim = OpenSSL(openssl.dir, openssl.token, module=SHIM)
     log = openssl.dir / "calls"
-    shim.env.update(P11SHIM_MODULE=str(SOFTHSM), P11SHIM_LOG=str(log), P11SHIM_RULES="C_Decrypt:1:fail=0x7")
+    shim.env.update(P11SHIM_MODULE=str(SOFTHSM), P11SHIM_LOG=str(log), P11SHIM_RULES="C_Decrypt:1:failafter=0x7")
     encrypt(openssl, OAEP)
     assert "CKR_ARGUMENTS_BAD" in first_error(decrypt(shim, OAEP, status=1))
     assert len(calls(log, "C_DecryptInit")) == 1
