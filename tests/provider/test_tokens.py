@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import pytest
 from beds import BEDS, PIN, SOFTOKN, Bed, why_not
-from p11e import P11ENROLL, PYTHON, SUPPORT, clean_env, need, run
+from p11e import P11ENROLL, PYTHON, SUPPORT, clean_env, need, private_file, run
 from support import OpenSSL, first_error, plain, s_server
 
 Done = subprocess.CompletedProcess
@@ -256,3 +256,24 @@ def test_known_quirks(bed: Bed, tmp_path: Path) -> None:
                 "--token-uri", f"pkcs11:token={quote(bed.label)}", "--lock-dir", str(tmp_path / "locks")],
                env=clean_env(**bed.env))
     assert json.loads(done.stdout)["module_quirks"] == {"tpm2-pkcs11": "no-copy"}.get(bed.name)
+
+
+def ask(mine: OpenSSL, pin_file: Path, status: int) -> str:
+    done = mine("pkey", "-in", mine.uri("ec", **{"pin-source": f"file:{pin_file}"}), "-noout", status=status)
+    return "" if status == 0 else first_error(done)
+
+
+def test_wrong_pin_costs_one_try_of_a_token_that_locks(tmp_path: Path) -> None:
+    """A TPM locks after three wrong PINs and has no flags that warn. Were two sent in a run, the third run, with the
+    right PIN, would find it locked."""
+    if (reason := why_not("tpm2-pkcs11")) is not None:
+        pytest.skip(reason)
+    wrong = private_file(tmp_path / "wrong", "0000wrong")
+    with BEDS["tpm2-pkcs11"](tmp_path) as made:
+        mine = OpenSSL(tmp_path, made, pin=False, module=made.module)
+        mine.env["ASAN_OPTIONS"] = "detect_leaks=0"  # of the module, after a refused login
+        for _ in range(2):
+            assert "pin-wrong" in ask(mine, wrong, 1)
+        ask(mine, made.pin_file, 0)
+        assert "pin-wrong" in ask(mine, wrong, 1)
+        assert "pin-locked" in ask(mine, made.pin_file, 1)
