@@ -103,7 +103,10 @@ static OSSL_DISPATCH *with_ours(const OSSL_DISPATCH *in, struct link *link)
         count++;
     }
     OSSL_DISPATCH *out = calloc(count, sizeof(*out));
-    for (size_t i = 0; out != NULL && i < count; i++) {
+    if (out == NULL) {
+        return NULL;
+    }
+    for (size_t i = 0; i < count; i++) {
         out[i] = in[i];
         if (in[i].function_id == OSSL_FUNC_PROVIDER_REGISTER_CHILD_CB) {
             link->core_register = OSSL_FUNC_provider_register_child_cb(&in[i]);
