@@ -57,7 +57,7 @@ static bool read_env_source(const char *rest, const char *what UNUSED,
     if (!policy->allow_env) {
         return err_set(err, E_CONFIG,
                        "a secret from the environment ('env:%s') needs 'allow_env_secrets = yes' "
-                       "in the configuration file",
+                       "in p11enroll.conf, or 'allow-env-secrets = yes' in openssl.cnf",
                        rest);
     }
     const char *value = getenv(rest);

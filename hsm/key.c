@@ -659,8 +659,10 @@ bool hsm_key_find_again(struct hsm_session *session, struct hsm_key *key, struct
     }
     if (count != 1) {
         return err_set(err, count == 0 ? E_OBJECT_MISSING : E_OBJECT_AMBIGUOUS,
-                       count == 0 ? "key '%s' is no longer on %s"
-                                  : "there are several keys like '%s' on %s now",
+                       count == 0
+                           ? "key '%s' is no longer to be seen on %s: it was removed, or this "
+                             "process may not read it"
+                           : "there are several keys like '%s' on %s now",
                        key->label, hsm_token_name(&token->info));
     }
     pthread_mutex_lock(&token->lock);

@@ -432,8 +432,9 @@ bool hsm_target_module(const struct hsm_target *target, struct hsm_module **out,
 
     if (path == NULL) {
         return err_set(err, E_CONFIG,
-                       "no PKCS#11 module is named: neither 'module' in the configuration, nor "
-                       "--module, nor module-path= in the URI");
+                       "no PKCS#11 module is named: neither in the configuration ('module' in "
+                       "p11enroll.conf, 'module-path' in openssl.cnf), nor by --module, nor by "
+                       "module-path= in the URI");
     }
     if (target->uri != NULL && target->uri->module_name != NULL &&
         !is_called(path, target->uri->module_name)) {

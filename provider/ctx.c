@@ -120,6 +120,27 @@ static void read_bool(struct prov_ctx *ctx, const char *name, const char *text, 
     }
 }
 
+/* Nobody tells of settings that OpenSSL hands to nobody; the likeliest are those of p11enroll.conf.
+ */
+static void refuse_other_spellings(struct prov_ctx *ctx)
+{
+    static const char *const names[][2] = {
+        {"module_path", "module-path"},   {"init_args", "module-init-args"},
+        {"pin_source", "pin-source"},     {"allow_env_secrets", "allow-env-secrets"},
+        {"keep_pin", "keep-pin"},         {"copy_keys", "copy-keys"},
+        {"max_sessions", "max-sessions"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        char *value = NULL;
+        OSSL_PARAM params[] = {OSSL_PARAM_utf8_ptr(names[i][0], &value, 0), OSSL_PARAM_END};
+        if (ctx->core_get_params(ctx->handle, params) == 1 && value != NULL) {
+            (void)err_set(&ctx->bad_setting, E_CONFIG, "there is no setting '%s' here; it is '%s'",
+                          names[i][0], names[i][1]);
+        }
+    }
+}
+
 /* The peer takes both forms under one name: a PIN, or "file:" and where it is. */
 static void read_pin(struct prov_ctx *ctx, const char *source, const char *pin)
 {
@@ -182,6 +203,7 @@ static bool read_configuration(struct prov_ctx *ctx)
     if (ctx->core_get_params == NULL || ctx->core_get_params(ctx->handle, params) != 1) {
         return true; /* no section: everything comes from the URI */
     }
+    refuse_other_spellings(ctx);
     ctx->module_path = str_dup(module[0] != NULL ? module[0] : module[1]);
     ctx->init_args = str_dup(args[0] != NULL ? args[0] : args[1]);
     read_pin(ctx, pin_source, pin[0] != NULL ? pin[0] : pin[1]);

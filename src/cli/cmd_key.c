@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include "base/file.h"
 #include "base/str.h"
 #include "cli/token.h"
 #include "hsm/cert.h"
@@ -265,7 +266,15 @@ bool cmd_key_pem(struct cli *cli, struct err *err)
         out_block(&cli->out, "pem", buf_str(&pem));
         return true;
     }
+    /* It might be a real private key, in the place that this one is to take. */
+    if (file_exists(opts->out_path)) {
+        return err_set(err, E_OBJECT_EXISTS,
+                       "%s exists, and is not written over; move it away first", opts->out_path);
+    }
+    if (!cli_write_public(opts->out_path, buf_str(&pem), err)) {
+        return false;
+    }
     out_text(&cli->out, "uri", "URI", buf_str(&uri));
     out_text(&cli->out, "pem_file", "File", opts->out_path);
-    return cli_write_public(opts->out_path, buf_str(&pem), err);
+    return true;
 }

@@ -210,6 +210,8 @@ def test_configured_argument_goes_to_the_configured_module_alone(token: Token, t
     ("quirks = no-copy, no-fun", "quirks: there is no 'no-fun'; there are no-finalise, no-copy, no-allowed-mechanisms"),
     ("copy-keys = maybe", "copy-keys = maybe is neither yes nor no"),
     ("keep-pin = 7", "keep-pin = 7 is neither yes nor no"),
+    ("pin_source = file:/x", "there is no setting 'pin_source' here; it is 'pin-source'"),
+    ("keep_pin = yes", "there is no setting 'keep_pin' here; it is 'keep-pin'"),
     ("max-sessions = 1", "max-sessions = 1 is no number from 2 to 64"),
     ("max-sessions = 0", "max-sessions = 0 is no number from 2 to 64"),
 ])
