@@ -62,7 +62,7 @@ def test_pin_source_must_be_there_to_be_named(offline: Client, www: Token) -> No
     assert done.returncode != 0
 
 
-def test_file_that_exists_is_not_written_over(offline: Client, tmp_path: Path) -> None:
+def test_file_that_exists_is_not_written_over(offline: Client, www: Token, tmp_path: Path) -> None:
     out = tmp_path / "www.key"
     out.write_text("somebody's private key\n")
     done = offline.run("key", "pem", "pkcs11:object=www", "--out", str(out), status=None)
