@@ -140,6 +140,7 @@ EDWARDS = pytest.mark.parametrize("kind", ["ED25519", "ED448"])
 
 @EDWARDS
 def test_edwards_key_is_made_in_the_token_and_its_file_signs(openssl: OpenSSL, kind: str) -> None:
+    ignore_leaks(openssl)
     openssl("genpkey", "-propquery", "provider=p11enroll", "-algorithm", kind, "-out", "k.pem",
             "-pkeyopt", "pkcs11_uri:pkcs11:token=t1;object=new")
     assert "PKCS#11 PROVIDER URI" in (openssl.dir / "k.pem").read_text()
