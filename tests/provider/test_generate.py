@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from p11e import SHIM, SOFTHSM, Token, calls, run
+from peers import ignore_leaks
 from support import ORDERS, OpenSSL, first_error, plain, verified
 
 SOFTWARE = {"software-ec": 1, "software-q": 1, "software-rsa": 1}
