@@ -114,6 +114,13 @@ ensure_packages() {
     [ -z "$missing" ] || fail "these packages are still missing after the installation: $missing"
 }
 
+# Prints the address that this machine takes Debian from.
+debian_mirror() {
+    # shellcheck disable=SC2016 # these are apt's own variables
+    apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(COMPONENT)' 2>/dev/null |
+        sed -n 's,^\([^ ]*/debian\)/* [a-z]* main$,\1,p' | head -n 1
+}
+
 # Runs a command and shows what it said only if it fails.
 quietly() {
     log=$(mktemp)
