@@ -4,7 +4,6 @@
 #include <openssl/store.h>
 #include <stdio.h>
 #include <time.h>
-#include <unistd.h>
 
 static double now_ms(void)
 {
@@ -12,19 +11,6 @@ static double now_ms(void)
 
     (void)clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-static long resident_kb(void)
-{
-    FILE *file = fopen("/proc/self/statm", "r");
-    long total = 0;
-    long resident = 0;
-
-    if (file == NULL || fscanf(file, "%ld %ld", &total, &resident) != 2) {
-        die("/proc/self/statm", 0);
-    }
-    (void)fclose(file);
-    return resident * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
 int bench_list(struct bench *b)

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 enum { THREADS_MAX = 8, BATCH = 16, MESSAGE = 64, POINTS = 10 };
 
@@ -183,19 +182,6 @@ int bench_sign(struct bench *b, char **argv)
         printf("\n");
     }
     return 0;
-}
-
-static long resident_kb(void)
-{
-    FILE *file = fopen("/proc/self/statm", "r");
-    long total = 0;
-    long resident = 0;
-
-    if (file == NULL || fscanf(file, "%ld %ld", &total, &resident) != 2) {
-        die("/proc/self/statm", 0);
-    }
-    (void)fclose(file);
-    return resident * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
 int bench_many(struct bench *b, char **argv)

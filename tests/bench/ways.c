@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 EVP_PKEY *way_load(const struct bench *b, OSSL_LIB_CTX *lib, const char *uri)
 {
@@ -79,4 +80,17 @@ void way_open_engine(struct bench *b)
     }
     (void)snprintf(uri, sizeof(uri), "pkcs11:token=%s;object=%s;type=private", b->token, b->label);
     b->engine_key = ENGINE_load_private_key(engine, uri, NULL, NULL);
+}
+
+long resident_kb(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    long total = 0;
+    long resident = 0;
+
+    if (file == NULL || fscanf(file, "%ld %ld", &total, &resident) != 2) {
+        die("/proc/self/statm", 0);
+    }
+    (void)fclose(file);
+    return resident * (sysconf(_SC_PAGESIZE) / 1024);
 }

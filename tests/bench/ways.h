@@ -47,6 +47,9 @@ int bench_sign(struct bench *b, char **argv);
 /* The query part of a URI: where the module and the PIN are. */
 const char *way_query(const struct bench *b);
 
+/* Memory of this process, in kB. */
+long resident_kb(void);
+
 /* One line: objects and milliseconds of the raw token, objects, milliseconds to the first and to
  * the last through p11enroll.so, and by how many kB the process grew. */
 int bench_list(struct bench *b);

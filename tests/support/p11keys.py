@@ -46,9 +46,9 @@ class Module:
     """A module's functions; not all of them export more than C_GetFunctionList."""
 
     def __init__(self, path: str) -> None:
-        self.library = ctypes.CDLL(path)
+        self.loaded = ctypes.CDLL(path)
         table = ctypes.POINTER(ctypes.c_void_p)()
-        check("C_GetFunctionList", self.library.C_GetFunctionList(ctypes.byref(table)))
+        check("C_GetFunctionList", self.loaded.C_GetFunctionList(ctypes.byref(table)))
         self.table = table
 
     def __getattr__(self, name: str) -> Any:
