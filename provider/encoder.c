@@ -110,9 +110,56 @@ static bool write_public(const struct prov_key *key, BIO *out, const char *type,
                    key->hsm.label, structure != NULL ? structure : "", type);
 }
 
+static bool put(BIO *out, const struct buf *text, struct err *err)
+{
+    return buf_ok(text) && BIO_write(out, buf_str(text), (int)text->len) == (int)text->len
+               ? true
+               : err_set(err, E_IO, "the key cannot be written");
+}
+
+/* The head of a DER element of at most 255 bytes. */
+static void put_header(struct buf *der, int tag, size_t len)
+{
+    const uint8_t head[] = {(uint8_t)tag, 0x81, (uint8_t)len};
+
+    buf_add(der, head, 1);
+    buf_add(der, len > 127 ? head + 1 : head + 2, len > 127 ? 2 : 1);
+}
+
+/*
+ * SubjectPublicKeyInfo of a key on a curve (RFC 5480 section 2, RFC 8410 section 4), which is put
+ * together here: each request and each self-signed certificate asks for it, and OpenSSL collects
+ * its two hundred encoders anew for the same bytes. The point has been checked by then.
+ */
+static bool curve_spki(const struct hsm_curve *curve, const struct hsm_public *public, BIO *out,
+                       struct err *err)
+{
+    static const uint8_t ec_public_key[] = {0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01};
+    const bool ec = curve->type == HSM_KEY_EC;
+    const size_t algorithm = curve->oid_der_len + (ec ? sizeof(ec_public_key) : 0);
+    const size_t bits = 1 + public->point_len; /* of which none is unused */
+    const size_t content = 2 + algorithm + (bits > 127 ? 3 : 2) + bits;
+    AUTO(buf) struct buf der = BUF_INIT(HSM_POINT_MAX + 64);
+
+    put_header(&der, V_ASN1_SEQUENCE | V_ASN1_CONSTRUCTED, content);
+    put_header(&der, V_ASN1_SEQUENCE | V_ASN1_CONSTRUCTED, algorithm);
+    buf_add(&der, ec_public_key, ec ? sizeof(ec_public_key) : 0);
+    buf_add(&der, curve->oid_der, curve->oid_der_len);
+    put_header(&der, V_ASN1_BIT_STRING, bits);
+    buf_add(&der, "", 1);
+    buf_add(&der, public->point, public->point_len);
+    return put(out, &der, err);
+}
+
 static bool spki_der(const struct prov_key *key, int selection UNUSED, BIO *out, struct err *err)
 {
-    return write_public(key, out, "DER", "SubjectPublicKeyInfo", err);
+    AUTO(pkey) EVP_PKEY *valid = NULL;
+
+    if (key->hsm.spec.curve == NULL) {
+        return write_public(key, out, "DER", "SubjectPublicKeyInfo", err);
+    }
+    return prov_key_software_public(key, &valid, err) &&
+           curve_spki(key->hsm.spec.curve, prov_key_public(key), out, err);
 }
 
 static bool spki_pem(const struct prov_key *key, int selection UNUSED, BIO *out, struct err *err)
@@ -145,13 +192,6 @@ static bool key_uri(const struct prov_key *key, struct buf *out, struct err *err
     hsm_uri_format_with_query(&uri, out);
     return buf_ok(out) || err_set(err, E_USAGE, "the URI of key '%s' is longer than %d characters",
                                   key->hsm.label, HSM_URI_MAX);
-}
-
-static bool put(BIO *out, const struct buf *text, struct err *err)
-{
-    return buf_ok(text) && BIO_write(out, buf_str(text), (int)text->len) == (int)text->len
-               ? true
-               : err_set(err, E_IO, "the key cannot be written");
 }
 
 static bool uri_pem(const struct prov_key *key, int selection UNUSED, BIO *out, struct err *err)

@@ -222,9 +222,9 @@ int prov_keymgmt_export(void *keydata, int selection, OSSL_CALLBACK *param_cb, v
         if ((selection & OSSL_KEYMGMT_SELECT_OTHER_PARAMETERS) == 0) {
             return 0; /* a comparison: OpenSSL goes on the other way round, and keeps the error */
         }
-        (void)err_set(&err, E_USAGE, "the private key '%s' does not leave %s", key->hsm.label,
-                      hsm_token_name(&key->hsm.token->info));
-        prov_raise(key->ctx, &err);
+        /* At each signature, when OpenSSL tries the default provider first. */
+        prov_raise_text(key->ctx, E_USAGE, "the private key '%s' does not leave token '%s'",
+                        key->hsm.label, key->hsm.token->info.label);
         return 0;
     }
     if (!prov_key_check_public(key, &err)) {

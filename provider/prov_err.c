@@ -2,21 +2,11 @@
 
 #include <stdarg.h>
 
-static void vset(const struct prov_ctx *ctx, uint32_t reason, const char *fmt, ...)
-    PRINTF_LIKE(3, 4);
-
-static void vset(const struct prov_ctx *ctx, uint32_t reason, const char *fmt, ...)
+void prov_raise_text_at(const struct prov_ctx *ctx, enum err_code code, const char *file, int line,
+                        const char *function, const char *fmt, ...)
 {
     va_list args;
 
-    va_start(args, fmt);
-    ctx->core_vset_error(ctx->handle, reason, fmt, args);
-    va_end(args);
-}
-
-void prov_raise_at(const struct prov_ctx *ctx, const struct err *err, const char *file, int line,
-                   const char *function)
-{
     if (ctx->core_new_error == NULL || ctx->core_vset_error == NULL) {
         return;
     }
@@ -24,7 +14,15 @@ void prov_raise_at(const struct prov_ctx *ctx, const struct err *err, const char
     if (ctx->core_set_error_debug != NULL) {
         ctx->core_set_error_debug(ctx->handle, file, line, function);
     }
-    vset(ctx, (uint32_t)err->code, "%s", err->msg);
+    va_start(args, fmt);
+    ctx->core_vset_error(ctx->handle, (uint32_t)code, fmt, args);
+    va_end(args);
+}
+
+void prov_raise_at(const struct prov_ctx *ctx, const struct err *err, const char *file, int line,
+                   const char *function)
+{
+    prov_raise_text_at(ctx, err->code, file, line, function, "%s", err->msg);
 }
 
 const OSSL_ITEM *prov_reason_strings(void *provctx UNUSED)

@@ -12,6 +12,13 @@
 void prov_raise_at(const struct prov_ctx *ctx, const struct err *err, const char *file, int line,
                    const char *function);
 
+/* The same for a failure that may well be dropped, on a path where speed counts: put into words
+ * once, by OpenSSL. Use the macro. */
+void prov_raise_text_at(const struct prov_ctx *ctx, enum err_code code, const char *file, int line,
+                        const char *function, const char *fmt, ...) PRINTF_LIKE(6, 7);
+
+#define prov_raise_text(ctx, code, ...)                                                            \
+    prov_raise_text_at((ctx), (code), __FILE__, __LINE__, __func__, __VA_ARGS__)
 #define prov_raise(ctx, err) prov_raise_at((ctx), (err), __FILE__, __LINE__, __func__)
 
 /* For get_reason_strings: the codes of codes.def. */

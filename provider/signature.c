@@ -73,6 +73,8 @@ void *prov_sig_dup(void *vsig)
         to->software = from->software;
     }
     to->hashing = from->hashing;
+    to->fed = from->fed;
+    to->spent = from->spent;
     if (from->hashing) {
         to->md_ctx = EVP_MD_CTX_new();
         if (to->md_ctx == NULL || EVP_MD_CTX_copy_ex(to->md_ctx, from->md_ctx) != 1) {
@@ -98,6 +100,7 @@ bool prov_sig_start(struct prov_sig *sig, void *vkey, struct err *err)
         sig->software = NULL;
     }
     sig->hashing = false;
+    sig->spent = false;
     if (sig->key == NULL) {
         return err_set(err, E_OBJECT_MISSING, "no key was given for the signature");
     }
@@ -146,6 +149,8 @@ bool prov_sig_digest_start(struct prov_sig *sig, const char *md_name, struct err
                        EVP_MD_get0_name(sig->md));
     }
     sig->hashing = true;
+    sig->fed = false;
+    sig->spent = false;
     return true;
 }
 

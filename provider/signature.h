@@ -27,6 +27,8 @@ struct prov_sig {
     EVP_MD *md;         /* NULL: the input is signed as it is */
     EVP_MD_CTX *md_ctx; /* kept for the next operation */
     bool hashing;       /* data goes into md_ctx */
+    bool fed;           /* and some went there piece by piece */
+    bool spent;         /* one message was signed in one go; the next begins anew */
     struct prov_message message;
     EVP_PKEY *software; /* public half, for verification */
     /* RSA */
@@ -102,6 +104,12 @@ int prov_sig_op_update(struct prov_sig *sig, const struct prov_sig_kind *kind,
                        const unsigned char *data, size_t len);
 int prov_sig_op_final(struct prov_sig *sig, const struct prov_sig_kind *kind, unsigned char *out,
                       size_t *out_len, size_t room);
+
+/* The last two in one, EVP_DigestSign(3): OpenSSL makes no copy of the operation then. It may be
+ * called again, after a failure as well, and signs that message alone; what was fed before goes in
+ * front of it, once. */
+int prov_sig_op_message(struct prov_sig *sig, const struct prov_sig_kind *kind, unsigned char *out,
+                        size_t *out_len, size_t room, const unsigned char *in, size_t in_len);
 
 /* Makes sig->software, if it is not there yet. False, with an error raised, if there is no public
  * half. */

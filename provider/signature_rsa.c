@@ -501,6 +501,12 @@ static int op_digest_final(void *vsig, unsigned char *out, size_t *out_len, size
     return prov_sig_op_final(vsig, &rsa, out, out_len, room);
 }
 
+static int op_message(void *vsig, unsigned char *out, size_t *out_len, size_t room,
+                      const unsigned char *in, size_t in_len)
+{
+    return prov_sig_op_message(vsig, &rsa, out, out_len, room, in, in_len);
+}
+
 static int op_verify(void *vsig, const unsigned char *value, size_t value_len,
                      const unsigned char *in, size_t in_len)
 {
@@ -552,6 +558,7 @@ const OSSL_DISPATCH prov_signature_rsa[] = {
     {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, (void (*)(void))digest_sign_start},
     {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE, (void (*)(void))op_digest_update},
     {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL, (void (*)(void))op_digest_final},
+    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN, (void (*)(void))op_message},
     {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT, (void (*)(void))digest_start},
     {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE, (void (*)(void))prov_sig_digest_update},
     {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_FINAL, (void (*)(void))op_digest_verify_final},

@@ -215,6 +215,7 @@ int prov_sig_op_update(struct prov_sig *sig, const struct prov_sig_kind *kind,
 {
     struct err err = ERR_INIT;
 
+    sig->fed = true;
     if (prov_sig_sign_update(sig, kind, data, len, &err)) {
         return 1;
     }
@@ -234,5 +235,38 @@ int prov_sig_op_final(struct prov_sig *sig, const struct prov_sig_kind *kind, un
     }
     /* Asked before the digest is used up: the application may come again with more room. */
     bool ok = may_sign(sig, room, &err) && prov_sig_sign_final(sig, kind, out, &len, &err);
+    return done(sig, ok, len, out_len, &err);
+}
+
+/* Ready for a message in one go: the first one, or the next one of the same kind. */
+static bool begin_again(struct prov_sig *sig, struct err *err)
+{
+    if (sig->hashing || !sig->spent) {
+        return true;
+    }
+    if (!prov_sig_digest_start(sig, NULL, err)) {
+        return false;
+    }
+    prov_sig_sign_start(sig);
+    return true;
+}
+
+int prov_sig_op_message(struct prov_sig *sig, const struct prov_sig_kind *kind, unsigned char *out,
+                        size_t *out_len, size_t room, const unsigned char *in, size_t in_len)
+{
+    struct err err = ERR_INIT;
+    size_t len = room;
+
+    if (out == NULL) {
+        *out_len = prov_key_max_size(sig->key);
+        return 1;
+    }
+    if (!may_sign(sig, room, &err) || !begin_again(sig, &err)) {
+        return done(sig, false, 0, out_len, &err);
+    }
+    bool ok = prov_sig_sign_update(sig, kind, in, in_len, &err) &&
+              prov_sig_sign_final(sig, kind, out, &len, &err);
+    sig->hashing = false; /* wherever it failed: nothing may be hashed twice */
+    sig->spent = !sig->fed;
     return done(sig, ok, len, out_len, &err);
 }

@@ -9,6 +9,7 @@
  *   p11probe generate URI          software keys before and after a key was loaded
  *   p11probe sign URI PROPERTIES   signs with a property query
  *   p11probe finalise URI          a last call with too little room, and again
+ *   p11probe oneshot URI           messages in one go: again, with too little room, and fed before
  *   p11probe param URI NAME        one parameter of the key
  *   p11probe dup URI               a duplicate signs after the original is gone
  *   p11probe params URI            what callers ask of a key, as numbers
@@ -373,6 +374,51 @@ static int finalise(const char *uri)
     EVP_MD_CTX_reset(md);
     say("verify-init", EVP_DigestVerifyInit_ex(md, NULL, "SHA256", NULL, NULL, key, NULL));
     say("verify", EVP_DigestVerify(md, signature, len, (const unsigned char *)"x", 1));
+    EVP_MD_CTX_free(md);
+    EVP_PKEY_free(key);
+    return 0;
+}
+
+static void verify_message(const char *what, EVP_PKEY *key, const char *message,
+                           const unsigned char *signature, size_t len)
+{
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+
+    say(what, EVP_DigestVerifyInit_ex(md, NULL, "SHA256", NULL, NULL, key, NULL) == 1 &&
+                  EVP_DigestVerify(md, signature, len, (const unsigned char *)message,
+                                   strlen(message)) == 1);
+    EVP_MD_CTX_free(md);
+}
+
+static int sign_message(EVP_MD_CTX *md, const char *message, unsigned char *out, size_t *len)
+{
+    return EVP_DigestSign(md, out, len, (const unsigned char *)message, strlen(message));
+}
+
+static int oneshot(const char *uri)
+{
+    EVP_PKEY *key = must_load(uri);
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    unsigned char signature[1024];
+    size_t len = sizeof(signature);
+
+    say("init", EVP_DigestSignInit_ex(md, NULL, "SHA256", NULL, NULL, key, NULL));
+    say("size", sign_message(md, "first", NULL, &len));
+    say("first", sign_message(md, "first", signature, &len));
+    verify_message("verify-first", key, "first", signature, len);
+    len = 10;
+    say("short", sign_message(md, "second", signature, &len));
+    len = sizeof(signature);
+    say("second", sign_message(md, "second", signature, &len));
+    verify_message("verify-second", key, "second", signature, len);
+    EVP_MD_CTX_reset(md);
+    len = sizeof(signature);
+    say("fed-init", EVP_DigestSignInit_ex(md, NULL, "SHA256", NULL, NULL, key, NULL));
+    say("fed-update", EVP_DigestSignUpdate(md, "ab", 2));
+    say("fed", sign_message(md, "c", signature, &len));
+    verify_message("verify-fed", key, "abc", signature, len);
+    len = sizeof(signature);
+    say("after-fed", sign_message(md, "d", signature, &len));
     EVP_MD_CTX_free(md);
     EVP_PKEY_free(key);
     return 0;
@@ -971,6 +1017,7 @@ int main(int argc, char **argv)
            : strcmp(what, "generate") == 0 ? generate(argv[2])
            : strcmp(what, "sign") == 0     ? sign(argv[2], more)
            : strcmp(what, "finalise") == 0 ? finalise(argv[2])
+           : strcmp(what, "oneshot") == 0  ? oneshot(argv[2])
            : strcmp(what, "param") == 0    ? param(argv[2], more)
            : strcmp(what, "dup") == 0      ? dup_key(argv[2])
            : strcmp(what, "params") == 0   ? params(argv[2])

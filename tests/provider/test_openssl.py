@@ -261,6 +261,18 @@ def test_too_little_room_for_a_signature_loses_nothing(openssl: OpenSSL, name: s
         assert set(results.values()) == {1} and errors == []
 
 
+@EACH
+def test_messages_in_one_go_are_signed_each_for_itself(openssl: OpenSSL, name: str) -> None:
+    results, errors = openssl.probe("oneshot", name)
+    assert results.pop("short") == 0 and results.pop("after-fed") == 0
+    if results["second"] == 0:  # OpenSSL 3.4 and later themselves allow one message for each context
+        assert results.pop("second") == results.pop("verify-second") == 0
+        assert len(errors) == 3 and all("digital envelope routines::final error" in line for line in errors)
+    else:
+        assert len(errors) == 2 and "there is room for 10" in errors[0] and "no data is being hashed" in errors[1]
+    assert set(results.values()) == {1}
+
+
 STORE_CRL, STORE_CERT = "6", "5"
 
 
