@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from p11e import P11ENROLL, ROOT, clean_env, run
 
-MAN1 = (ROOT / "docs/man/p11enroll.1").read_text()
+PAGES1 = sorted((ROOT / "docs/man").glob("*.1"))
+MAN1 = "\n".join(page.read_text() for page in PAGES1)
 MAN5 = (ROOT / "docs/man/p11enroll.conf.5").read_text()
 GOLDEN = ROOT / "tests/golden"
 
@@ -41,10 +42,10 @@ def manual_of(command: str) -> str:
     """The part of p11enroll(1) that describes one command."""
     noun, _, verb = command.partition(" ")
     start = re.search(rf"^\.It Cm {noun}{' ' + verb if verb else ''}\b", MAN1, re.MULTILINE)
-    assert start, f"{command} is not in p11enroll(1)"
+    assert start, f"{command} is in no manual of section 1"
     rest = MAN1[start.start() + 4:]
     nouns = "token|key|csr|enroll|cert|order|products|check|config|version|completion|help"
-    end = re.search(rf"^\.It Cm (?:{nouns})\b|^\.Ss ", rest, re.MULTILINE)
+    end = re.search(rf"^\.It Cm (?:{nouns})\b|^\.S[sh] ", rest, re.MULTILINE)
     return rest[:end.start()] if end else rest
 
 
