@@ -51,7 +51,8 @@ static void test_unknown_word(void **state UNUSED)
         assert_false(hsm_quirks_parse(texts[i], &quirks, &err));
         assert_int_equal(err.code, E_CONFIG);
         assert_string_equal(err.msg, "quirks: there is no 'no-fun'; there are no-finalise, "
-                                     "no-copy, no-allowed-mechanisms");
+                                     "no-copy, no-allowed-mechanisms, "
+                                     "general-error-for-attributes, local-unknown");
         assert_int_equal(quirks, 77);
     }
 }
@@ -64,7 +65,8 @@ static void test_part_of_a_word_is_none(void **state UNUSED)
     assert_false(hsm_quirks_parse("no", &quirks, &err));
     assert_false(hsm_quirks_parse("no-copy-at-all", &quirks, &err));
     assert_string_equal(err.msg, "quirks: there is no 'no-copy-at-all'; there are no-finalise, "
-                                 "no-copy, no-allowed-mechanisms");
+                                 "no-copy, no-allowed-mechanisms, "
+                                 "general-error-for-attributes, local-unknown");
 }
 
 static void test_format(void **state UNUSED)
