@@ -33,7 +33,8 @@ static bool label_is_used(const struct hsm_session *session, const char *label, 
 {
     return err_set(err, E_OBJECT_EXISTS,
                    "%s has a private key labelled '%s' already; choose "
-                   "another label",
+                   "another label, or use that key if a run that was interrupted made it "
+                   "('key show' tells what it is)",
                    hsm_token_name(&session->token->info), label);
 }
 

@@ -45,6 +45,17 @@ void app_ca_close(struct app_ca *connection);
 /* The token section of the selection, as the keystore wants it. */
 struct keystore_token app_token(const struct config_token *token);
 
+enum { POLICY_TEXT_MAX = 8192 };
+
+/* policy.c: the policy of that name (NULL: none), as the keystore wants it. The text lives in
+ * *text. */
+bool app_policy(const struct config *config, const char *name, struct buf *text,
+                struct keystore_policy *out, struct err *err) NODISCARD;
+
+/* Whether the CA takes keys of that kind at all ("Ed25519"), as far as is known before it is asked.
+ * E_POLICY. */
+bool app_check_kind(const struct config_ca *ca, const char *kind, struct err *err) NODISCARD;
+
 /* enroll.c */
 struct app_enroll {
     const struct x509_names *names; /* at least one */
