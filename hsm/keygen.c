@@ -151,6 +151,27 @@ static void note_rung(struct run *run, CK_RV rv)
     }
 }
 
+/* A module that cannot stand the strict template, not even to refuse it, gets a lower one at once.
+ */
+static void begin_lower(struct run *run)
+{
+    AUTO(buf) struct buf names = BUF_INIT(512);
+    char sentence[768];
+
+    if (!hsm_module_has_quirk(run->token->module, HSM_QUIRK_NO_USAGE_DENIALS)) {
+        return;
+    }
+    run->policy.left_out = hsm_policy_groups(&run->policy) & HSM_GROUP_ZEROS;
+    hsm_policy_group_names(&run->policy, run->policy.left_out, &names);
+    (void)snprintf(run->report->left_out, sizeof(run->report->left_out), "%s", buf_str(&names));
+    (void)snprintf(sentence, sizeof(sentence),
+                   "%s is asked for the key without %s, as its module is known to need",
+                   hsm_token_name(&run->token->info), buf_str(&names));
+    if (run->request->on_rung != NULL && names.len > 0) {
+        run->request->on_rung(run->request->ctx, sentence);
+    }
+}
+
 /* Whether another template may be tried after that answer: there is one, and nothing was made. */
 static bool may_go_on(struct run *run, struct hsm_session *session, CK_RV rv)
 {
@@ -233,8 +254,11 @@ static bool read_back(struct hsm_token *token, const struct hsm_policy *policy,
         return err_wrap(err, "reading the new key back");
     }
     if (!verdict->ok) {
-        return err_set(err, E_POLICY, "%s did not make the key that was asked for: %s",
-                       hsm_token_name(&token->info), verdict->violations);
+        return err_set(err, E_POLICY, "%s did not make the key that was asked for: %s%s",
+                       hsm_token_name(&token->info), verdict->violations,
+                       verdict->only_more_usage
+                           ? " (a policy with 'more_usage = accept' tolerates that)"
+                           : "");
     }
     if (!str_equal(key->label, label)) {
         return err_set(err, E_POLICY, "%s gave the new key another label than asked for",
@@ -323,6 +347,7 @@ bool hsm_keygen_with(struct hsm_token *token, const struct hsm_keygen_request *r
         !label_is_unused(&session, request->names, name->label, err)) {
         return false;
     }
+    begin_lower(&run);
     CK_RV rv = generate(&run, &session);
     if (rv != CKR_OK) {
         (void)ckr_set(err, rv, "C_GenerateKeyPair");

@@ -234,6 +234,16 @@ static void violation(struct hsm_verdict *verdict, const char *text)
 {
     add_text(verdict->violations, sizeof(verdict->violations), text);
     verdict->ok = false;
+    verdict->only_more_usage = false;
+}
+
+/* The token allows something that nobody asked for. */
+static void more_usage(struct hsm_verdict *verdict, const char *text)
+{
+    bool only = verdict->ok || verdict->only_more_usage;
+
+    violation(verdict, text);
+    verdict->only_more_usage = only;
 }
 
 static void note(struct hsm_verdict *verdict, const char *text)
@@ -264,6 +274,8 @@ static void check_flag(const struct hsm_policy *policy, const struct attr_values
                            : "false");
     if (shown && is_tolerated(policy, rule)) {
         note(verdict, text);
+    } else if (shown && rule->bend == BY_USAGE && value) {
+        more_usage(verdict, text);
     } else {
         violation(verdict, text);
     }

@@ -75,6 +75,7 @@ struct hsm_verdict {
     bool ok;
     char violations[768]; /* "CKA_EXTRACTABLE is true, CKA_SENSITIVE is not shown"; "" if ok */
     char notes[512];      /* what was tolerated, or asked for and is not shown; "" if nothing */
+    bool only_more_usage; /* all violations are usages that nobody asked for */
     /* what the module claims, for evidence and display */
     bool sensitive, extractable, always_sensitive, never_extractable, local;
 };

@@ -228,7 +228,7 @@ static const struct row rows[] = {
      set_text, TOKEN(init_args)},
     {{CONFIG_TOKEN, "quirks", NULL, "WORDS", NULL,
       "what to leave out for a faulty module: no-finalise, no-copy, no-allowed-mechanisms, "
-      "general-error-for-attributes, local-unknown"},
+      "general-error-for-attributes, no-usage-denials, local-unknown"},
      set_text, TOKEN(quirks)},
     {{CONFIG_TOKEN, "uri", "token-uri", "URI", NULL,
       "which token: pkcs11:token=LABEL[;serial=...] (default: the only one)"},

@@ -333,7 +333,8 @@ static void test_read_back_decides_after_a_rung(void **state UNUSED)
 
     refuse_attributes(zeros, ARRAY_LEN(zeros), CKR_ATTRIBUTE_VALUE_INVALID);
     fake.flip = CKA_DECRYPT;
-    assert_fails(climb(HSM_UNSAID, &report, &err), &err, E_POLICY, "CKA_DECRYPT is true");
+    assert_fails(climb(HSM_UNSAID, &report, &err), &err, E_POLICY,
+                 "CKA_DECRYPT is true (a policy with 'more_usage = accept' tolerates that)");
     assert_int_equal(fake.generates, 2);
     assert_int_equal(fake_count(CKO_PRIVATE_KEY), 0);
 }
@@ -422,6 +423,19 @@ static void test_token_that_allows_more_is_tolerated_if_the_policy_says_so(void 
     assert_ok(hsm_keygen_with(&fake.token, &request, &key, &report, &err), &err);
     assert_true(report.verdict.ok);
     assert_string_equal(report.verdict.notes, "CKA_DECRYPT is true");
+}
+
+static void test_module_that_cannot_stand_the_strict_template_gets_a_lower_one(void **state UNUSED)
+{
+    struct hsm_keygen_report report;
+    struct err err = ERR_INIT;
+
+    refuse_attributes(zeros, ARRAY_LEN(zeros), CKR_GENERAL_ERROR);
+    fake.module.quirks = HSM_QUIRK(NO_USAGE_DENIALS);
+    assert_ok(climb(HSM_UNSAID, &report, &err), &err);
+    assert_int_equal(fake.generates, 1);
+    assert_contains(report.left_out, "CKA_DECRYPT, CKA_UNWRAP");
+    assert_contains(told[0], "as its module is known to need");
 }
 
 /* Names that were read before */
@@ -538,6 +552,7 @@ int main(void)
         cmocka_unit_test(test_key_that_was_made_in_spite_of_the_refusal_ends_it),
         cmocka_unit_test(test_module_that_does_not_know_its_own_keys_is_believed),
         cmocka_unit_test(test_token_that_allows_more_is_tolerated_if_the_policy_says_so),
+        cmocka_unit_test(test_module_that_cannot_stand_the_strict_template_gets_a_lower_one),
         cmocka_unit_test(test_known_names_save_searches),
         cmocka_unit_test(test_known_names_are_refused),
         cmocka_unit_test(test_computed_id_is_set_on_both_halves),
