@@ -19,7 +19,7 @@
 
 enum config_section { CONFIG_GENERAL, CONFIG_CA, CONFIG_TOKEN, CONFIG_PROFILE, CONFIG_SECTIONS };
 
-enum config_auth { CONFIG_AUTH_CERT, CONFIG_AUTH_PASSWORD };
+enum config_auth { CONFIG_AUTH_CERT, CONFIG_AUTH_PASSWORD, CONFIG_AUTH_OAUTH };
 enum config_poll { CONFIG_POLL_STEPS, CONFIG_POLL_BACKOFF };
 enum config_san { CONFIG_SAN_AUTO, CONFIG_SAN_ALWAYS, CONFIG_SAN_NEVER };
 enum config_collect { CONFIG_COLLECT_QUERY, CONFIG_COLLECT_PATH };
@@ -43,6 +43,10 @@ struct config_ca {
     char *customer_uri;
     char *login;
     char *password_source;
+    char *client_id;
+    char *client_secret_source;
+    char *token_url;
+    char *token_hosts;
     char *client_cert;
     char *client_key;
     char *client_alias;
