@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from faults import FAILURES, KILLS, Bench, Object, Point, visit
-from p11e import P11KIT_CLIENT, Client, Token, need, sample
+from p11e import P11KIT_CLIENT, SHIM, Client, need, sample
 
 KEPT = 24  # points of a loop that are visited without --full
 
@@ -136,3 +136,26 @@ def test_bind_that_replaces(keyed: Client, actions: list[str], say: Callable[[st
     keyed.run(*bind(certificate(keyed, 80)))
     args = bind(certificate(keyed, 81))
     loop(keyed, say, "cert bind, a renewed one", args, actions, check_bind(keyed, args, 1))
+
+
+# A call of each kind (hsm/cryptoki.h), libp11's own as well, and the command that makes it.
+HANGS = {
+    "C_Initialize": "generate", "C_GetInfo": "generate", "C_GetSlotList": "generate", "C_GetTokenInfo": "generate",
+    "C_OpenSession": "generate", "C_Login": "generate", "C_FindObjects": "generate", "C_GenerateKeyPair": "generate",
+    "C_GetAttributeValue": "generate", "C_Finalize": "generate", "C_SignInit": "request", "C_Sign": "request",
+    "C_CreateObject": "bind", "C_DestroyObject": "bind",
+}
+
+
+@pytest.mark.parametrize("call", HANGS)
+def test_hang_of_any_kind_ends_by_the_deadline(keyed: Client, call: str) -> None:
+    """And the same command, when the token answers again, does its work."""
+    keyed.run(*bind(certificate(keyed, 80)))
+    args = {"generate": ["key", "generate", "--label", "other", "--type", "ec:P-256"],
+            "request": ["csr", "create", "pkcs11:object=www", "--name", "www.example.org"],
+            "bind": bind(certificate(keyed, 81))}[HANGS[call]]
+    keyed.rules(f"{call}:1:hang")
+    done = keyed.run(*args, "--token-timeout", "1s", status=30, timeout=60)
+    assert "did not come back" in done.stderr and str(SHIM) in done.stderr
+    keyed.no_rules()
+    keyed.run(*args, status=27 if call in ("C_GetAttributeValue", "C_Finalize") else 0)  # the key had been made
