@@ -5,8 +5,9 @@
  *   p11timed WORD COMMAND [ARGUMENT...]
  *
  * A result is a line of its output that has WORD in it. Prints one line: results, milliseconds to
- * the first, milliseconds to the end, kB. The child is forked from this small process, because the
- * kernel counts what a process had before its exec as well.
+ * the first, milliseconds to the end, kB; or ends with the status of a command that failed. The
+ * child is forked from this small process, because the kernel counts what a process had before its
+ * exec as well.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -75,8 +76,11 @@ int main(int argc, char **argv)
             results++;
         }
     }
-    if (wait4(pid, &status, 0, &used) != pid || status != 0) {
-        die("the command failed");
+    if (wait4(pid, &status, 0, &used) != pid || !WIFEXITED(status)) {
+        die("the command was killed");
+    }
+    if (WEXITSTATUS(status) != 0) {
+        return WEXITSTATUS(status);
     }
     printf("%ld %.2f %.2f %ld\n", results, first, now_ms() - begin, used.ru_maxrss);
     free(line);

@@ -6,6 +6,7 @@ docs/interop.md is the table of these cases.
 from __future__ import annotations
 
 import hashlib
+import re
 import socket
 import ssl
 import subprocess
@@ -13,8 +14,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from beds import BEDS, PIN, why_not
-from p11e import SOFTHSM, Client, Sandbox, Token, clean_env, need, private_file, run
+from beds import BEDS, why_not
+from p11e import SOFTHSM, Client, Sandbox, Token, clean_env, need, run
 
 KINDS = {"ec": "ec:P-256", "rsa": "rsa:2048"}
 
@@ -52,9 +53,20 @@ def filled(request: pytest.FixtureRequest, tmp_path: Path, sandbox: Sandbox) -> 
     return Filled(tmp_path, sandbox, request.param)
 
 
-@pytest.fixture
-def ec(tmp_path: Path, sandbox: Sandbox) -> Filled:
-    return Filled(tmp_path, sandbox, "ec")
+def wants(*programs: str) -> None:
+    if (reason := need(*programs)) is not None:
+        pytest.skip(reason)
+
+
+def own_root(path: Path) -> None:
+    """A CA whose certificates name no extended usage."""
+    run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=Own",
+         "-days", "9", "-keyout", "own.key", "-out", "own.pem"], env=clean_env(), cwd=path)
+
+
+def sign_with_own_root(path: Path, csr: str) -> None:
+    run(["openssl", "x509", "-req", "-CA", "own.pem", "-CAkey", "own.key", "-days", "9", "-set_serial", "1", "-out",
+         "cert.pem"], env=clean_env(), cwd=path, input=csr, stdin=None)
 
 
 def test_pkcs11_tool(filled: Filled) -> None:
@@ -87,12 +99,32 @@ def test_p11tool(filled: Filled) -> None:
     assert certs.count("Type: X.509 Certificate") == 2  # and the issuer
 
 
-# Java
+# NSS
 
 
-def java(*programs: str) -> None:
-    if (reason := need(*programs)) is not None:
+def test_certutil(tmp_path: Path) -> None:
+    """On NSS's own token: the certificate that we bound is a user's ("u": its key is there), under our label."""
+    wants("certutil")
+    if (reason := why_not("NSS softokn")) is not None:
         pytest.skip(reason)
+    with BEDS["NSS softokn"](tmp_path) as bed:
+        client = Client(tmp_path / "client", bed, None)  # type: ignore[arg-type]
+        client.set("token:main", init_args=bed.init_args)
+        csr = client.run("csr", "create", "pkcs11:object=ec", "--name", "localhost").stdout
+        own_root(tmp_path)
+        sign_with_own_root(tmp_path, csr)
+        client.run("cert", "bind", "--key", "pkcs11:object=ec", "--cert", str(tmp_path / "cert.pem"), "--issuer-roots",
+                   str(tmp_path / "own.pem"))
+        tool = ["certutil", "-d", f"sql:{tmp_path}", "-f", str(bed.pin_file)]
+        keys = run([*tool, "-K"], env=clean_env()).stdout
+        certs = run([*tool, "-L"], env=clean_env()).stdout
+        assert re.search("^< *1> *ec +02 +ec$", keys, re.MULTILINE), keys
+        assert re.search("^ec +u,u,u$", certs, re.MULTILINE), certs
+        run([*tool, "-A", "-n", "root", "-t", "CT,,", "-i", str(tmp_path / "own.pem")], env=clean_env())
+        run([*tool, "-V", "-n", "ec", "-u", "V"], env=clean_env())
+
+
+# Java
 
 
 def sun_conf(filled: Filled) -> Path:
@@ -109,7 +141,7 @@ def keytool(filled: Filled, *args: str) -> str:
 
 def test_keytool(filled: Filled) -> None:
     """The pair is one entry under our label, with its chain, and its key signs."""
-    java("keytool")
+    wants("keytool")
     listed = keytool(filled, "-list", "-v")
     assert "Alias name: www" in listed and "Entry type: PrivateKeyEntry" in listed
     assert "Certificate chain length: 2" in listed
@@ -131,7 +163,7 @@ def tls_java(filled: Filled, *args: str) -> subprocess.Popen[str]:
 
 
 def test_java_tls_server(filled: Filled) -> None:
-    java("java")
+    wants("java")
     server = tls_java(filled, "server")
     try:
         assert server.stdout is not None
@@ -149,13 +181,10 @@ def test_java_tls_server(filled: Filled) -> None:
 
 def bind_for_clients(filled: Filled) -> None:
     """A certificate without extended usages takes the place of the server's; its root is the only issuer."""
-    csr = filled.client.run("csr", "create", filled.uri, "--name", "localhost").stdout
-    filled.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
-               "/CN=Clients", "-days", "9", "-keyout", "root.key", "-out", "clients.pem")
-    filled.run("openssl", "x509", "-req", "-CA", "clients.pem", "-CAkey", "root.key", "-days", "9", "-set_serial", "1",
-               "-out", "cert.pem", input=csr, stdin=None)
+    own_root(filled.dir)
+    sign_with_own_root(filled.dir, filled.client.run("csr", "create", filled.uri, "--name", "localhost").stdout)
     done = filled.client.json("cert", "bind", "--key", filled.uri, "--cert", str(filled.dir / "cert.pem"), "--issuer-roots",
-                              str(filled.dir / "clients.pem"))
+                              str(filled.dir / "own.pem"))
     assert done["old_removed"] == 1
 
 
@@ -163,7 +192,7 @@ def ask_for_certificate(listening: socket.socket, dir_: Path, heard: list[str]) 
     """One connection of a server that wants a certificate; notes whose it was."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(dir_ / "server.pem", dir_ / "server.key")
-    context.load_verify_locations(dir_ / "clients.pem")
+    context.load_verify_locations(dir_ / "own.pem")
     context.verify_mode = ssl.CERT_REQUIRED
     with context.wrap_socket(listening.accept()[0], server_side=True) as tls:
         peer = tls.getpeercert(binary_form=True)
@@ -173,7 +202,7 @@ def ask_for_certificate(listening: socket.socket, dir_: Path, heard: list[str]) 
 
 
 def test_java_tls_client(filled: Filled, sandbox: Sandbox) -> None:
-    java("java")
+    wants("java")
     bind_for_clients(filled)
     run(["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
          "server.key", "-subj", "/CN=localhost", "-out", "server.csr"], env=clean_env(), cwd=filled.dir)
