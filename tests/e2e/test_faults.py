@@ -11,10 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from faults import FAILURES, KILLS, Bench, Object, Point, visit
+from faults import CODES, FAILURES, KILLS, Bench, Object, Point, visit
 from p11e import P11KIT_CLIENT, SHIM, Client, need, sample
 
 KEPT = 24  # points of a loop that are visited without --full
+MORE_CODES = {**CODES, "CKR_USER_NOT_LOGGED_IN": 0x101}
 
 GENERATE = ["key", "generate", "--label", "www", "--type", "ec:P-256"]
 
@@ -159,3 +160,19 @@ def test_hang_of_any_kind_ends_by_the_deadline(keyed: Client, call: str) -> None
     assert "did not come back" in done.stderr and str(SHIM) in done.stderr
     keyed.no_rules()
     keyed.run(*args, status=27 if call in ("C_GetAttributeValue", "C_Finalize") else 0)  # the key had been made
+
+
+def test_what_libp11_was_answered_is_told(offline: Client) -> None:
+    """libp11 initialises once more, after us."""
+    offline.rules("C_Initialize:2:fail=0x30")
+    done = offline.run("key", "list", status=20)
+    assert "libp11 cannot load it: C_Initialize or C_GetInfo: CKR_DEVICE_ERROR" in done.stderr
+
+
+@pytest.mark.parametrize("code", ["CKR_SESSION_HANDLE_INVALID", "CKR_USER_NOT_LOGGED_IN"])
+def test_what_ended_a_login_is_told(offline: Client, code: str) -> None:
+    """The client keeps no PIN, so a login that the token ended is not made again; the PIN is not what was missing."""
+    offline.run(*GENERATE)
+    offline.rules(f"C_SignInit:1:fail={MORE_CODES[code]:#x}")
+    done = offline.run("csr", "create", "pkcs11:object=www", "--name", "www.example.org", status=29)
+    assert f"the token ended the login ({code}), and a new one is needed" in done.stderr
