@@ -2,7 +2,9 @@
 
 #include "base/str.h"
 #include "cli/token.h"
+#include "hsm/admin.h"
 #include "hsm/alg.h"
+#include "hsm/ckr.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,12 +14,14 @@ struct hsm_access cli_access(const struct cli *cli)
 {
     const struct config_token *t = cli->selection.token;
 
-    return (struct hsm_access){.module_path = t->module,
+    return (struct hsm_access){.section = config_token_section(t),
+                               .module_path = t->module,
                                .init_args = t->init_args,
                                .quirks = t->quirks,
                                .token_uri = t->uri,
                                .pin_source = t->pin_source,
                                .pin_source_is_deliberate = t->pin_source_is_option,
+                               .try_pin_again = t->try_pin_again,
                                .secrets = &cli->secrets};
 }
 
@@ -40,7 +44,7 @@ static const char *pin_state(const struct hsm_token_info *info)
     return !info->user_pin_set            ? "not set"
            : info->user_pin_locked        ? "locked"
            : info->user_pin_final         ? "one try left"
-           : info->user_pin_low           ? "few tries left"
+           : info->user_pin_low           ? "a wrong PIN was sent"
            : info->user_pin_to_be_changed ? "must be changed"
                                           : "ok";
 }
@@ -51,7 +55,7 @@ static const struct out_column token_columns[] = {
     {"manufacturer", "MANUFACTURER", 20, false},
     {"model", "MODEL", 16, false},
     {"initialized", "INIT", 4, false},
-    {"pin", "PIN", 14, false},
+    {"pin", "PIN", 20, false},
     {"uri", NULL, 0, false},
 };
 
@@ -105,6 +109,35 @@ static bool list_one(void *ctx, const struct hsm_token *token)
     return true;
 }
 
+static const struct out_column failed_columns[] = {
+    {"slot", "SLOT THAT CANNOT BE READ", 40, false},
+    {"call", "CALL", 16, false},
+    {"reason", "REASON", 30, false},
+    {"slot_id", NULL, 0, false},
+};
+
+static void list_failed(void *ctx, const struct hsm_failed_slot *slot)
+{
+    struct cli *cli = ctx;
+    char id[24];
+
+    (void)snprintf(id, sizeof(id), "%lu", (unsigned long)slot->slot_id);
+    const char *cells[] = {slot->description[0] != '\0' ? slot->description : id, slot->call,
+                           ckr_name(slot->rv), id};
+    out_row(&cli->out, cells);
+}
+
+/* People see the table only if there is something in it. */
+static void print_failed(struct cli *cli, struct hsm_module *module)
+{
+    if (!cli->common.json && hsm_module_failed_slots(module) == 0) {
+        return;
+    }
+    out_table(&cli->out, "failed_slots", failed_columns, ARRAY_LEN(failed_columns), NULL);
+    hsm_module_visit_failed_slots(module, list_failed, cli);
+    out_table_end(&cli->out);
+}
+
 bool cmd_token_list(struct cli *cli, struct err *err)
 {
     struct hsm_access access = cli_access(cli);
@@ -123,6 +156,7 @@ bool cmd_token_list(struct cli *cli, struct err *err)
     bool ok = hsm_module_visit_tokens(module, list_one, &listing, err);
     if (ok) {
         out_table_end(&cli->out);
+        print_failed(cli, module);
     }
     return ok && err->code == E_NONE;
 }
@@ -203,39 +237,16 @@ bool cmd_token_info(struct cli *cli, struct err *err)
     return print_mechanisms(cli, opened.token, err);
 }
 
-/* Asked twice on a terminal, because nobody sees what is typed. */
-static bool new_pin(struct cli *cli, const char *source, const char *what, struct secret *out,
-                    struct err *err)
-{
-    AUTO(secret) struct secret again = SECRET_INIT;
-    char repeat[96];
-    const char *from = source != NULL ? source : "prompt";
-
-    if (!secret_source_read(from, what, &cli->secrets, out, err)) {
-        return false;
-    }
-    if (out->len == 0 || memchr(out->data, '\0', out->len) != NULL) {
-        return err_set(err, E_USAGE, "the %s is empty or contains a NUL byte", what);
-    }
-    if (!secret_source_is_prompt(from)) {
-        return true;
-    }
-    (void)snprintf(repeat, sizeof(repeat), "%s, again", what);
-    if (!secret_source_read(from, repeat, &cli->secrets, &again, err)) {
-        return false;
-    }
-    return secret_equal(out, &again) || err_set(err, E_USAGE, "the two entries differ");
-}
-
 /* A token that is to be erased wants the security officer's PIN that it has. */
 static bool get_so_pin(struct cli *cli, const struct opts_token_init *opts, struct secret *out,
                        struct err *err)
 {
     if (!opts->erase) {
-        return new_pin(cli, opts->so_pin_source, "new PIN of the security officer", out, err);
+        return cli_new_pin(cli, opts->so_pin_source, "so-pin-source",
+                           "new PIN of the security officer", out, err);
     }
-    return secret_source_read(opts->so_pin_source != NULL ? opts->so_pin_source : "prompt",
-                              "present PIN of the security officer", &cli->secrets, out, err);
+    return cli_present_pin(cli, opts->so_pin_source, "so-pin-source",
+                           "present PIN of the security officer", out, err);
 }
 
 bool cmd_token_init(struct cli *cli, struct err *err)
@@ -257,11 +268,18 @@ bool cmd_token_init(struct cli *cli, struct err *err)
         access.token_uri = NULL;
     }
     if (!hsm_access_target(&access, &uri, &target, err) || !get_so_pin(cli, opts, &so_pin, err) ||
-        !new_pin(cli, cli->selection.token->pin_source, "new user PIN", &user_pin, err)) {
+        !cli_new_pin(cli, cli->selection.token->pin_source, "pin-source", "new user PIN", &user_pin,
+                     err)) {
         return false;
     }
     struct hsm_token_init init = {
-        .label = opts->label, .so_pin = &so_pin, .user_pin = &user_pin, .erase = opts->erase};
+        .label = opts->label,
+        .so_pin = &so_pin,
+        .user_pin = &user_pin,
+        .erase = opts->erase,
+        .so_source = opts->so_pin_source != NULL ? opts->so_pin_source : "prompt",
+        .try_again = cli->common.try_pin_again || opts->so_pin_source == NULL,
+    };
     if (!hsm_token_initialise(&target, &init, &token, err) ||
         !token_uri_text(&token->info, &text, err)) {
         return false;

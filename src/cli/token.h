@@ -10,4 +10,14 @@ struct hsm_access cli_access(const struct cli *cli);
 bool cli_token_open(const struct cli *cli, const char *uri, bool login, struct hsm_opened *out,
                     struct err *err) NODISCARD;
 
+/*
+ * A new PIN from a source (NULL: the terminal, where it is asked for twice, because nobody sees
+ * what is typed). `option` is what names the source, for the error where there is none. The present
+ * one is asked for once.
+ */
+bool cli_new_pin(struct cli *cli, const char *source, const char *option, const char *what,
+                 struct secret *out, struct err *err) NODISCARD;
+bool cli_present_pin(struct cli *cli, const char *source, const char *option, const char *what,
+                     struct secret *out, struct err *err) NODISCARD;
+
 #endif
