@@ -627,6 +627,25 @@ bool hsm_token_mechanisms(const struct hsm_token *token, CK_MECHANISM_TYPE **out
     return true;
 }
 
+void hsm_token_mechanism(const struct hsm_token *token, CK_MECHANISM_TYPE type,
+                         struct hsm_mechanism *out)
+{
+    CK_MECHANISM_INFO info;
+
+    *out = (struct hsm_mechanism){.type = type};
+    if (ck_get_mechanism_info(&token->module->ck, token->info.slot_id, type, &info) != CKR_OK) {
+        return;
+    }
+    out->known = true;
+    out->generates = (info.flags & (CKF_GENERATE_KEY_PAIR | CKF_GENERATE)) != 0;
+    out->signs = (info.flags & (CKF_SIGN | CKF_SIGN_RECOVER)) != 0;
+    out->decrypts = (info.flags & (CKF_DECRYPT | CKF_UNWRAP)) != 0;
+    out->derives = (info.flags & CKF_DERIVE) != 0;
+    out->in_hardware = (info.flags & CKF_HW) != 0;
+    out->min_size = info.ulMinKeySize;
+    out->max_size = info.ulMaxKeySize == CK_UNAVAILABLE_INFORMATION ? 0 : info.ulMaxKeySize;
+}
+
 bool hsm_token_uri(const struct hsm_token_info *info, struct hsm_uri *uri, struct err *err)
 {
     memset(uri, 0, sizeof(*uri));

@@ -150,6 +150,19 @@ typedef void hsm_failed_slot_visit_fn(void *ctx, const struct hsm_failed_slot *s
 void hsm_module_visit_failed_slots(struct hsm_module *module, hsm_failed_slot_visit_fn *visit,
                                    void *ctx);
 
+/* What one mechanism is for and with which keys. */
+struct hsm_mechanism {
+    CK_MECHANISM_TYPE type;
+    bool known; /* the token told; else only the type is set */
+    bool generates, signs, decrypts, derives;
+    bool in_hardware;
+    unsigned long min_size, max_size; /* as the token counts them: bits, mostly; 0: none */
+};
+
+/* Asks for one mechanism (C_GetMechanismInfo); a token that does not tell is no error. */
+void hsm_token_mechanism(const struct hsm_token *token, CK_MECHANISM_TYPE type,
+                         struct hsm_mechanism *out);
+
 bool hsm_token_limits(const struct hsm_token *token, struct hsm_token_limits *out,
                       struct err *err) NODISCARD;
 
