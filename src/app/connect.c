@@ -4,12 +4,14 @@
 
 struct keystore_token app_token(const struct config_token *token)
 {
-    return (struct keystore_token){.module = token->module,
+    return (struct keystore_token){.section = config_token_section(token),
+                                   .module = token->module,
                                    .init_args = token->init_args,
                                    .quirks = token->quirks,
                                    .uri = token->uri,
                                    .pin_source = token->pin_source,
-                                   .pin_source_is_deliberate = token->pin_source_is_option};
+                                   .pin_source_is_deliberate = token->pin_source_is_option,
+                                   .try_pin_again = token->try_pin_again};
 }
 
 void app_ca_close(struct app_ca *connection)

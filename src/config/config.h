@@ -74,6 +74,7 @@ struct config_token {
     char *quirks;
     char *uri;
     char *pin_source;
+    bool try_pin_again;        /* only on the command line */
     bool pin_source_is_option; /* named on the command line, for whatever token that names */
 };
 
@@ -140,6 +141,7 @@ void config_move_overrides(struct config *to, struct config *from);
 /* Names of sections to use instead of the configured ones; NULL: as configured. */
 struct config_choice {
     const char *profile, *ca, *token;
+    bool try_pin_again; /* a PIN may be sent whatever became of the last one */
 };
 
 /* What one command works with: pointers into the config, with overrides applied. */
@@ -160,6 +162,9 @@ struct config_selection {
  */
 bool config_select(struct config *config, const struct config_choice *choice, unsigned need,
                    struct config_selection *out, struct err *err) NODISCARD;
+
+/* The name of its section; NULL if no section of a file made it, but options alone. */
+const char *config_token_section(const struct config_token *token);
 
 /* The token section of that name; E_CONFIG if there is none. */
 bool config_token_named(const struct config *config, const char *name,
