@@ -48,15 +48,50 @@ void hsm_cert_done(struct hsm_cert *cert);
 bool hsm_certs_find(struct hsm_session *session, const struct hsm_uri *uri, struct hsm_certs *out,
                     struct err *err) NODISCARD;
 
+/*
+ * The one certificate that the URI means, with that serial number (lower-case hex) unless NULL. An
+ * attestation certificate is passed over where something else matches. E_OBJECT_MISSING;
+ * E_OBJECT_AMBIGUOUS with the candidates and their serial numbers.
+ */
+bool hsm_cert_find(struct hsm_session *session, const struct hsm_uri *uri, const char *serial,
+                   struct hsm_cert *out, struct err *err) NODISCARD;
+
+/* The issuer of cert on the token: found by its subject, and its key verifies. *out NULL: there is
+ * none. X509_free() it. */
+bool hsm_cert_find_issuer(struct hsm_session *session, X509 *cert, X509 **out,
+                          struct err *err) NODISCARD;
+
+/* The serial number in lower-case hex, without separators; appended. False for what is no
+ * certificate. */
+bool hsm_cert_serial(const struct hsm_cert *cert, struct buf *out);
+
+/* A URI that names this object: token attributes, id, label, type. Strings owned by *uri. */
+bool hsm_cert_uri(const struct hsm_token *token, const struct hsm_cert *cert, struct hsm_uri *uri,
+                  struct err *err) NODISCARD;
+
 /* True for a vendor's attestation certificate, which shares the key's id and must never be
  * replaced. */
 bool hsm_cert_is_attestation(const struct hsm_cert *cert);
 
+/* True if the certificate has the key's public half. */
+bool hsm_cert_is_of(const struct hsm_cert *cert, const struct hsm_key *key);
+
+/*
+ * Is told what a bind will replace, before anything is written: certificates of this key under its
+ * id. False (with err) ends the bind, and nothing was changed.
+ */
+typedef bool hsm_cert_note_fn(void *ctx, const struct hsm_cert *const *old, size_t count,
+                              struct err *err);
+
 struct hsm_bind {
     X509 *cert;         /* the key's new certificate */
+    const char *label;  /* NULL: the key's */
     X509 *const *chain; /* issuers to put on the token as well; may be NULL */
     size_t chain_len;
-    bool keep_old; /* leave certificates of this key that were there before */
+    bool keep_old;          /* leave certificates of this key that were there before */
+    size_t max_size;        /* bytes that a certificate may have on this token; 0: any number */
+    hsm_cert_note_fn *note; /* NULL: nobody wants to know */
+    void *note_ctx;
 };
 
 struct hsm_bind_report {
@@ -68,10 +103,22 @@ struct hsm_bind_report {
 
 /*
  * Binds. The user is logged in, `key` is a private key that was found on the token. Checks that the
- * certificate carries the key's public half before anything is written. E_CERT_REJECTED, E_TOKEN.
+ * certificate carries the key's public half, and that token and sizes allow it, before anything is
+ * written; issuers that were written are removed again if the certificate itself cannot be.
+ * E_CERT_REJECTED, E_TOKEN.
  */
 bool hsm_cert_bind(struct hsm_token *token, const struct hsm_key *key, const struct hsm_bind *bind,
                    struct hsm_bind_report *report, struct err *err) NODISCARD;
+
+/* Destroys one object, and looks in a new session whether it is gone. The user is logged in.
+ * E_TOKEN. */
+bool hsm_cert_remove(struct hsm_token *token, const struct hsm_cert *cert,
+                     struct err *err) NODISCARD;
+
+/* As hsm_cert_remove(), for that certificate under the key's id; *removed false: it was not there.
+ */
+bool hsm_cert_unbind(struct hsm_token *token, const struct hsm_key *key, X509 *cert, bool *removed,
+                     struct err *err) NODISCARD;
 
 DEFINE_AUTO_DONE(hsm_cert, struct hsm_cert, hsm_cert_done)
 DEFINE_AUTO_DONE(hsm_certs, struct hsm_certs, hsm_certs_done)

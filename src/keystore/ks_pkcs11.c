@@ -302,12 +302,9 @@ static X509 *best_certificate(const struct hsm_certs *certs, const struct hsm_ke
     X509 *best = NULL;
 
     for (size_t i = 0; i < certs->count; i++) {
-        AUTO(hsm_public) struct hsm_public public = {.known = false};
-        struct hsm_key_spec spec = {.type = HSM_KEY_OTHER};
         X509 *cert = certs->list[i].x509;
         if (cert == NULL || hsm_cert_is_attestation(&certs->list[i]) ||
-            !hsm_public_from_x509(cert, &spec, &public) ||
-            !hsm_public_equal(&spec, &public, &key->spec, &key->public)) {
+            !hsm_cert_is_of(&certs->list[i], key)) {
             continue;
         }
         if (best == NULL || x509_ends_later(cert, best)) {
@@ -315,34 +312,6 @@ static X509 *best_certificate(const struct hsm_certs *certs, const struct hsm_ke
         }
     }
     return best;
-}
-
-/* The issuer of cert on the token, found by its subject; NULL if there is none. X509_free() it. */
-static bool find_issuer(struct hsm_session *session, X509 *cert, X509 **out, struct err *err)
-{
-    unsigned char *issuer = NULL;
-    int len = i2d_X509_NAME(X509_get_issuer_name(cert), &issuer);
-    struct attrs template = ATTRS_INIT;
-    AUTO(hsm_handles) struct hsm_handles found = HSM_HANDLES_INIT;
-
-    *out = NULL;
-    if (len <= 0) {
-        return true;
-    }
-    attrs_add_ulong(&template, CKA_CLASS, CKO_CERTIFICATE);
-    attrs_add_bytes(&template, CKA_SUBJECT, issuer, (size_t)len);
-    bool ok = hsm_find(session, &template, &found, err);
-    OPENSSL_free(issuer);
-    for (size_t i = 0; ok && *out == NULL && i < found.count; i++) {
-        AUTO(hsm_cert) struct hsm_cert candidate = {0};
-        ok = hsm_cert_load(session, found.list[i], &candidate, err);
-        EVP_PKEY *key = ok && candidate.x509 != NULL ? X509_get0_pubkey(candidate.x509) : NULL;
-        if (key != NULL && X509_verify(cert, key) == 1) {
-            *out = TAKE(candidate.x509);
-        }
-    }
-    ERR_clear_error();
-    return ok;
 }
 
 static bool add_chain(struct hsm_session *session, X509 *leaf, STACK_OF(X509) * certs,
@@ -355,7 +324,7 @@ static bool add_chain(struct hsm_session *session, X509 *leaf, STACK_OF(X509) * 
         if (X509_NAME_cmp(X509_get_subject_name(at), X509_get_issuer_name(at)) == 0) {
             break;
         }
-        if (!find_issuer(session, at, &issuer, err)) {
+        if (!hsm_cert_find_issuer(session, at, &issuer, err)) {
             return false;
         }
         if (issuer == NULL) {

@@ -226,7 +226,8 @@ static void test_failing_write_leaves_the_older_certificate(void **state UNUSED)
     add_cert("1", "www", s.older);
     fake.create_rv = CKR_DEVICE_MEMORY;
     assert_fails(bind(&s, &(struct hsm_bind){.cert = s.cert}, &report, &err), &err, E_TOKEN,
-                 "writing a certificate to token 'prod' (serial 12af): C_CreateObject");
+                 "writing a certificate to token 'prod' (serial 12af): C_CreateObject: "
+                 "CKR_DEVICE_MEMORY: the token has no room for it");
     assert_int_equal(fake_count(CKO_CERTIFICATE), 1);
 }
 
