@@ -88,9 +88,10 @@ struct hsm_bind {
     const char *label;  /* NULL: the key's */
     X509 *const *chain; /* issuers to put on the token as well; may be NULL */
     size_t chain_len;
-    bool keep_old;          /* leave certificates of this key that were there before */
-    size_t max_size;        /* bytes that a certificate may have on this token; 0: any number */
-    hsm_cert_note_fn *note; /* NULL: nobody wants to know */
+    bool keep_old;            /* leave certificates of this key that were there before */
+    size_t max_size;          /* bytes that a certificate may have on this token; 0: any number */
+    bool attestation_missing; /* refuse to write: that may destroy what was not collected yet */
+    hsm_cert_note_fn *note;   /* NULL: nobody wants to know */
     void *note_ctx;
 };
 
@@ -105,7 +106,7 @@ struct hsm_bind_report {
  * Binds. The user is logged in, `key` is a private key that was found on the token. Checks that the
  * certificate carries the key's public half, and that token and sizes allow it, before anything is
  * written; issuers that were written are removed again if the certificate itself cannot be.
- * E_CERT_REJECTED, E_TOKEN.
+ * E_CERT_REJECTED, E_TOKEN, E_POLICY (attestation missing).
  */
 bool hsm_cert_bind(struct hsm_token *token, const struct hsm_key *key, const struct hsm_bind *bind,
                    struct hsm_bind_report *report, struct err *err) NODISCARD;
@@ -120,6 +121,36 @@ bool hsm_cert_remove(struct hsm_token *token, const struct hsm_cert *cert,
 bool hsm_cert_unbind(struct hsm_token *token, const struct hsm_key *key, X509 *cert, bool *removed,
                      struct err *err) NODISCARD;
 
+/* Private keys of a token by id, for telling of many certificates whether their key is there. */
+struct hsm_key_index {
+    struct hsm_indexed_key *list; /* owned, in order */
+    size_t count;
+};
+
+enum hsm_match {
+    HSM_MATCH_NONE,  /* no private key has that id */
+    HSM_MATCH_YES,   /* one has, and as far as its object shows, it is the certificate's */
+    HSM_MATCH_OTHER, /* one has, and is another key */
+};
+
+/* Reads all private keys: one search, one call each. The user is logged in. */
+bool hsm_key_index(struct hsm_session *session, struct hsm_key_index *out,
+                   struct err *err) NODISCARD;
+
+/* The same for the keys of one id, with their public half from wherever the token has it. */
+bool hsm_key_index_for(struct hsm_session *session, const struct hsm_id *id,
+                       struct hsm_key_index *out, struct err *err) NODISCARD;
+void hsm_key_index_done(struct hsm_key_index *index);
+enum hsm_match hsm_key_index_match(const struct hsm_key_index *index, const struct hsm_cert *cert);
+
+/* SHA-256 over kind and numbers of a public half: the same for the same key, wherever it was read.
+ * False (no error) if it is not known. */
+enum { HSM_DIGEST_LEN = 32 };
+bool hsm_public_digest(const struct hsm_key_spec *spec, const struct hsm_public *public,
+                       uint8_t out[static HSM_DIGEST_LEN]);
+bool hsm_cert_digest(const struct hsm_cert *cert, uint8_t out[static HSM_DIGEST_LEN]);
+
+DEFINE_AUTO_DONE(hsm_key_index, struct hsm_key_index, hsm_key_index_done)
 DEFINE_AUTO_DONE(hsm_cert, struct hsm_cert, hsm_cert_done)
 DEFINE_AUTO_DONE(hsm_certs, struct hsm_certs, hsm_certs_done)
 

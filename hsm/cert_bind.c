@@ -232,12 +232,18 @@ bool hsm_cert_bind(struct hsm_token *token, const struct hsm_key *key, const str
 
     *report = (struct hsm_bind_report){0};
     if (!check(&w, err) || !hsm_session_take(token, true, &w.session, err) ||
-        !hsm_certs_find(&w.session, &uri, &there, err) || !note_old(&w, &there, err)) {
+        !hsm_certs_find(&w.session, &uri, &there, err)) {
         return false;
     }
     report->already_there = hsm_certs_same(&there, bind->cert, w.label) != NULL;
-    if (!write_new(&w, err) || !hsm_certs_find(&w.session, &uri, &now, err) ||
-        !remove_old(&w, &now, err)) {
+    if (bind->attestation_missing && !report->already_there) {
+        return err_set(err, E_POLICY,
+                       "the device's attestation of key '%s' on %s was not collected, and binding "
+                       "a certificate may destroy it; nothing was written",
+                       key->label, hsm_token_name(&token->info));
+    }
+    if (!note_old(&w, &there, err) || !write_new(&w, err) ||
+        !hsm_certs_find(&w.session, &uri, &now, err) || !remove_old(&w, &now, err)) {
         return false;
     }
     return report->old_removed == 0 ||

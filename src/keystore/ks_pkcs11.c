@@ -1,4 +1,4 @@
-#include "keystore/ks.h"
+#include "keystore/ks_token.h"
 
 #include "base/str.h"
 #include "hsm/access.h"
@@ -32,9 +32,8 @@ static bool matches(const struct keystore_source *source, const uint8_t *data UN
     return hsm_uri_is(first);
 }
 
-/* Opens the token that the URI and the configuration mean, and logs in. */
-static bool connect_token(struct keystore *keystore, const struct keystore_token *token,
-                          const char *uri, struct hsm_opened *out, struct err *err)
+bool ks_connect_token(struct keystore *keystore, const struct keystore_token *token,
+                      const char *uri, struct hsm_opened *out, struct err *err)
 {
     struct hsm_access access = {
         .module_path = token->module,
@@ -53,7 +52,7 @@ bool keystore_login(struct keystore *keystore, const struct keystore_token *toke
 {
     AUTO(hsm_opened) struct hsm_opened target = {.token = NULL};
 
-    return connect_token(keystore, token, NULL, &target, err);
+    return ks_connect_token(keystore, token, NULL, &target, err);
 }
 
 /* The text by which the provider finds the key again: token, id and label, module, and a PIN source
@@ -97,8 +96,7 @@ static bool load_pkey(struct keystore *keystore, const char *uri, EVP_PKEY **out
     return err_set_ssl(err, E_TOKEN, "loading the key through the provider");
 }
 
-static bool public_uri_text(const struct hsm_key *key, enum hsm_uri_type type, char **out,
-                            struct err *err)
+bool ks_public_uri(const struct hsm_key *key, enum hsm_uri_type type, char **out, struct err *err)
 {
     AUTO(hsm_uri) struct hsm_uri uri = {0};
     AUTO(buf) struct buf text = BUF_INIT(HSM_URI_MAX);
@@ -127,7 +125,7 @@ static bool describe(struct keystore *keystore, const struct hsm_opened *target,
     }
     if (!provider_uri(target, key, &uri, err) ||
         !load_pkey(keystore, buf_str(&uri), &made.pkey, err) ||
-        !public_uri_text(key, HSM_URI_PRIVATE, &made.uri, err)) {
+        !ks_public_uri(key, HSM_URI_PRIVATE, &made.uri, err)) {
         return false;
     }
     made.label = str_dup(key->label);
@@ -142,9 +140,8 @@ static bool describe(struct keystore *keystore, const struct hsm_opened *target,
     return true;
 }
 
-/* A URI that names only a token means its only private key. */
-static bool find_private(struct hsm_opened *target, bool want_public, struct hsm_key *key,
-                         struct err *err)
+bool ks_find_private(struct hsm_opened *target, bool want_public, struct hsm_key *key,
+                     struct err *err)
 {
     AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
 
@@ -162,8 +159,9 @@ bool keystore_find(struct keystore *keystore, const struct keystore_token *token
     AUTO(hsm_opened) struct hsm_opened target = {.token = NULL};
     AUTO(hsm_key) struct hsm_key key = {0};
 
-    return connect_token(keystore, token, uri, &target, err) &&
-           find_private(&target, false, &key, err) && describe(keystore, &target, &key, out, err);
+    return ks_connect_token(keystore, token, uri, &target, err) &&
+           ks_find_private(&target, false, &key, err) &&
+           describe(keystore, &target, &key, out, err);
 }
 
 bool keystore_find_id(struct keystore *keystore, const struct keystore_token *token,
@@ -174,13 +172,13 @@ bool keystore_find_id(struct keystore *keystore, const struct keystore_token *to
     AUTO(hsm_key) struct hsm_key key = {0};
 
     *found = false;
-    if (!connect_token(keystore, token, NULL, &target, err)) {
+    if (!ks_connect_token(keystore, token, NULL, &target, err)) {
         return false;
     }
     memcpy(target.uri.id.data, id, id_len);
     target.uri.id.len = id_len;
     target.uri.id.set = true;
-    if (!find_private(&target, false, &key, err)) {
+    if (!ks_find_private(&target, false, &key, err)) {
         if (err->code != E_OBJECT_MISSING) {
             return false;
         }
@@ -215,7 +213,7 @@ bool keystore_generate(struct keystore *keystore, const struct keystore_token *t
 
     memcpy(new_id.data, id, id_len);
     if (!hsm_key_spec_parse(key_type, &spec, err) ||
-        !connect_token(keystore, token, NULL, &target, err)) {
+        !ks_connect_token(keystore, token, NULL, &target, err)) {
         return false;
     }
     struct hsm_policy policy = hsm_policy_signing(spec);
@@ -245,8 +243,8 @@ bool keystore_check_policy(struct keystore *keystore, const struct keystore_toke
     struct hsm_verdict verdict;
 
     if (!hsm_key_spec_parse(key_type, &spec, err) ||
-        !connect_token(keystore, token, key_uri, &target, err) ||
-        !find_private(&target, true, &key, err) ||
+        !ks_connect_token(keystore, token, key_uri, &target, err) ||
+        !ks_find_private(&target, true, &key, err) ||
         !hsm_session_take(target.token, false, &session, err)) {
         return false;
     }
@@ -256,41 +254,6 @@ bool keystore_check_policy(struct keystore *keystore, const struct keystore_toke
     }
     return verdict.ok || err_set(err, E_POLICY, "key '%s' on %s is not what was asked for: %s",
                                  key.label, hsm_token_name(&key.token->info), verdict.violations);
-}
-
-/* hsm_cert_bind() takes an array. */
-static bool bind(struct hsm_opened *target, const struct hsm_key *key,
-                 const struct keystore_put *put, struct hsm_bind_report *report, struct err *err)
-{
-    X509 *chain[X509_BUNDLE_MAX];
-    size_t count = 0;
-
-    for (int i = 0; put->chain != NULL && i < sk_X509_num(put->chain) && count < X509_BUNDLE_MAX;
-         i++) {
-        chain[count++] = sk_X509_value(put->chain, i);
-    }
-    struct hsm_bind how = {
-        .cert = put->cert, .chain = chain, .chain_len = count, .keep_old = put->keep_old};
-    return hsm_cert_bind(target->token, key, &how, report, err);
-}
-
-bool keystore_put(struct keystore *keystore, const struct keystore_token *token,
-                  const char *key_uri, const struct keystore_put *put,
-                  struct keystore_put_report *report, struct err *err)
-{
-    AUTO(hsm_opened) struct hsm_opened target = {.token = NULL};
-    AUTO(hsm_key) struct hsm_key key = {0};
-    struct hsm_bind_report bound;
-
-    if (!connect_token(keystore, token, key_uri, &target, err) ||
-        !find_private(&target, true, &key, err) || !bind(&target, &key, put, &bound, err)) {
-        return false;
-    }
-    *report = (struct keystore_put_report){.already_there = bound.already_there,
-                                           .chain_written = bound.chain_written,
-                                           .old_removed = bound.old_removed,
-                                           .foreign_left = bound.foreign_left};
-    return public_uri_text(&key, HSM_URI_CERT, &report->cert_uri, err);
 }
 
 /* A certificate for TLS from the token itself */
@@ -385,11 +348,11 @@ static bool open_pkcs11(struct keystore *keystore, const struct keystore_source 
     AUTO(keystore_key) struct keystore_key described = {.pkey = NULL};
     AUTO(x509_stack) STACK_OF(X509) *certs = NULL;
 
-    if (!connect_token(keystore, &source->token, uri, &target, err)) {
+    if (!ks_connect_token(keystore, &source->token, uri, &target, err)) {
         return false;
     }
     target.uri.type = HSM_URI_ANY; /* the URI may name the certificate; its key is wanted as well */
-    if (!find_private(&target, true, &key, err) ||
+    if (!ks_find_private(&target, true, &key, err) ||
         !describe(keystore, &target, &key, &described, err)) {
         return false;
     }
