@@ -21,4 +21,9 @@ const struct hsm_cert *hsm_certs_same(const struct hsm_certs *certs, X509 *cert,
 bool hsm_cert_read_back(struct hsm_token *token, const struct hsm_id *id, const char *label,
                         X509 *cert, struct err *err) NODISCARD;
 
+/* Whether the object's subject, issuer and serial number are the certificate's. With `strict`, what
+ * the object lacks differs, too. */
+bool hsm_cert_has_names(struct hsm_session *session, const struct hsm_cert *cert, bool strict,
+                        bool *same, struct err *err) NODISCARD;
+
 #endif

@@ -162,17 +162,19 @@ const struct hsm_cert *hsm_certs_same(const struct hsm_certs *certs, X509 *cert,
 }
 
 static bool is_value(const struct attr_values *values, CK_ATTRIBUTE_TYPE type,
-                     const unsigned char *wanted, size_t len)
+                     const unsigned char *wanted, size_t len, bool strict)
 {
     const struct attr_value *v = attr_values_find(values, type);
 
     /* A token that keeps none derives it from the certificate, or nobody asks it. */
-    return v == NULL || v->len == 0 || (v->len == len && memcmp(v->data, wanted, len) == 0);
+    if (v == NULL || v->len == 0) {
+        return !strict;
+    }
+    return v->len == len && memcmp(v->data, wanted, len) == 0;
 }
 
-/* Names in the object that are not those in the certificate: who searches by them finds it not, or
- * finds it as another's. */
-static bool compare_names(struct hsm_session *session, const struct hsm_cert *cert, struct err *err)
+bool hsm_cert_has_names(struct hsm_session *session, const struct hsm_cert *cert, bool strict,
+                        bool *same, struct err *err)
 {
     static const CK_ATTRIBUTE_TYPE types[] = {CKA_SUBJECT, CKA_ISSUER, CKA_SERIAL_NUMBER};
     AUTO(attr_values) struct attr_values values = {.count = 0};
@@ -182,13 +184,10 @@ static bool compare_names(struct hsm_session *session, const struct hsm_cert *ce
         !hsm_read(session, cert->handle, types, ARRAY_LEN(types), &values, err)) {
         return false;
     }
-    bool same = is_value(&values, CKA_SUBJECT, e.subject, e.subject_len) &&
-                is_value(&values, CKA_ISSUER, e.issuer, e.issuer_len) &&
-                is_value(&values, CKA_SERIAL_NUMBER, e.serial, e.serial_len);
-    return same || err_set(err, E_TOKEN,
-                           "%s keeps the certificate under another subject, issuer or serial "
-                           "number than it has; what was there before is untouched",
-                           hsm_token_name(&session->token->info));
+    *same = is_value(&values, CKA_SUBJECT, e.subject, e.subject_len, strict) &&
+            is_value(&values, CKA_ISSUER, e.issuer, e.issuer_len, strict) &&
+            is_value(&values, CKA_SERIAL_NUMBER, e.serial, e.serial_len, strict);
+    return true;
 }
 
 bool hsm_cert_read_back(struct hsm_token *token, const struct hsm_id *id, const char *label,
@@ -209,7 +208,15 @@ bool hsm_cert_read_back(struct hsm_token *token, const struct hsm_id *id, const 
                        "there before is untouched",
                        hsm_token_name(&token->info));
     }
-    return compare_names(&session, found, err);
+    /* Who searches by other names does not find it, or takes it for another's. */
+    bool same = true;
+    if (!hsm_cert_has_names(&session, found, false, &same, err)) {
+        return false;
+    }
+    return same || err_set(err, E_TOKEN,
+                           "%s keeps the certificate under another subject, issuer or serial "
+                           "number than it has; what was there before is untouched",
+                           hsm_token_name(&token->info));
 }
 
 /* How many objects have that id, label and content. */
