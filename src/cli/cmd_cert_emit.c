@@ -4,6 +4,7 @@
 #include "hsm/cert.h"
 #include "hsm/key.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,11 +118,28 @@ static void print_java(struct cli *cli, const struct subject *s)
              (unsigned long)s->opened.token->info.slot_id);
     out_block(&cli->out, "java_config", buf_str(&conf));
     out_text(&cli->out, "java_alias", "Alias", s->cert_label);
+    buf_add_str(&use,
+                "# java.security, the next number; then programs find it as SunPKCS11-p11enroll\n"
+                "# security.provider.14=SunPKCS11 pkcs11.cfg\n");
     buf_add_str(&use, "keytool -list -keystore NONE -storetype PKCS11 "
                       "-addprovider SunPKCS11 -providerArg pkcs11.cfg\n");
     buf_add_str(&use, "java -Djavax.net.ssl.keyStore=NONE -Djavax.net.ssl.keyStoreType=PKCS11 "
                       "-Djavax.net.ssl.keyStoreProvider=SunPKCS11-p11enroll ...\n");
     out_block(&cli->out, "java_use", buf_str(&use));
+}
+
+/* One word for a shell, whatever is in it. */
+static void add_word(struct buf *out, const char *text)
+{
+    buf_add_byte(out, '\'');
+    for (; *text != '\0'; text++) {
+        if (*text == '\'') {
+            buf_add_str(out, "'\\''");
+        } else {
+            buf_add_byte(out, (uint8_t)*text);
+        }
+    }
+    buf_add_byte(out, '\'');
 }
 
 static void print_nss(struct cli *cli, const struct subject *s)
@@ -131,10 +149,11 @@ static void print_nss(struct cli *cli, const struct subject *s)
 
     buf_addf(&nickname, "%s:%s", s->opened.token->info.label, s->cert_label);
     out_text(&cli->out, "nss_nickname", "Nickname", buf_str(&nickname));
-    buf_addf(&text,
-             "modutil -dbdir sql:DIR -add p11enroll -libfile %s -force\n"
-             "certutil -d sql:DIR -L -h '%s'\n",
-             s->module != NULL ? s->module : "(the module)", s->opened.token->info.label);
+    buf_add_str(&text, "modutil -dbdir sql:DIR -add p11enroll -force -libfile ");
+    add_word(&text, s->module != NULL ? s->module : "(the module)");
+    buf_add_str(&text, "\ncertutil -d sql:DIR -L -h ");
+    add_word(&text, s->opened.token->info.label);
+    buf_add_byte(&text, '\n');
     out_block(&cli->out, "nss", buf_str(&text));
 }
 
@@ -217,6 +236,24 @@ static bool find_subject(struct cli *cli, const char *text, struct subject *s, s
     return s->uri != NULL || err_nomem(err);
 }
 
+/* The directory as the programs will read it: configurations have quotes of their own, each
+ * different, and need none for this. */
+static bool take_dir(struct subject *s, const char *dir, struct err *err)
+{
+    static const char plain[] =
+        "/._-+@:=0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+    s->dir = realpath(dir, NULL);
+    if (s->dir == NULL) {
+        return err_set_errno(err, E_IO, errno, "%s", dir);
+    }
+    return strspn(s->dir, plain) == strlen(s->dir) ||
+           err_set(err, E_USAGE,
+                   "%s has characters that would need quotes in a configuration; name a directory "
+                   "with another name",
+                   s->dir);
+}
+
 static void print_files(struct cli *cli, const struct subject *s)
 {
     static const struct {
@@ -245,12 +282,8 @@ bool cli_emit(struct cli *cli, const char *key_uri, const char *kind, const char
                        s.key.label, hsm_token_name(&s.opened.token->info));
     }
     if (dir != NULL) {
-        if (!app_detach_again(&cli->app, s.uri, dir, err)) {
+        if (!app_detach_again(&cli->app, s.uri, dir, err) || !take_dir(&s, dir, err)) {
             return false;
-        }
-        s.dir = realpath(dir, NULL);
-        if (s.dir == NULL) {
-            return err_nomem(err);
         }
     }
     out_text(&cli->out, "token", "Token", s.opened.token->info.label);

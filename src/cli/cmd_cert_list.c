@@ -368,7 +368,7 @@ bool cmd_cert_remove(struct cli *cli, struct err *err)
     }
     bool last = others == 0 && hsm_key_index_match(&keys, &named.cert) == HSM_MATCH_YES &&
                 !hsm_cert_is_attestation(&named.cert);
-    out_bool(&cli->out, "last_of_key", "Last certificate of its key", last);
+    out_bool(&cli->out, "last_of_key", "Its key's last one", last);
     if (!opts->yes) {
         return err_set(err, E_USAGE, "nothing was removed%s; --yes removes it",
                        last ? ": it is the last certificate of a key that is there" : "");
