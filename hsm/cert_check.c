@@ -125,6 +125,18 @@ static bool others_have_label(const struct work *w, const struct hsm_item *item,
     return false;
 }
 
+/* The object has changed, and what is checked after it is compared with what it is now. */
+static void note_change(struct hsm_item *item, const struct hsm_id *id, const char *label)
+{
+    char *copy = str_dup(label);
+
+    item->id = *id;
+    if (copy != NULL) {
+        free(item->label);
+        item->label = copy;
+    }
+}
+
 /* Ids, labels and names of what belongs to a private key, mended if asked. */
 static void check_pairing(struct work *w, struct hsm_item *item)
 {
@@ -156,6 +168,9 @@ static void check_pairing(struct work *w, struct hsm_item *item)
     }
     if (item->names_differ) {
         report_fix(w, HSM_NAMES_DIFFER, item, fixed, failed);
+    }
+    if (fixed) {
+        note_change(item, &key->id, label);
     }
 }
 
