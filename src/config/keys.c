@@ -74,6 +74,7 @@ WORDS(set_auth, "cert", "password", "oauth")
 WORDS(set_poll, "steps", "backoff")
 WORDS(set_san, "auto", "always", "never")
 WORDS(set_collect, "query", "path")
+WORDS(set_certificates, "token", "detached")
 
 static bool set_chain(void *field, const char *value, struct err *err)
 {
@@ -217,6 +218,18 @@ static const struct row rows[] = {
      set_text, TOKEN(uri)},
     {{CONFIG_TOKEN, "pin_source", "pin-source", "SOURCE", NULL, "where the user PIN comes from (default: prompt)"},
      set_source, TOKEN(pin_source)},
+    {{CONFIG_TOKEN, "certificates", NULL, "token|detached", "token",
+      "where certificates go: onto the token, or into files (for tokens that keep none)"},
+     set_certificates, TOKEN(certificates)},
+    {{CONFIG_TOKEN, "detached_dir", NULL, "DIR", NULL,
+      "where the files go if certificates are detached: DIR/NAME, with the certificate's first name"},
+     set_text, TOKEN(detached_dir)},
+    {{CONFIG_TOKEN, "max_certificate_size", NULL, "NUMBER", "0",
+      "bytes that a certificate on the token may have; 0: any number"},
+     set_number, TOKEN(max_certificate_size)},
+    {{CONFIG_TOKEN, "attest_first", NULL, "BOOL", "no",
+      "refuse to write a certificate before the device's attestation of the key was collected"},
+     set_bool, TOKEN(attest_first)},
 
     {{CONFIG_PROFILE, "ca", NULL, "NAME", NULL, "the profile's CA section"},
      set_text, PROFILE(ca)},
