@@ -9,7 +9,6 @@
  * child is forked from this small process, because the kernel counts what a process had before its
  * exec as well.
  */
-#define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
