@@ -13,6 +13,7 @@
 #include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 DEFINE_AUTO(md, EVP_MD *, EVP_MD_free)
 
@@ -233,6 +234,7 @@ bool prov_ctx_new(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struc
     ctx->handle = handle;
     atomic_init(&ctx->rejection, NULL);
     (void)pthread_mutex_init(&ctx->first_key, NULL);
+    atomic_init(&ctx->process, (int)getpid());
     ctx->copies_keys = true;
     take_core_functions(ctx, in);
     ctx->default_came_first = default_came_first(handle, in);
@@ -259,10 +261,26 @@ bool prov_ctx_is_configured_module(const struct prov_ctx *ctx, const char *modul
 
 bool prov_ctx_shows_keymgmt(struct prov_ctx *ctx)
 {
-    pthread_mutex_lock(&ctx->first_key);
+    prov_ctx_lock_first_key(ctx);
     bool shows = atomic_load(&ctx->shows_keymgmt);
-    pthread_mutex_unlock(&ctx->first_key);
+    prov_ctx_unlock_first_key(ctx);
     return shows;
+}
+
+void prov_ctx_lock_first_key(struct prov_ctx *ctx)
+{
+    int process = (int)getpid();
+    int known = atomic_load(&ctx->process);
+
+    if (known != process && atomic_compare_exchange_strong(&ctx->process, &known, process)) {
+        (void)pthread_mutex_init(&ctx->first_key, NULL); /* whoever held it is not in this child */
+    }
+    pthread_mutex_lock(&ctx->first_key);
+}
+
+void prov_ctx_unlock_first_key(struct prov_ctx *ctx)
+{
+    pthread_mutex_unlock(&ctx->first_key);
 }
 
 struct search {

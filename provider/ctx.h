@@ -44,6 +44,7 @@ struct prov_ctx {
 
     _Atomic(EVP_MD *) digests[PROV_DIGESTS]; /* see prov_ctx_digest(); owned */
     pthread_mutex_t first_key; /* held while the first key is handed over; see store.c */
+    atomic_int process;        /* that the lock belongs to */
     bool default_came_first;   /* "default" was active before us */
     bool introduced;           /* the first key was handed over */
     atomic_bool shows_keymgmt; /* key management is offered; see query_keymgmt() in provider.c */
@@ -59,6 +60,10 @@ void prov_ctx_free(struct prov_ctx *ctx);
 
 /* Whether key management is offered; waits while another thread hands over the first key. */
 bool prov_ctx_shows_keymgmt(struct prov_ctx *ctx);
+
+/* The lock that this waits for. A forked child gets a free one. */
+void prov_ctx_lock_first_key(struct prov_ctx *ctx);
+void prov_ctx_unlock_first_key(struct prov_ctx *ctx);
 
 /*
  * Whether a URI with that module-path (NULL: it has none) means the module of the configuration,

@@ -181,8 +181,9 @@ static bool pkcs1_pem(const struct prov_key *key, int selection UNUSED, BIO *out
 static bool key_uri(const struct prov_key *key, struct buf *out, struct err *err)
 {
     AUTO(hsm_uri) struct hsm_uri uri = {0};
-    bool other_module =
-        key->uri_module_path != NULL && !str_equal(key->uri_module_path, key->ctx->module_path);
+    bool other_module = key->uri_module_path != NULL &&
+                        (key->ctx->module_path == NULL ||
+                         !prov_ctx_is_configured_module(key->ctx, key->uri_module_path));
 
     if (!hsm_key_file_uri(&key->hsm, &uri, err) ||
         (other_module && !hsm_uri_set(&uri.module_path, key->uri_module_path, err)) ||

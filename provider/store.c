@@ -270,12 +270,12 @@ static bool introduce_once(struct prov_ctx *ctx, struct prov_key **key, const ch
 {
     bool taken = false;
 
-    pthread_mutex_lock(&ctx->first_key);
+    prov_ctx_lock_first_key(ctx);
     if (!ctx->introduced) {
         taken = introduce(ctx, key, data_type, cb, cb_arg);
         ctx->introduced = true;
     }
-    pthread_mutex_unlock(&ctx->first_key);
+    prov_ctx_unlock_first_key(ctx);
     return taken;
 }
 

@@ -86,6 +86,16 @@ allow_services() {
     policy_is_ours=0
 }
 
+# Nor shall they start with the machine from now on. Only what we installed is touched.
+disable_services() {
+    command -v systemctl >/dev/null 2>&1 || return 0
+    for pair in nginx:nginx haproxy:haproxy stunnel4:stunnel4 opencryptoki:pkcsslotd; do
+        case " $* " in
+        *" ${pair%%:*} "*) systemctl disable --quiet "${pair##*:}.service" >/dev/null 2>&1 || true ;;
+        esac
+    done
+}
+
 # Installs what is missing, or says what that is and ends.
 ensure_packages() {
     command -v dpkg-query >/dev/null 2>&1 ||
@@ -109,6 +119,8 @@ ensure_packages() {
         fail "installing these packages failed: $missing"
     fi
     allow_services
+    # shellcheck disable=SC2086 # a list of words
+    disable_services $missing
     rm -f "$log"
     missing=$(missing_packages "$@")
     [ -z "$missing" ] || fail "these packages are still missing after the installation: $missing"

@@ -196,6 +196,30 @@ bool app_evidence_verify(const struct app_evidence_files *files, int64_t now_s,
 bool app_evidence_verify_bytes(const uint8_t *data, size_t len,
                                struct app_evidence_verdict *verdict, struct err *err) NODISCARD;
 
+/* revoke.c */
+struct app_revoke {
+    int64_t order;    /* of the journal; 0: the next two say which, at the selected CA */
+    int64_t ca_order; /* the CA's number; 0: by serial number */
+    const char *serial;
+    int reason;
+    const char *text;
+    bool confirmed; /* false: only look at what would be revoked */
+};
+
+struct app_revoked {
+    struct ca_record record; /* as the CA had it before; ca_record_done() */
+    int64_t order;           /* ours; 0: none of the journal */
+    bool was_revoked;
+};
+
+/*
+ * Revokes a certificate at the CA. Intent and outcome are written into the journal where it has the
+ * order. Unless confirmed nothing is sent, and E_USAGE says so; *out is filled all the same.
+ * E_ORDER_MISSING, E_ORDER_AMBIGUOUS, E_CA_REFUSED, ...
+ */
+bool app_revoke(struct app *app, const struct app_revoke *request, struct app_revoked *out,
+                struct err *err) NODISCARD;
+
 /* check.c: the connection test. The result is in *out; false only if there is not even a
  * configuration. */
 void app_check(struct app *app, struct ca_checks *out);

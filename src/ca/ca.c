@@ -93,6 +93,65 @@ bool ca_find_submitted(struct ca *ca, const struct ca_request *request, bool *fo
     return ca->ops->find_submitted(ca->impl, request, found, state, err);
 }
 
+bool ca_record(struct ca *ca, int64_t id, struct ca_record *out, struct err *err)
+{
+    *out = (struct ca_record){.id = id};
+    return ca->ops->record(ca->impl, id, out, err);
+}
+
+bool ca_list(struct ca *ca, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
+             struct err *err)
+{
+    return ca->ops->list(ca->impl, filter, visit, ctx, err);
+}
+
+enum ca_revoke ca_revoke(struct ca *ca, const struct ca_revocation *revocation, struct err *err)
+{
+    return ca->ops->revoke(ca->impl, revocation, err);
+}
+
+/* Certificates are put on hold, or taken off a list, by CAs alone. */
+static const struct ca_reason reasons[] = {
+    {"unspecified", 0}, {"keyCompromise", 1},        {"affiliationChanged", 3},
+    {"superseded", 4},  {"cessationOfOperation", 5},
+};
+
+const struct ca_reason *ca_reason_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
+        if (str_equal_nocase(reasons[i].name, name)) {
+            return &reasons[i];
+        }
+    }
+    return NULL;
+}
+
+const struct ca_reason *ca_reason_at(size_t i)
+{
+    return i < ARRAY_LEN(reasons) ? &reasons[i] : NULL;
+}
+
+void ca_record_done(struct ca_record *record)
+{
+    char *owned[] = {record->status,
+                     record->common_name,
+                     record->names,
+                     record->serial,
+                     record->product,
+                     record->requested,
+                     record->issued,
+                     record->expires,
+                     record->revoked_at,
+                     record->requester,
+                     record->external_requester,
+                     record->comments};
+
+    for (size_t i = 0; i < ARRAY_LEN(owned); i++) {
+        free(owned[i]);
+    }
+    *record = (struct ca_record){.id = 0};
+}
+
 void ca_products_done(struct ca_products *products)
 {
     for (size_t i = 0; i < products->count; i++) {

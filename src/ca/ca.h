@@ -140,6 +140,74 @@ bool ca_collect(struct ca *ca, const char *state, bool *ready, struct buf *out,
 bool ca_find_submitted(struct ca *ca, const struct ca_request *request, bool *found, char **state,
                        struct err *err) NODISCARD;
 
+/* What the CA says of one certificate or order. Strings are owned, NULL where it says nothing. */
+struct ca_record {
+    int64_t id;
+    enum ca_phase phase;
+    bool revoked;
+    char *status, *common_name, *names, *serial, *product;
+    char *requested, *issued, *expires, *revoked_at; /* as the CA writes times */
+    char *requester, *external_requester, *comments;
+    int64_t org_id, term_days; /* 0: not said */
+};
+
+void ca_record_done(struct ca_record *record);
+
+/* By the CA's number. E_ORDER_MISSING if it has none of that number. */
+bool ca_record(struct ca *ca, int64_t id, struct ca_record *out, struct err *err) NODISCARD;
+
+/* One row of a listing. Strings are borrowed for the time of the call, "" where there is nothing.
+ */
+struct ca_row {
+    int64_t id;
+    const char *common_name;
+    const char *names; /* comma-separated */
+    const char *serial;
+};
+
+/* What a listing is narrowed to, by the CA; NULL and 0: not at all. */
+struct ca_filter {
+    const char *common_name, *name, *status, *serial, *requester, *external_requester;
+    int64_t org_id, product_id;
+};
+
+typedef bool ca_row_fn(void *ctx, const struct ca_row *row, struct err *err);
+
+/*
+ * Pages through what the account can see, each row once although rows move while others page, with
+ * memory for one page. Ends early, and well, when visit returns false with err empty.
+ */
+bool ca_list(struct ca *ca, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
+             struct err *err) NODISCARD;
+
+/* Why a certificate is revoked: RFC 5280 section 5.3.1, as far as CAs take it from subscribers. */
+struct ca_reason {
+    const char *name; /* "keyCompromise" */
+    int code;
+};
+const struct ca_reason *ca_reason_find(const char *name);
+/* The i-th one; NULL past the end. */
+const struct ca_reason *ca_reason_at(size_t i);
+
+enum { CA_REASON_TEXT_MAX = 512 };
+
+struct ca_revocation {
+    int64_t id;         /* 0: by serial number */
+    const char *serial; /* hexadecimal, with or without colons */
+    int reason;
+    const char *text; /* 1 to CA_REASON_TEXT_MAX characters */
+};
+
+enum ca_revoke {
+    CA_REVOKED,
+    CA_WAS_REVOKED,      /* before */
+    CA_REVOKE_REFUSED,   /* err says why; it is valid still */
+    CA_REVOKE_AMBIGUOUS, /* nobody knows; err says why. Asking again does no harm. */
+};
+
+/* Asks the CA to revoke, once; where the answer was lost, its record is looked at. */
+enum ca_revoke ca_revoke(struct ca *ca, const struct ca_revocation *revocation, struct err *err);
+
 /* The CA's own number for an order, out of its state; "" if there is none. */
 void ca_order_id(const char *state, char out[static 64]);
 
@@ -168,6 +236,7 @@ void ca_checks_add(struct ca_checks *checks, const char *step, bool ok, const ch
     PRINTF_LIKE(4, 5);
 
 DEFINE_AUTO(ca, struct ca *, ca_close)
+DEFINE_AUTO_DONE(ca_record, struct ca_record, ca_record_done)
 DEFINE_AUTO_DONE(ca_products, struct ca_products, ca_products_done)
 
 #endif

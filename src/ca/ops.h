@@ -17,6 +17,10 @@ struct ca_ops {
     bool (*collect)(void *impl, const char *state, bool *ready, struct buf *out, struct err *err);
     bool (*find_submitted)(void *impl, const struct ca_request *request, bool *found, char **state,
                            struct err *err);
+    bool (*record)(void *impl, int64_t id, struct ca_record *out, struct err *err);
+    bool (*list)(void *impl, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
+                 struct err *err);
+    enum ca_revoke (*revoke)(void *impl, const struct ca_revocation *revocation, struct err *err);
     void (*check)(void *impl, struct ca_checks *out);
 };
 

@@ -146,6 +146,8 @@ bool cmd_order_wait(struct cli *cli, struct err *err);
 bool cmd_order_collect(struct cli *cli, struct err *err);
 bool cmd_order_abandon(struct cli *cli, struct err *err);
 bool cmd_cert_bind(struct cli *cli, struct err *err);
+bool cmd_revoke(struct cli *cli, struct err *err);
+bool cmd_inventory_list(struct cli *cli, struct err *err);
 bool cmd_products(struct cli *cli, struct err *err);
 bool cmd_check(struct cli *cli, struct err *err);
 bool cmd_config_keys(struct cli *cli, struct err *err);
@@ -185,6 +187,14 @@ struct opts_order_list {
 };
 struct opts_order_result {
     const char *cert_out, *chain_out;
+};
+struct opts_revoke {
+    const char *reason, *comment, *ca_order, *serial;
+    bool yes;
+};
+struct opts_inventory_list {
+    const char *common_name, *name, *status, *serial, *requester, *org, *limit, *format;
+    bool details;
 };
 struct opts_cert_bind {
     const char *key, *cert, *cert_chain;

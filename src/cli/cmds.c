@@ -83,6 +83,28 @@ static const struct opt order_result_opts[] = {
     {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, chain_out), "write its issuers as PEM"},
 };
 
+static const struct opt revoke_opts[] = {
+    {"reason", 0, OPT_TEXT, "REASON", AT(opts_revoke, reason),
+     "unspecified, keyCompromise, affiliationChanged, superseded or cessationOfOperation (required)"},
+    {"comment", 0, OPT_TEXT, "TEXT", AT(opts_revoke, comment), "a sentence for the CA (default: the reason)"},
+    {"ca-order", 0, OPT_TEXT, "NUMBER", AT(opts_revoke, ca_order), "the certificate with that number at the CA"},
+    {"serial", 0, OPT_TEXT, "HEX", AT(opts_revoke, serial), "the certificate with that serial number"},
+    {"yes", 0, OPT_FLAG, NULL, AT(opts_revoke, yes), "revoke it; without, what would be revoked is shown"},
+};
+
+static const struct opt inventory_list_opts[] = {
+    {"common-name", 0, OPT_TEXT, "NAME", AT(opts_inventory_list, common_name), "only this common name"},
+    {"name", 'n', OPT_TEXT, "NAME", AT(opts_inventory_list, name), "only certificates with this alternative name"},
+    {"status", 0, OPT_TEXT, "WORD", AT(opts_inventory_list, status), "only this status, as the CA calls it: Issued, Revoked, ..."},
+    {"serial", 0, OPT_TEXT, "HEX", AT(opts_inventory_list, serial), "only this serial number"},
+    {"requester", 0, OPT_TEXT, "NAME", AT(opts_inventory_list, requester), "only what this account requested"},
+    {"org", 0, OPT_TEXT, "NUMBER", AT(opts_inventory_list, org), "only this organization or department"},
+    {"details", 0, OPT_FLAG, NULL, AT(opts_inventory_list, details),
+     "ask for status, product and dates as well (a request for each certificate)"},
+    {"limit", 0, OPT_TEXT, "NUMBER", AT(opts_inventory_list, limit), "at most that many (default: all)"},
+    {"format", 0, OPT_TEXT, "FORMAT", AT(opts_inventory_list, format), "table, csv or jsonl (default: table)"},
+};
+
 static const struct opt cert_bind_opts[] = {
     {"key", 'k', OPT_TEXT, "URI", AT(opts_cert_bind, key), "the private key (required)"},
     {"cert", 'c', OPT_TEXT, "FILE", AT(opts_cert_bind, cert), "the certificate, PEM, DER or PKCS#7 (required)"},
@@ -134,6 +156,10 @@ const struct cmd cli_cmds[] = {
     {"cert", "bind", "verify a certificate and bind it to its key in the token", NULL, 0, 0,
      OPTS(cert_bind_opts, opts_cert_bind), GENERAL | TOKEN | PROFILE, TOKEN, cmd_cert_bind},
 
+    {"revoke", NULL, "revoke a certificate at the CA", "[ORDER]", 0, 1,
+     OPTS(revoke_opts, opts_revoke), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_revoke},
+    {"inventory", "list", "list the certificates that the CA account can see", NULL, 0, 0,
+     OPTS(inventory_list_opts, opts_inventory_list), GENERAL | TOKEN | CA, CA, cmd_inventory_list},
     {"products", NULL, "list the certificate profiles that the CA account may order", NULL, 0, 0, NO_OPTS,
      GENERAL | TOKEN | CA, CA, cmd_products},
     {"check", NULL, "test the connection to the CA step by step", NULL, 0, 0, NO_OPTS,

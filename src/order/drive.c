@@ -336,6 +336,10 @@ static enum step ended(struct run *run)
     } else if (order->state == ORDER_REJECTED) {
         (void)err_set(run->err, E_CERT_REJECTED, "order %lld: its certificate was rejected: %s", id,
                       order->last_error != NULL ? order->last_error : "unknown");
+    } else if (order->state == ORDER_REVOKED) {
+        (void)err_set(run->err, E_ORDER_FAILED,
+                      "order %lld (%s at the CA): its certificate was revoked", id,
+                      order->ca_order_id);
     } else if (order->state == ORDER_ABANDONED) {
         (void)err_set(run->err, E_ORDER_FAILED,
                       "order %lld was abandoned; it was never sent to the CA", id);

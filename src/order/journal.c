@@ -403,6 +403,27 @@ bool journal_resolve(struct journal *journal, const char *text, int64_t *id, str
     return true;
 }
 
+bool journal_find_ca_order(struct journal *journal, const char *ca, const char *ca_order_id,
+                           int64_t *id, struct err *err)
+{
+    AUTO(db_query) struct db_query *query = NULL;
+    bool row = false;
+
+    *id = 0;
+    if (!db_query(journal->db,
+                  "SELECT id FROM orders WHERE ca_order_id = ? AND ca = ? ORDER BY id DESC LIMIT 1",
+                  &query, err)) {
+        return false;
+    }
+    db_bind_text(query, 1, ca_order_id);
+    db_bind_text(query, 2, ca);
+    if (!db_step(query, &row, err)) {
+        return false;
+    }
+    *id = row ? db_int(query, 0) : 0;
+    return true;
+}
+
 bool journal_list(struct journal *journal, bool open_only, int64_t limit, journal_visit_fn *visit,
                   void *ctx, struct err *err)
 {

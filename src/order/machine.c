@@ -65,15 +65,18 @@ static unsigned followers(enum order_state state)
     case ORDER_WAITING:
         return TO(ORDER_PENDING) | TO(ORDER_ISSUED) | TO(ORDER_FAILED);
     case ORDER_ISSUED: /* back: the CA took its word back (approval withdrawn, revoked) */
-        return TO(ORDER_COLLECTED) | TO(ORDER_PENDING) | TO(ORDER_WAITING) | TO(ORDER_FAILED);
+        return TO(ORDER_COLLECTED) | TO(ORDER_PENDING) | TO(ORDER_WAITING) | TO(ORDER_FAILED) |
+               TO(ORDER_REVOKED);
     case ORDER_COLLECTED:
-        return TO(ORDER_VERIFIED) | TO(ORDER_REJECTED);
+        return TO(ORDER_VERIFIED) | TO(ORDER_REJECTED) | TO(ORDER_REVOKED);
     case ORDER_VERIFIED:
-        return TO(ORDER_DONE);
+        return TO(ORDER_DONE) | TO(ORDER_REVOKED);
     case ORDER_REJECTED: /* the roots were corrected: the stored answer is checked again */
-        return TO(ORDER_COLLECTED);
+        return TO(ORDER_COLLECTED) | TO(ORDER_REVOKED);
     case ORDER_DONE:
+        return TO(ORDER_REVOKED);
     case ORDER_FAILED:
+    case ORDER_REVOKED:
     case ORDER_ABANDONED:
     case ORDER_STATES:
         break;
@@ -109,6 +112,7 @@ bool order_state_is_sent(enum order_state state)
     case ORDER_DONE:
     case ORDER_FAILED:
     case ORDER_REJECTED:
+    case ORDER_REVOKED:
     case ORDER_STATES:
         break;
     }

@@ -166,6 +166,10 @@ bool journal_load(struct journal *journal, int64_t id, struct order *out,
 bool journal_resolve(struct journal *journal, const char *text, int64_t *id,
                      struct err *err) NODISCARD;
 
+/* The newest order that has that number at that CA (a section's name). *id 0: there is none. */
+bool journal_find_ca_order(struct journal *journal, const char *ca, const char *ca_order_id,
+                           int64_t *id, struct err *err) NODISCARD;
+
 /* Visits orders, newest first, at most `limit`; only open ones if asked. Ends when visit returns
  * false. */
 typedef bool journal_visit_fn(void *ctx, const struct order *order);
@@ -205,6 +209,11 @@ bool order_abandon(struct journal *journal, struct order *order, struct err *err
 
 /* Lets the certificate of a rejected order be verified again; other orders stay as they are. */
 bool order_look_again(struct journal *journal, struct order *order, struct err *err) NODISCARD;
+
+/* Notes that the certificate is revoked at the CA. Orders that ended otherwise, or have no
+ * certificate, keep their state and get the event. */
+bool order_revoked(struct journal *journal, struct order *order, const char *event,
+                   struct err *err) NODISCARD;
 
 /* drive.c */
 

@@ -86,6 +86,15 @@ bool order_abandon(struct journal *journal, struct order *order, struct err *err
                    id, order_state_name(order->state));
 }
 
+bool order_revoked(struct journal *journal, struct order *order, const char *event, struct err *err)
+{
+    if (!order_state_may_follow(order->state, ORDER_REVOKED)) {
+        return journal_save(journal, order, event, err);
+    }
+    return order_set(&order->ca_text, "Revoked", err) &&
+           change(journal, order, ORDER_REVOKED, event, err);
+}
+
 bool order_look_again(struct journal *journal, struct order *order, struct err *err)
 {
     return order->state != ORDER_REJECTED || order->answer_pem == NULL ||

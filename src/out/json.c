@@ -106,10 +106,9 @@ static void table(struct out *out, const char *key, const char *when_empty UNUSE
     out->in_table = true;
 }
 
-static void row(struct out *out, const char *const cells[])
+void out_json_row(struct out *out, const char *const cells[])
 {
-    next(out);
-    put(out, "\n{");
+    put(out, "{");
     out->first = true;
     for (size_t i = 0; i < out->column_count; i++) {
         const struct out_column *column = &out->columns[i];
@@ -124,6 +123,13 @@ static void row(struct out *out, const char *const cells[])
     }
     put(out, "}");
     out->first = false;
+}
+
+static void row(struct out *out, const char *const cells[])
+{
+    next(out);
+    put(out, "\n");
+    out_json_row(out, cells);
 }
 
 static void table_end(struct out *out)

@@ -62,7 +62,15 @@ struct out {
 void out_init_human(struct out *out, FILE *file);
 void out_init_json(struct out *out, FILE *file);
 
+/* Tables alone, for other programs: comma-separated values with a line of keys (RFC 4180), or a
+ * JSON object on each line. Fields outside of tables are left out. */
+void out_init_csv(struct out *out, FILE *file);
+void out_init_jsonl(struct out *out, FILE *file);
+
 void out_begin(struct out *out, const char *command);
+
+/* For the formats themselves: a row as a JSON object. */
+void out_json_row(struct out *out, const char *const cells[]);
 
 /* A field. NULL values are left out for people and null in JSON. */
 void out_text(struct out *out, const char *key, const char *label, const char *value);

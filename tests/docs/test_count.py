@@ -30,9 +30,9 @@ def test_pytest_cmocka_and_scripts_are_added_up(tmp_path: Path) -> None:
     status, said = count(
         tmp_path,
         entry("unit", "[==========] 3 test(s) run.\n[  PASSED  ] 3 test(s)."),
-        entry("e2e", "SKIPPED [1] tests/e2e/test_x.py:3: no swtpm\n12 passed, 1 skipped in 3.21s"),
+        entry("e2e", "SKIPPED [2] tests/e2e/test_x.py:3: no swtpm\n12 passed, 2 skipped in 3.21s"),
         entry("layers", "layers hold"))
-    assert (status, said) == (0, ["skipped: tests/e2e/test_x.py:3: no swtpm", "16 passed, 0 failed, 1 skipped"])
+    assert (status, said) == (0, ["2 skipped: tests/e2e/test_x.py:3: no swtpm", "16 passed, 0 failed, 2 skipped"])
 
 
 def test_a_failed_pytest_case_fails(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_program_that_is_not_there_is_a_failure(tmp_path: Path) -> None:
 
 def test_a_program_that_skips_itself_is_counted_with_its_reason(tmp_path: Path) -> None:
     said = count(tmp_path, entry("a", "1 passed in 1s"), entry("hsm", "no SoftHSM", "notrun", "SKIP_RETURN_CODE=77"))
-    assert said == (0, ["skipped: hsm: no SoftHSM", "1 passed, 0 failed, 1 skipped"])
+    assert said == (0, ["1 skipped: hsm: no SoftHSM", "1 passed, 0 failed, 1 skipped"])
 
 
 def test_no_test_at_all_is_no_success(tmp_path: Path) -> None:

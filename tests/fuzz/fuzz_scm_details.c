@@ -1,4 +1,5 @@
-/* Details of an order, and the back end's own state out of a journal. */
+/* Details of an order, the same as a record and as a row of the list, and the back end's own state
+ * out of a journal. */
 #include "fuzz/fuzz.h"
 
 #include "ca/scm/scm.h"
@@ -17,10 +18,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!json_parse(data, size, &doc, &err)) {
         return 0;
     }
+    AUTO(ca_record) struct ca_record record = {.id = 1};
+    AUTO(buf) struct buf names = BUF_INIT(1024);
+    struct ca_row row;
+    if (scm_parse_row(doc, &names, &row)) {
+        CHECK(row.common_name != NULL && row.serial != NULL && row.names != NULL);
+    }
+    bool is_record = scm_parse_record(doc, &record, &err);
+    CHECK(!is_record || record.status != NULL);
+    err_clear(&err);
     if (!scm_parse_details(doc, &details, &err)) {
         CHECK_ERR(err);
         return 0;
     }
+    CHECK(is_record);
     CHECK(details.status != NULL && details.comments != NULL && details.serial != NULL);
     CHECK(details.phase == scm_phase(details.status));
     return 0;

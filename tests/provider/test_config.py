@@ -99,7 +99,8 @@ def test_key_of_no_supported_kind(tmp_path: Path) -> None:
     assert f"token '{other.label}'" in error
     assert "the private key that matches pkcs11:token=t1;object=odd;type=private is of no supported kind" in error
     listed = mine("storeutl", "-noout", f"pkcs11:token={other.label}")
-    assert "Total found: 0" in listed.stdout and listed.stderr == ""
+    # OpenSSL 3.5.7 says nothing of an empty list
+    assert listed.stdout in ("0: Total found: 0\n", "Total found: 0\n", "") and listed.stderr == ""
 
 
 def test_quirk_no_finalise(token: Token, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -130,13 +131,15 @@ def test_pin_is_never_written(keys: Token, tmp_path: Path) -> None:
 
 
 def test_module_is_written_only_if_it_is_not_the_configured_one(keys: Token, tmp_path: Path) -> None:
-    other = tmp_path / "other.so"
-    other.symlink_to(SOFTHSM)
+    link, other = tmp_path / "link.so", tmp_path / "other.so"
+    link.symlink_to(SOFTHSM)
+    shutil.copy(SOFTHSM, other)
     mine = OpenSSL(tmp_path, keys)
-    mine("pkey", "-in", mine.uri("p256", **{"module-path": str(SOFTHSM)}), "-out", "same.pem")
-    assert "?" not in uri_in(tmp_path / "same.pem")
-    mine("pkey", "-in", mine.uri("p256", **{"module-path": str(other)}), "-out", "other.pem")
-    assert uri_in(tmp_path / "other.pem").endswith(f"?module-path={other}")
+    for same in (SOFTHSM, link):
+        mine("pkey", "-in", mine.uri("p256", **{"module-path": str(same)}), "-out", "same.pem")
+        assert "?" not in uri_in(tmp_path / "same.pem")
+    mine("pkey", "-in", mine.uri("p256", **{"module-path": str(other), "pin-source": f"file:{keys.pin_file}"}), "-out", "other.pem")
+    assert f"?module-path={other}&" in uri_in(tmp_path / "other.pem")
 
 
 def refused(done: subprocess.CompletedProcess[str], name: str) -> None:

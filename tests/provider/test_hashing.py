@@ -104,7 +104,8 @@ def test_long_message_on_a_token_that_takes_digests(keys: Token, tmp_path: Path)
 def test_req(openssl: OpenSSL, digest: str, padding: str) -> None:
     openssl("req", "-new", "-key", openssl.uri("rsa"), "-subj", "/CN=x", "-out", "r.csr", f"-{digest}",
             *(PSS if padding == "pss" else []))
-    assert "verify OK" in plain("req", "-in", "r.csr", "-verify", "-noout", cwd=openssl.dir).stderr
+    said = plain("req", "-in", "r.csr", "-verify", "-noout", cwd=openssl.dir)
+    assert "verify OK" in said.stderr + said.stdout
 
 
 @pytest.mark.parametrize("digest", ["sha256", "sha384", "sha512"])
@@ -222,7 +223,8 @@ def test_long_message_leaves_no_errors(openssl: OpenSSL) -> None:
     results, errors = openssl.probe("long", "rsa")
     assert results.pop("again") == 0, "the token has given the signature, and has nothing left"
     assert set(results.values()) == {1}
-    assert len(errors) == 1 and "a copy of this signature went on with it" in errors[0]
+    # OpenSSL 3.5.7 asks twice
+    assert errors and all("a copy of this signature went on with it" in line for line in errors)
 
 
 def test_copy_of_a_long_message_takes_it_over(openssl: OpenSSL) -> None:

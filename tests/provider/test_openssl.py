@@ -267,6 +267,7 @@ def test_messages_in_one_go_are_signed_each_for_itself(openssl: OpenSSL, name: s
     assert results.pop("short") == 0 and results.pop("after-fed") == 0
     if results["second"] == 0:  # OpenSSL 3.4 and later themselves allow one message for each context
         assert results.pop("second") == results.pop("verify-second") == 0
+        errors = [line for line in errors if "verify-second" not in line]
         assert len(errors) == 3 and all("digital envelope routines::final error" in line for line in errors)
     else:
         assert len(errors) == 2 and "there is room for 10" in errors[0] and "no data is being hashed" in errors[1]

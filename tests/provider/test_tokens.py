@@ -218,6 +218,12 @@ CANNOT = {
     ("opencryptoki", "EC generation"): "token 'bed' .* cannot make a EC P-256 key: C_GenerateKeyPair: CKR_MECHANISM_INVALID",
 }
 
+# Debian 13 has p11-kit 0.25 and another tpm2-pkcs11
+if "VERSION_ID=\"13\"" in Path("/etc/os-release").read_text():
+    del CANNOT["p11-kit client", "ECDH"]
+    CANNOT["tpm2-pkcs11", "ECDH"] = KEY + "C_DeriveKey: CKR_SESSION_READ_ONLY"
+
+
 def refusal(bed: Bed, role: str) -> str:
     """What the token says when somebody else's program asks it for a key that it cannot make."""
     if bed.module == SOFTOKN:
@@ -236,7 +242,7 @@ def refusal(bed: Bed, role: str) -> str:
 def test_cell(bed: Bed, openssl: OpenSSL, operation: str) -> None:
     it = OPERATIONS[operation]
     if it.role not in bed.keys:
-        assert re.search("mechanism 10(40|55) not supported|C_GenerateKeyPair: 0x70", refusal(bed, it.role))
+        assert re.search("mechanism 10(40|55) not supported|C_GenerateKeyPair: 0x(70|30)\\b", refusal(bed, it.role))
         return
     sentence = CANNOT.get((bed.name, operation))
     done = it.act(openssl, 0 if sentence is None else 1)

@@ -18,6 +18,10 @@ static const struct scm_endpoint endpoints[SCM_ENDPOINTS] = {
                            true,  NORMAL_MS, "undocumented form, used by several clients"},
     [SCM_LIST]          = {SCM_LIST,          "list",          "GET",  "/ssl/{version}",
                            true,  NORMAL_MS, "REST API, SSL certificates, Listing"},
+    [SCM_REVOKE]        = {SCM_REVOKE,        "revoke",        "POST", "/ssl/{version}/revoke/{id}",
+                           false, LONG_MS,   "REST API, SSL certificates, Revoking by id"},
+    [SCM_REVOKE_SERIAL] = {SCM_REVOKE_SERIAL, "revoke",        "POST", "/ssl/{version}/revoke/serial/{serial}",
+                           false, LONG_MS,   "REST API, SSL certificates, Revoking by serial number"},
     [SCM_ORGANIZATIONS] = {SCM_ORGANIZATIONS, "organizations", "GET",  "/organization/v1",
                            true,  NORMAL_MS, "REST API, Organizations, Listing"},
 };

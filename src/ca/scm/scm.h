@@ -13,9 +13,17 @@ enum scm_endpoint_id {
     SCM_COLLECT_QUERY,
     SCM_COLLECT_PATH,
     SCM_LIST,
+    SCM_REVOKE,
+    SCM_REVOKE_SERIAL,
     SCM_ORGANIZATIONS,
     SCM_ENDPOINTS
 };
+
+/* records.c */
+bool scm_record(void *impl, int64_t id, struct ca_record *out, struct err *err);
+bool scm_list(void *impl, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
+              struct err *err);
+enum ca_revoke scm_revoke(void *impl, const struct ca_revocation *revocation, struct err *err);
 
 /* One row per resource of the API. */
 struct scm_endpoint {
@@ -70,6 +78,27 @@ struct scm_details {
 };
 
 bool scm_parse_details(const json *doc, struct scm_details *out, struct err *err) NODISCARD;
+
+/* Everything that a record takes from the details. */
+bool scm_parse_record(const json *doc, struct ca_record *out, struct err *err) NODISCARD;
+
+/* One row of the list; false if it has no number. names and row borrow from it and from the
+ * document. */
+bool scm_parse_row(const json *item, struct buf *names, struct ca_row *row);
+
+/* The query of one page of the list. */
+void scm_build_list(const struct ca_filter *filter, int64_t size, int64_t position,
+                    struct buf *out);
+
+/* {"reasonCode":4,"reason":"..."} E_USAGE: the text is empty or too long. */
+bool scm_build_revoke(const struct ca_revocation *revocation, struct buf *out,
+                      struct err *err) NODISCARD;
+
+/* "A9:3E:..." of hexadecimal digits with or without colons. False if it is something else. */
+bool scm_serial(const char *text, struct buf *out);
+
+/* True for the code that says that a certificate is revoked already. */
+bool scm_was_revoked(const struct scm_error *error);
 
 /* The phase behind a status word, in whatever spelling; unknown words are pending. */
 enum ca_phase scm_phase(const char *status);

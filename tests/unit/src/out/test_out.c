@@ -479,9 +479,61 @@ static void test_full_disk_is_noticed_behind_a_small_buffer(void **state UNUSED)
     (void)fclose(file);
 }
 
+/* Lines for other programs */
+
+static const char *lines_of(void (*init)(struct out *, FILE *))
+{
+    static const char *const odd[] = {"1", "say \"hi\", you", NULL, "two\nlines"};
+    static const char *const plain[] = {"2", "plain", "x", NULL};
+    char *text = NULL;
+    size_t len = 0;
+    FILE *file = open_memstream(&text, &len);
+    struct out out;
+    struct err err = ERR_INIT;
+    struct err failure = ERR_INIT;
+
+    assert_non_null(file);
+    init(&out, file);
+    out_begin(&out, "inventory list");
+    out_text(&out, "a", "A", "left out");
+    out_number(&out, "n", "N", 7);
+    out_bool(&out, "b", "B", true);
+    out_block(&out, "p", "left out");
+    out_group(&out, "g", "G");
+    out_group_end(&out);
+    out_table(&out, "rows", columns, ARRAY_LEN(columns), "left out");
+    out_row(&out, odd);
+    out_row(&out, plain);
+    out_table_end(&out);
+    assert_false(err_set(&failure, E_NETWORK, "left out"));
+    out_error(&out, &failure);
+    assert_ok(out_end(&out, &err), &err);
+    (void)fclose(file);
+    const char *kept = tmp_printf("%s", text);
+    free(text);
+    return kept;
+}
+
+static void test_table_as_csv(void **state UNUSED)
+{
+    assert_string_equal(lines_of(out_init_csv), "id,name,hidden,note\r\n"
+                                                "1,\"say \"\"hi\"\", you\",,\"two\nlines\"\r\n"
+                                                "2,plain,x,\r\n");
+}
+
+static void test_table_as_json_lines(void **state UNUSED)
+{
+    assert_string_equal(
+        lines_of(out_init_jsonl),
+        "{\"id\":1,\"name\":\"say \\\"hi\\\", you\",\"hidden\":null,\"note\":\"two\\nlines\"}\n"
+        "{\"id\":2,\"name\":\"plain\",\"hidden\":\"x\",\"note\":null}\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_table_as_csv),
+        cmocka_unit_test(test_table_as_json_lines),
         cmocka_unit_test(test_fields_for_people),
         cmocka_unit_test(test_values_are_aligned),
         cmocka_unit_test(test_fields_as_json),

@@ -305,6 +305,8 @@ static void test_endpoints(void **state UNUSED)
                                  "collect GET /ssl/{version}/collect/{id}\n"
                                  "collect GET /ssl/{version}/collect/{id}/x509\n"
                                  "list GET /ssl/{version}\n"
+                                 "revoke POST /ssl/{version}/revoke/{id} (once)\n"
+                                 "revoke POST /ssl/{version}/revoke/serial/{serial} (once)\n"
                                  "organizations GET /organization/v1\n");
 }
 

@@ -1,0 +1,149 @@
+#include "app/app.h"
+
+#include "base/log.h"
+#include "base/str.h"
+
+#include <stdio.h>
+
+/* What one revocation works with. */
+struct work {
+    struct journal *journal;
+    struct order order; /* id 0: the journal does not know it */
+    struct order_lock lock;
+    struct app_ca connection;
+};
+
+static void work_done(struct work *work)
+{
+    app_ca_close(&work->connection);
+    order_lock_release(&work->lock);
+    order_done(&work->order);
+    journal_close(work->journal);
+}
+
+DEFINE_AUTO_DONE(work, struct work, work_done)
+
+static bool load(struct app *app, struct work *work, int64_t id, struct err *err)
+{
+    return order_lock_take(work->journal, id, &work->lock, err) &&
+           journal_load(work->journal, id, &work->order, err) &&
+           app_select_for(app, &work->order, err);
+}
+
+static bool take_id(void *ctx, const struct ca_row *row, struct err *err UNUSED)
+{
+    *(int64_t *)ctx = row->id;
+    return false;
+}
+
+/* The CA's number of the certificate with that serial number. */
+static bool find_serial(struct ca *ca, const char *serial, int64_t *id, struct err *err)
+{
+    struct ca_filter filter = {.serial = serial};
+
+    *id = 0;
+    return ca_list(ca, &filter, take_id, id, err) &&
+           (*id != 0 || err_set(err, E_ORDER_MISSING,
+                                "the CA lists no certificate with the serial number %.80s to this "
+                                "account",
+                                serial));
+}
+
+/* The order of ours behind the CA's number, if there is one. */
+static bool find_ours(struct app *app, struct work *work, int64_t ca_order, struct err *err)
+{
+    char number[24];
+    int64_t id = 0;
+
+    (void)snprintf(number, sizeof(number), "%lld", (long long)ca_order);
+    if (!journal_find_ca_order(work->journal, app->selection.ca->name, number, &id, err)) {
+        return false;
+    }
+    return id == 0 || (order_lock_take(work->journal, id, &work->lock, err) &&
+                       journal_load(work->journal, id, &work->order, err));
+}
+
+/* Settles which certificate is meant: ours, and the CA's number. */
+static bool settle(struct app *app, const struct app_revoke *request, struct work *work,
+                   int64_t *ca_order, struct err *err)
+{
+    char text[64];
+    uint64_t number = 0;
+
+    if (request->order != 0) {
+        if (!load(app, work, request->order, err)) {
+            return false;
+        }
+        ca_order_id(work->order.ca_state, text);
+        if (!str_to_u64(text, INT64_MAX, &number) || number == 0) {
+            return err_set(err, E_USAGE,
+                           "order %lld is in the state '%s': the CA has given it no number, so "
+                           "there is nothing to revoke",
+                           (long long)request->order, order_state_name(work->order.state));
+        }
+        *ca_order = (int64_t)number;
+        return app_ca_open(app, &work->connection, err);
+    }
+    *ca_order = request->ca_order;
+    return app_ca_open(app, &work->connection, err) &&
+           (request->serial == NULL ||
+            find_serial(work->connection.ca, request->serial, ca_order, err)) &&
+           find_ours(app, work, *ca_order, err);
+}
+
+static bool note(struct work *work, const char *text, struct err *err)
+{
+    return work->order.id == 0 || journal_save(work->journal, &work->order, text, err);
+}
+
+/* Sends it, between intent and outcome in the journal. */
+static bool revoke(struct work *work, const struct ca_revocation *revocation,
+                   struct app_revoked *out, struct err *err)
+{
+    AUTO(buf) struct buf event = BUF_INIT(2048);
+    struct err unsaved = ERR_INIT;
+
+    buf_addf(&event, "asking the CA to revoke %lld: reason %d, '%s'", (long long)revocation->id,
+             revocation->reason, revocation->text);
+    if (!note(work, buf_str(&event), err)) {
+        return false;
+    }
+    enum ca_revoke outcome = ca_revoke(work->connection.ca, revocation, err);
+    out->was_revoked = outcome == CA_WAS_REVOKED;
+    if (outcome == CA_REVOKED || outcome == CA_WAS_REVOKED) {
+        const char *text = out->was_revoked ? "the CA had revoked it before" : "revoked at the CA";
+        return work->order.id == 0 || order_revoked(work->journal, &work->order, text, err) ||
+               err_wrap(err, "the certificate is revoked");
+    }
+    if (!note(work, err->msg, &unsaved)) {
+        log_line(LOG_WARN, "order", "%s", unsaved.msg);
+    }
+    return false;
+}
+
+bool app_revoke(struct app *app, const struct app_revoke *request, struct app_revoked *out,
+                struct err *err)
+{
+    AUTO(work) struct work work = {.lock = ORDER_LOCK_INIT};
+    int64_t ca_order = 0;
+
+    *out = (struct app_revoked){.order = 0};
+    order_init(&work.order);
+    if (!journal_open(app->state_dir, app->clock, &work.journal, err) ||
+        !settle(app, request, &work, &ca_order, err) ||
+        !ca_record(work.connection.ca, ca_order, &out->record, err)) {
+        return false;
+    }
+    out->order = work.order.id;
+    if (!request->confirmed) {
+        return err_set(err, E_USAGE,
+                       "nothing was revoked: a revocation cannot be taken back; with --yes the "
+                       "certificate above is revoked");
+    }
+    struct ca_revocation revocation = {.id = ca_order,
+                                       .serial = out->record.serial,
+                                       .reason = request->reason,
+                                       .text = request->text};
+    return revoke(&work, &revocation, out, err) ||
+           err_wrap(err, "revoking %lld at CA '%s'", (long long)ca_order, app->selection.ca->name);
+}

@@ -1,0 +1,230 @@
+#include "ca/scm/call.h"
+
+#include "base/log.h"
+#include "base/str.h"
+
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { TRIES = 3 };
+
+void scm_answer_init(struct scm_answer *answer)
+{
+    *answer = (struct scm_answer){.class = SCM_PERMANENT};
+    http_response_init(&answer->response);
+}
+
+void scm_answer_done(struct scm_answer *answer)
+{
+    http_response_done(&answer->response);
+}
+
+/* A success that cannot be read, a 5xx, or no answer to what was sent. */
+bool scm_is_unclear(const struct scm_answer *answer)
+{
+    return answer->complete ? answer->class == SCM_OK || answer->class == SCM_UNCERTAIN
+                            : answer->sent;
+}
+
+/* Fills {version}, {id} and {serial} of a path template. */
+static void add_path(struct buf *out, const struct scm *scm, const char *template,
+                     const struct scm_call *call)
+{
+    static const char version[] = "{version}";
+    static const char number[] = "{id}";
+    static const char serial[] = "{serial}";
+
+    buf_add_str(out, scm->prefix);
+    while (*template != '\0') {
+        if (str_starts_with(template, version)) {
+            buf_add_str(out, scm->settings.api_version);
+            template += strlen(version);
+        } else if (str_starts_with(template, number)) {
+            buf_addf(out, "%lld", (long long)call->id);
+            template += strlen(number);
+        } else if (str_starts_with(template, serial)) {
+            str_percent_encode(out, (const uint8_t *)call->serial, strlen(call->serial), "");
+            template += strlen(serial);
+        } else {
+            buf_add_byte(out, (uint8_t) * template ++);
+        }
+    }
+}
+
+static void add_login(struct http_request *request, const struct scm *scm)
+{
+    http_request_header(request, "customerUri", scm->settings.customer_uri);
+    http_request_header(request, "login", scm->settings.login);
+    /* With a client certificate there is no password header (D255, Authorization). */
+    if (scm->settings.login_kind == CA_LOGIN_PASSWORD) {
+        http_request_secret(request, "password", scm->settings.password);
+    }
+}
+
+/* One request, without repetition. False if there was no answer; err is set then. */
+static bool send_once(struct scm *scm, const struct scm_call *call, const char *path,
+                      struct scm_answer *answer, struct err *err)
+{
+    const struct scm_endpoint *endpoint = scm_endpoint(call->endpoint);
+    enum http_reach reach = HTTP_NOT_SENT;
+    struct http_request request = {
+        .method = endpoint->method,
+        .path = path,
+        .operation = endpoint->name,
+        .body = call->body,
+        .body_len = call->body != NULL ? strlen(call->body) : 0,
+        .timeout_ms = endpoint->timeout_ms,
+        .once = !endpoint->idempotent,
+    };
+
+    add_login(&request, scm);
+    http_request_header(&request, "Accept", "application/json, */*;q=0.5");
+    if (call->body != NULL) {
+        http_request_header(&request, "Content-Type", "application/json;charset=utf-8");
+    }
+    http_response_done(&answer->response);
+    http_response_init(&answer->response);
+    answer->complete = http_send(scm->settings.http, &request, &answer->response, &reach, err);
+    answer->sent = reach == HTTP_MAYBE_SENT;
+    if (!answer->complete) {
+        answer->class = err->code == E_NETWORK ? SCM_TRANSIENT : SCM_PERMANENT;
+        return false;
+    }
+    if (answer->response.status < 200 || answer->response.status >= 300) {
+        scm_parse_error(&answer->response, &answer->error);
+    }
+    answer->class = scm_classify(call->endpoint, answer->response.status, &answer->error);
+    return true;
+}
+
+static bool may_repeat(const struct scm_endpoint *endpoint, const struct scm_answer *answer)
+{
+    if (!endpoint->idempotent) {
+        return false;
+    }
+    return answer->class == SCM_TRANSIENT || answer->class == SCM_UNCERTAIN;
+}
+
+static int64_t pause_ms(int attempt, const struct scm_answer *answer)
+{
+    uint32_t random = 0;
+
+    (void)RAND_bytes((unsigned char *)&random, sizeof(random));
+    return http_retry_delay_ms(attempt, answer->response.retry_after_s, random);
+}
+
+static bool is_too_long(const struct scm *scm, int64_t pause)
+{
+    return scm->deadline_ms != 0 && clock_mono_ms(scm->settings.clock) + pause > scm->deadline_ms;
+}
+
+static bool pause_before(struct scm *scm, int64_t delay, struct err *err)
+{
+    return clock_sleep_ms(scm->settings.clock, delay) || err_set(err, E_INTERRUPTED, "interrupted");
+}
+
+static enum err_code code_of(enum scm_class class)
+{
+    switch (class) {
+    case SCM_BAD_LOGIN:
+        return E_AUTH;
+    case SCM_NOT_ALLOWED:
+        return E_FORBIDDEN;
+    case SCM_TRANSIENT:
+    case SCM_UNCERTAIN:
+        return E_CA_UNAVAILABLE;
+    case SCM_NONSENSE:
+        return E_PROTOCOL;
+    case SCM_OK:
+    case SCM_NOT_READY:
+    case SCM_PERMANENT:
+        break;
+    }
+    return E_CA_REFUSED;
+}
+
+/* The sentence for an answer that is not a success. */
+static bool refused(const struct scm_answer *answer, struct err *err)
+{
+    unsigned long status = (unsigned long)answer->response.status;
+    enum err_code code = code_of(answer->class);
+
+    if (answer->response.status >= 300 && answer->response.status < 400) {
+        return err_set_native(err, E_PROTOCOL, status,
+                              "HTTP %lu: the server wants to send us elsewhere, and credentials do "
+                              "not follow redirects; correct the CA's 'url'",
+                              status);
+    }
+    if (answer->error.has_code) {
+        return err_set_native(err, code, status, "HTTP %lu: %s (code %lld)", status,
+                              answer->error.text, (long long)answer->error.code);
+    }
+    return err_set_native(err, code, status, "HTTP %lu: %s", status, answer->error.text);
+}
+
+static bool wrap(const struct scm_call *call, const char *path, struct err *err)
+{
+    const struct scm_endpoint *endpoint = scm_endpoint(call->endpoint);
+
+    return err_wrap(err, "%s: %s %s", endpoint->name, endpoint->method, path);
+}
+
+/*
+ * Calls an endpoint; idempotent ones are repeated when that may help. True for any answer that the
+ * caller has to look at (SCM_OK, SCM_NOT_READY); false with err otherwise.
+ */
+bool scm_call(struct scm *scm, const struct scm_call *call, struct scm_answer *answer,
+              struct err *err)
+{
+    const struct scm_endpoint *endpoint = scm_endpoint(call->endpoint);
+    AUTO(buf) struct buf path = BUF_INIT(2048);
+
+    add_path(&path, scm, endpoint->path, call);
+    if (call->query != NULL) {
+        buf_addf(&path, "?%s", call->query);
+    }
+    if (!buf_ok(&path)) {
+        return err_set(err, E_USAGE, "%s: the request is too long", endpoint->name);
+    }
+    for (int attempt = 1;; attempt++) {
+        bool answered = send_once(scm, call, buf_str(&path), answer, err);
+        if (answered && (answer->class == SCM_OK || answer->class == SCM_NOT_READY)) {
+            return true;
+        }
+        if (answered) {
+            (void)refused(answer, err);
+        }
+        int64_t pause = pause_ms(attempt, answer);
+        if (attempt == TRIES || !may_repeat(endpoint, answer) || is_too_long(scm, pause)) {
+            if (attempt > 1) {
+                (void)err_wrap(err, "after %d tries", attempt);
+            }
+            return wrap(call, buf_str(&path), err);
+        }
+        log_line(LOG_DEBUG, "scm", "%s: try %d failed: %s", endpoint->name, attempt, err->msg);
+        struct err stopped = ERR_INIT;
+        if (!pause_before(scm, pause, &stopped)) {
+            *err = stopped;
+            return wrap(call, buf_str(&path), err);
+        }
+    }
+}
+
+/* Calls an endpoint that answers with JSON. */
+bool scm_call_json(struct scm *scm, const struct scm_call *call, struct scm_answer *answer,
+                   json **doc, struct err *err)
+{
+    if (!scm_call(scm, call, answer, err)) {
+        return false;
+    }
+    const struct buf *body = &answer->response.body;
+    if (body->len == 0 || !json_parse((const uint8_t *)buf_str(body), body->len, doc, err)) {
+        struct scm_error what;
+        scm_parse_error(&answer->response, &what);
+        (void)err_set(err, E_PROTOCOL, "HTTP %d, but the answer is not the API's: %s",
+                      answer->response.status, what.text);
+        return err_wrap(err, "%s", scm_endpoint(call->endpoint)->name);
+    }
+    return true;
+}

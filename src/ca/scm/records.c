@@ -1,0 +1,171 @@
+#include "ca/scm/call.h"
+
+#include "base/str.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    PAGE = 200,
+    ROWS_MAX = 10000000, /* a CA that never comes to an end */
+    NAMES_MAX = 256 * 1024,
+    SERIAL_MAX = 512,
+};
+
+bool scm_record(void *impl, int64_t id, struct ca_record *out, struct err *err)
+{
+    struct scm *scm = impl;
+    AUTO(answer) struct scm_answer answer;
+    AUTO(json) json *doc = NULL;
+    struct scm_call call = {.endpoint = SCM_DETAILS, .id = id, .query = "dateFormat=ISO_HMS"};
+
+    scm_answer_init(&answer);
+    if (!scm_call_json(scm, &call, &answer, &doc, err)) {
+        if (answer.complete && answer.response.status == 404) {
+            err->code = E_ORDER_MISSING;
+        }
+        return false;
+    }
+    return scm_parse_record(doc, out, err) || err_wrap(err, "status");
+}
+
+/*
+ * Rows move while somebody pages: one that moved back by a page comes twice. What came within the
+ * last two pages is remembered, and no more: an account may have any number of rows.
+ */
+struct recent {
+    int64_t ids[2 * PAGE];
+    size_t next, count;
+};
+
+static bool is_new(struct recent *recent, int64_t id)
+{
+    for (size_t i = 0; i < recent->count; i++) {
+        if (recent->ids[i] == id) {
+            return false;
+        }
+    }
+    recent->ids[recent->next] = id;
+    recent->next = (recent->next + 1) % ARRAY_LEN(recent->ids);
+    recent->count += recent->count < ARRAY_LEN(recent->ids) ? 1 : 0;
+    return true;
+}
+
+struct listing {
+    struct scm *scm;
+    const struct ca_filter *filter;
+    ca_row_fn *visit;
+    void *ctx;
+    struct recent recent;
+    int64_t position;
+    bool more;
+};
+
+static bool visit_rows(struct listing *listing, const json *doc, struct err *err)
+{
+    AUTO(buf) struct buf names = BUF_INIT(NAMES_MAX);
+
+    for (const json *item = json_first(doc); item != NULL; item = json_next(item)) {
+        struct ca_row row;
+        listing->position++;
+        if (!scm_parse_row(item, &names, &row) || !is_new(&listing->recent, row.id)) {
+            continue;
+        }
+        if (!listing->visit(listing->ctx, &row, err)) {
+            listing->more = false;
+            return err->code == E_NONE;
+        }
+    }
+    return true;
+}
+
+static bool visit_page(struct listing *listing, struct err *err)
+{
+    AUTO(answer) struct scm_answer answer;
+    AUTO(json) json *doc = NULL;
+    AUTO(buf) struct buf query = BUF_INIT(8192);
+
+    scm_answer_init(&answer);
+    scm_build_list(listing->filter, PAGE, listing->position, &query);
+    struct scm_call call = {.endpoint = SCM_LIST, .query = buf_str(&query)};
+    if (!buf_ok(&query)) {
+        return err_set(err, E_USAGE, "list: what is looked for is too long");
+    }
+    if (!scm_call_json(listing->scm, &call, &answer, &doc, err)) {
+        return false;
+    }
+    if (!json_is_array(doc)) {
+        return err_set(err, E_PROTOCOL, "list: the answer is not a JSON array");
+    }
+    listing->more = json_count(doc) >= PAGE;
+    return visit_rows(listing, doc, err);
+}
+
+bool scm_list(void *impl, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
+              struct err *err)
+{
+    struct listing listing = {
+        .scm = impl, .filter = filter, .visit = visit, .ctx = ctx, .more = true};
+
+    while (listing.more && listing.position < ROWS_MAX) {
+        if (!visit_page(&listing, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool take_id(void *ctx, const struct ca_row *row, struct err *err UNUSED)
+{
+    *(int64_t *)ctx = row->id;
+    return false;
+}
+
+/* What the CA's record says after an answer was lost. */
+static enum ca_revoke look(struct scm *scm, const struct ca_revocation *revocation, struct err *err)
+{
+    AUTO(ca_record) struct ca_record record = {.id = revocation->id};
+    struct ca_filter filter = {.serial = revocation->serial};
+    struct err why = ERR_INIT;
+    bool known =
+        record.id != 0 || (scm_list(scm, &filter, take_id, &record.id, &why) && record.id != 0);
+
+    if (known && scm_record(scm, record.id, &record, &why) && record.revoked) {
+        err_clear(err);
+        return CA_REVOKED;
+    }
+    err->code = E_ORDER_AMBIGUOUS;
+    (void)err_wrap(err, "it is not known whether the CA revoked the certificate (asking again does "
+                        "no harm)");
+    return CA_REVOKE_AMBIGUOUS;
+}
+
+enum ca_revoke scm_revoke(void *impl, const struct ca_revocation *revocation, struct err *err)
+{
+    struct scm *scm = impl;
+    AUTO(answer) struct scm_answer answer;
+    AUTO(buf) struct buf body = BUF_INIT(8 * CA_REASON_TEXT_MAX);
+    AUTO(buf) struct buf serial = BUF_INIT(SERIAL_MAX);
+    struct scm_call call = {.endpoint = SCM_REVOKE, .id = revocation->id};
+
+    scm_answer_init(&answer);
+    if (!scm_build_revoke(revocation, &body, err)) {
+        return CA_REVOKE_REFUSED;
+    }
+    if (revocation->id == 0) {
+        if (!scm_serial(revocation->serial, &serial)) {
+            (void)err_set(err, E_USAGE, "'%.80s' is no serial number", revocation->serial);
+            return CA_REVOKE_REFUSED;
+        }
+        call = (struct scm_call){.endpoint = SCM_REVOKE_SERIAL, .serial = buf_str(&serial)};
+    }
+    call.body = buf_str(&body);
+    if (scm_call(scm, &call, &answer, err)) {
+        return CA_REVOKED;
+    }
+    if (answer.complete && scm_was_revoked(&answer.error)) {
+        err_clear(err);
+        return CA_WAS_REVOKED;
+    }
+    return scm_is_unclear(&answer) ? look(scm, revocation, err) : CA_REVOKE_REFUSED;
+}
