@@ -87,6 +87,14 @@ static bool parse_id(const char *hex, struct hsm_id *id, struct err *err)
     return true;
 }
 
+static bool write_evidence(struct cli *cli, const struct hsm_key *key, const char *path,
+                           struct err *err)
+{
+    AUTO(buf) struct buf uri = BUF_INIT(HSM_URI_MAX);
+
+    return cli_key_uri(key, &uri, err) && cli_evidence_write(cli, buf_str(&uri), path, err);
+}
+
 /* The id that is given, or a random one; and whether the rules want it so. */
 static bool choose_id(const struct hsm_rules *rules, const char *hex, struct hsm_id *id,
                       struct err *err)
@@ -176,7 +184,8 @@ bool cmd_key_generate(struct cli *cli, struct err *err)
     struct hsm_keygen_report report;
     struct hsm_id id = {.set = false};
 
-    if (!plan_key(cli, &rules, &policy, &id, &label, err) ||
+    if (!cli_evidence_may_write(opts->evidence, err) ||
+        !plan_key(cli, &rules, &policy, &id, &label, err) ||
         !cli_token_open(cli, NULL, true, &opened, err)) {
         return false;
     }
@@ -194,7 +203,7 @@ bool cmd_key_generate(struct cli *cli, struct err *err)
     }
     print_verdict(cli, &rules, &report.verdict);
     print_rungs(cli, &policy, &report);
-    return true;
+    return opts->evidence == NULL || write_evidence(cli, &key, opts->evidence, err);
 }
 
 static const struct out_column key_columns[] = {

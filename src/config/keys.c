@@ -78,10 +78,11 @@ static bool set_word(int *field, const char *const words[], size_t count, const 
         return set_word(field, words, ARRAY_LEN(words), value, err);                               \
     }
 
-WORDS(set_auth, "cert", "password")
+WORDS(set_auth, "cert", "password", "oauth")
 WORDS(set_poll, "steps", "backoff")
 WORDS(set_san, "auto", "always", "never")
 WORDS(set_collect, "query", "path")
+WORDS(set_certificates, "token", "detached")
 
 static bool set_chain(void *field, const char *value, struct err *err)
 {
@@ -160,7 +161,7 @@ static const struct row rows[] = {
      set_text, CA(private_prefix)},
     {{CONFIG_CA, "api_version", "api-version", "WORD", "v1", "version segment of the SSL resources"},
      set_text, CA(api_version)},
-    {{CONFIG_CA, "auth", "auth", "cert|password", "cert", "how to log in"},
+    {{CONFIG_CA, "auth", "auth", "cert|password|oauth", "cert", "how to log in"},
      set_auth, CA(auth)},
     {{CONFIG_CA, "customer_uri", "customer-uri", "WORD", NULL, "last part of the tenant's portal URL"},
      set_text, CA(customer_uri)},
@@ -168,6 +169,17 @@ static const struct row rows[] = {
      set_text, CA(login)},
     {{CONFIG_CA, "password_source", "password-source", "SOURCE", NULL, "where the password comes from"},
      set_source, CA(password_source)},
+    {{CONFIG_CA, "client_id", "client-id", "ID", NULL, "OAuth: the API key's client id"},
+     set_text, CA(client_id)},
+    {{CONFIG_CA, "client_secret_source", "client-secret-source", "SOURCE", NULL,
+      "OAuth: where the API key's secret comes from"},
+     set_source, CA(client_secret_source)},
+    {{CONFIG_CA, "token_url", "token-url", "URL", NULL,
+      "OAuth: where tokens are had (default: Sectigo's server, or the one that the CA names)"},
+     set_text, CA(token_url)},
+    {{CONFIG_CA, "token_hosts", "token-hosts", "LIST", "auth.sso.sectigo.com",
+      "OAuth: hosts that the CA may name for that, with commas between"},
+     set_text, CA(token_hosts)},
     {{CONFIG_CA, "client_cert", "client-cert", "FILE|URI", NULL,
       "client certificate: PKCS#12, PEM, or a pkcs11: URI (default: the certificate beside client_key)"},
      set_text, CA(client_cert)},
@@ -235,6 +247,18 @@ static const struct row rows[] = {
      set_text, TOKEN(uri)},
     {{CONFIG_TOKEN, "pin_source", "pin-source", "SOURCE", NULL, "where the user PIN comes from (default: prompt)"},
      set_source, TOKEN(pin_source)},
+    {{CONFIG_TOKEN, "certificates", NULL, "token|detached", "token",
+      "where certificates go: onto the token, or into files (for tokens that keep none)"},
+     set_certificates, TOKEN(certificates)},
+    {{CONFIG_TOKEN, "detached_dir", NULL, "DIR", NULL,
+      "where the files go if certificates are detached: DIR/NAME, with the certificate's first name"},
+     set_text, TOKEN(detached_dir)},
+    {{CONFIG_TOKEN, "max_certificate_size", NULL, "NUMBER", "0",
+      "bytes that a certificate on the token may have; 0: any number"},
+     set_number, TOKEN(max_certificate_size)},
+    {{CONFIG_TOKEN, "attest_first", NULL, "BOOL", "no",
+      "refuse to write a certificate before the device's attestation of the key was collected"},
+     set_bool, TOKEN(attest_first)},
 
     {{CONFIG_PROFILE, "ca", NULL, "NAME", NULL, "the profile's CA section"},
      set_text, PROFILE(ca)},
@@ -267,6 +291,12 @@ static const struct row rows[] = {
     {{CONFIG_PROFILE, "san", "san", "auto|always|never", "auto",
       "whether names are sent to the CA beside the request (auto: if there are others than the CN)"},
      set_san, PROFILE(san)},
+    {{CONFIG_PROFILE, "evidence_dir", "evidence-dir", "DIR", NULL,
+      "where evidence about each key goes before its first use; without it no certificate is bound"},
+     set_text, PROFILE(evidence_dir)},
+    {{CONFIG_PROFILE, "require_attestation", "require-attestation", "BOOL", "no",
+      "whether that evidence has to have an attestation by the device"},
+     set_bool, PROFILE(require_attestation)},
     {{CONFIG_PROFILE, "external_requester", "external-requester", "EMAIL", NULL, "is told by the CA about the order"},
      set_text, PROFILE(external_requester)},
     {{CONFIG_PROFILE, "comments", "comments", "TEXT", NULL, "goes into the order beside our own mark"},

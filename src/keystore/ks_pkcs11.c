@@ -35,12 +35,14 @@ bool ks_connect_token(struct keystore *keystore, const struct keystore_token *to
                       const char *uri, struct hsm_opened *out, struct err *err)
 {
     struct hsm_access access = {
+        .section = token->section,
         .module_path = token->module,
         .init_args = token->init_args,
         .quirks = token->quirks,
         .token_uri = token->uri,
         .pin_source = token->pin_source,
         .pin_source_is_deliberate = token->pin_source_is_deliberate,
+        .try_pin_again = token->try_pin_again,
         .secrets = &keystore->secrets,
     };
 
@@ -187,41 +189,6 @@ bool keystore_find_id(struct keystore *keystore, const struct keystore_token *to
     return ks_describe(keystore, &target, &key, out, err);
 }
 
-/* hsm_cert_bind() takes an array. */
-static bool bind(struct hsm_opened *target, const struct hsm_key *key,
-                 const struct keystore_put *put, struct hsm_bind_report *report, struct err *err)
-{
-    X509 *chain[X509_BUNDLE_MAX];
-    size_t count = 0;
-
-    for (int i = 0; put->chain != NULL && i < sk_X509_num(put->chain) && count < X509_BUNDLE_MAX;
-         i++) {
-        chain[count++] = sk_X509_value(put->chain, i);
-    }
-    struct hsm_bind how = {
-        .cert = put->cert, .chain = chain, .chain_len = count, .keep_old = put->keep_old};
-    return hsm_cert_bind(target->token, key, &how, report, err);
-}
-
-bool keystore_put(struct keystore *keystore, const struct keystore_token *token,
-                  const char *key_uri, const struct keystore_put *put,
-                  struct keystore_put_report *report, struct err *err)
-{
-    AUTO(hsm_opened) struct hsm_opened target = {.token = NULL};
-    AUTO(hsm_key) struct hsm_key key = {0};
-    struct hsm_bind_report bound;
-
-    if (!ks_connect_token(keystore, token, key_uri, &target, err) ||
-        !ks_find_private(&target, true, &key, err) || !bind(&target, &key, put, &bound, err)) {
-        return false;
-    }
-    *report = (struct keystore_put_report){.already_there = bound.already_there,
-                                           .chain_written = bound.chain_written,
-                                           .old_removed = bound.old_removed,
-                                           .foreign_left = bound.foreign_left};
-    return ks_public_uri(&key, HSM_URI_CERT, &report->cert_uri, err);
-}
-
 /* A certificate for TLS from the token itself */
 
 /* Of the certificates with the key's id: of this key, no attestation, the one that lasts longest.
@@ -231,12 +198,9 @@ static X509 *best_certificate(const struct hsm_certs *certs, const struct hsm_ke
     X509 *best = NULL;
 
     for (size_t i = 0; i < certs->count; i++) {
-        AUTO(hsm_public) struct hsm_public public = {.known = false};
-        struct hsm_key_spec spec = {.type = HSM_KEY_OTHER};
         X509 *cert = certs->list[i].x509;
         if (cert == NULL || hsm_cert_is_attestation(&certs->list[i]) ||
-            !hsm_public_from_x509(cert, &spec, &public) ||
-            !hsm_public_equal(&spec, &public, &key->spec, &key->public)) {
+            !hsm_cert_is_of(&certs->list[i], key)) {
             continue;
         }
         if (best == NULL || x509_ends_later(cert, best)) {
@@ -244,34 +208,6 @@ static X509 *best_certificate(const struct hsm_certs *certs, const struct hsm_ke
         }
     }
     return best;
-}
-
-/* The issuer of cert on the token, found by its subject; NULL if there is none. X509_free() it. */
-static bool find_issuer(struct hsm_session *session, X509 *cert, X509 **out, struct err *err)
-{
-    unsigned char *issuer = NULL;
-    int len = i2d_X509_NAME(X509_get_issuer_name(cert), &issuer);
-    struct attrs template = ATTRS_INIT;
-    AUTO(hsm_handles) struct hsm_handles found = HSM_HANDLES_INIT;
-
-    *out = NULL;
-    if (len <= 0) {
-        return true;
-    }
-    attrs_add_ulong(&template, CKA_CLASS, CKO_CERTIFICATE);
-    attrs_add_bytes(&template, CKA_SUBJECT, issuer, (size_t)len);
-    bool ok = hsm_find(session, &template, &found, err);
-    OPENSSL_free(issuer);
-    for (size_t i = 0; ok && *out == NULL && i < found.count; i++) {
-        AUTO(hsm_cert) struct hsm_cert candidate = {0};
-        ok = hsm_cert_load(session, found.list[i], &candidate, err);
-        EVP_PKEY *key = ok && candidate.x509 != NULL ? X509_get0_pubkey(candidate.x509) : NULL;
-        if (key != NULL && X509_verify(cert, key) == 1) {
-            *out = TAKE(candidate.x509);
-        }
-    }
-    ERR_clear_error();
-    return ok;
 }
 
 static bool add_chain(struct hsm_session *session, X509 *leaf, STACK_OF(X509) * certs,
@@ -284,7 +220,7 @@ static bool add_chain(struct hsm_session *session, X509 *leaf, STACK_OF(X509) * 
         if (X509_NAME_cmp(X509_get_subject_name(at), X509_get_issuer_name(at)) == 0) {
             break;
         }
-        if (!find_issuer(session, at, &issuer, err)) {
+        if (!hsm_cert_find_issuer(session, at, &issuer, err)) {
             return false;
         }
         if (issuer == NULL) {
