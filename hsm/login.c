@@ -211,7 +211,10 @@ static bool get_pin(struct hsm_token *token, const struct hsm_pin *pin, struct s
                        hsm_token_name(&token->info));
     }
     if (!pin->get(pin->ctx, &token->info, out, err)) {
-        return false;
+        CK_RV ended_by = atomic_load(&token->ended_by);
+        return ended_by != CKR_OK &&
+               err_wrap(err, "the token ended the login (%s), and a new one is needed",
+                        ckr_name(ended_by));
     }
     return out->len > 0 || err_set(err, E_PIN_NEEDED,
                                    "the PIN for %s is empty, so nothing is sent: its source gave "

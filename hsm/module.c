@@ -245,6 +245,17 @@ bool hsm_module_start_again(struct hsm_module *module, bool finalise, struct err
     return initialise(module, err) || err_wrap(err, "PKCS#11 module %s", module->path);
 }
 
+/* The module's answers are reasons of a library of libp11's own in OpenSSL's queue. */
+static bool load_failed(unsigned long why, struct err *err)
+{
+    if (why != 0 && ERR_GET_LIB(why) == ERR_get_CKR_code()) {
+        (void)ckr_set(err, (CK_RV)ERR_GET_REASON(why), "C_Initialize or C_GetInfo");
+        err->code = E_MODULE;
+        return err_wrap(err, "libp11 cannot load it");
+    }
+    return err_set(err, E_MODULE, "libp11 cannot load it");
+}
+
 /* libp11 finds the module initialised already. Its error entries must not stay in the application's
  * queue. */
 static bool load_libp11(struct hsm_module *module, struct err *err)
@@ -260,10 +271,11 @@ static bool load_libp11(struct hsm_module *module, struct err *err)
     PKCS11_CTX_init_args(module->libp11, module->init_args);
     cryptoki_enter(&module->ck, CALL_INIT, "libp11 load", &call);
     int rc = PKCS11_CTX_load(module->libp11, module->path);
+    unsigned long why = rc != 0 ? ERR_peek_last_error() : 0;
     cryptoki_leave(&module->ck, &call, rc == 0 ? CKR_OK : CKR_GENERAL_ERROR);
     ERR_pop_to_mark();
     if (rc != 0) {
-        return err_set(err, E_MODULE, "libp11 cannot load it");
+        return load_failed(why, err);
     }
     const char *maker = module->libp11->manufacturer;
     const char *what = module->libp11->description;

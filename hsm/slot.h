@@ -84,6 +84,7 @@ struct hsm_token {
     bool copies_unwanted;        /* the configuration does not want it */
     struct kept_secret kept_pin;
     bool logged_in;
+    atomic_ulong ended_by; /* the CK_RV that said the login was gone; CKR_OK: none has */
     CK_USER_TYPE user;
     atomic_bool
         *pin_refused; /* a PIN was wrong: none is sent again, by this process or its children */

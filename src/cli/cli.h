@@ -150,6 +150,13 @@ bool cmd_order_wait(struct cli *cli, struct err *err);
 bool cmd_order_collect(struct cli *cli, struct err *err);
 bool cmd_order_abandon(struct cli *cli, struct err *err);
 bool cmd_cert_bind(struct cli *cli, struct err *err);
+bool cmd_cert_undo(struct cli *cli, struct err *err);
+bool cmd_cert_list(struct cli *cli, struct err *err);
+bool cmd_cert_show(struct cli *cli, struct err *err);
+bool cmd_cert_export(struct cli *cli, struct err *err);
+bool cmd_cert_remove(struct cli *cli, struct err *err);
+bool cmd_cert_check(struct cli *cli, struct err *err);
+bool cmd_cert_emit(struct cli *cli, struct err *err);
 bool cmd_revoke(struct cli *cli, struct err *err);
 bool cmd_inventory_list(struct cli *cli, struct err *err);
 bool cmd_products(struct cli *cli, struct err *err);
@@ -201,8 +208,25 @@ struct opts_inventory_list {
 };
 struct opts_cert_bind {
     const char *key, *cert, *cert_chain;
-    bool keep_old, no_chain_check;
+    const char *detached, *emit, *dir;
+    bool keep_old, no_chain_check, name_module, name_pin_source, attested;
 };
+struct opts_cert_one {
+    const char *serial, *out_path;
+    bool chain, der, yes;
+};
+struct opts_cert_check {
+    const char *soon;
+    bool fix;
+};
+struct opts_cert_emit {
+    const char *dir;
+};
+
+/* cmd_cert_emit.c: what a program needs to use a key and its certificate. */
+bool cli_emit_check(const char *kind, const char *dir, bool detached, struct err *err) NODISCARD;
+bool cli_emit(struct cli *cli, const char *key_uri, const char *kind, const char *dir,
+              struct err *err) NODISCARD;
 
 /* The result of an order, as enroll and the order commands print it. */
 void cli_print_order(struct cli *cli, const struct order *order);
