@@ -84,13 +84,15 @@ bool cmd_key_generate(struct cli *cli, struct err *err)
     }
     if (!hsm_key_spec_parse(type, &spec, err) ||
         !(opts->id != NULL ? parse_id(opts->id, &id, err) : hsm_new_id(&id, err)) ||
-        !cli_token_open(cli, NULL, true, &opened, err)) {
+        !cli_token_open_to(cli, HSM_TO_GENERATE, &opened, err)) {
         return false;
     }
     struct hsm_policy policy = hsm_policy_signing(spec);
     struct hsm_key_name name = {.id = &id, .label = opts->label, .id_is_random = opts->id == NULL};
-    if (!hsm_keygen(opened.token, &policy, &name, &key, &verdict, err) ||
-        !print_key(cli, &key, err)) {
+    if (!hsm_keygen(opened.token, &policy, &name, &key, &verdict, err)) {
+        return hsm_access_explain_role(HSM_TO_GENERATE, err);
+    }
+    if (!print_key(cli, &key, err)) {
         return false;
     }
     print_verdict(cli, &verdict);

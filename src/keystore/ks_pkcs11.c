@@ -32,10 +32,10 @@ static bool matches(const struct keystore_source *source, const uint8_t *data UN
     return hsm_uri_is(first);
 }
 
-bool ks_connect_token(struct keystore *keystore, const struct keystore_token *token,
-                      const char *uri, struct hsm_opened *out, struct err *err)
+static struct hsm_access access_of(const struct keystore *keystore,
+                                   const struct keystore_token *token)
 {
-    struct hsm_access access = {
+    return (struct hsm_access){
         .section = token->section,
         .module_path = token->module,
         .init_args = token->init_args,
@@ -44,10 +44,28 @@ bool ks_connect_token(struct keystore *keystore, const struct keystore_token *to
         .pin_source = token->pin_source,
         .pin_source_is_deliberate = token->pin_source_is_deliberate,
         .try_pin_again = token->try_pin_again,
+        .so_generates = token->so_generates,
+        .so_writes_certificates = token->so_writes_certificates,
+        .so_pin_source = token->so_pin_source,
         .secrets = &keystore->secrets,
     };
+}
+
+bool ks_connect_token(struct keystore *keystore, const struct keystore_token *token,
+                      const char *uri, struct hsm_opened *out, struct err *err)
+{
+    struct hsm_access access = access_of(keystore, token);
 
     return hsm_access_open(&access, uri, true, out, err);
+}
+
+bool ks_connect_token_to(struct keystore *keystore, const struct keystore_token *token,
+                         const char *uri, enum hsm_purpose purpose, struct hsm_opened *out,
+                         struct err *err)
+{
+    struct hsm_access access = access_of(keystore, token);
+
+    return hsm_access_open_to(&access, uri, purpose, out, err);
 }
 
 bool keystore_login(struct keystore *keystore, const struct keystore_token *token, struct err *err)
@@ -208,6 +226,7 @@ bool keystore_generate(struct keystore *keystore, const struct keystore_token *t
                        struct keystore_key *out, struct err *err)
 {
     AUTO(hsm_opened) struct hsm_opened target = {.token = NULL};
+    AUTO(hsm_opened) struct hsm_opened user = {.token = NULL};
     AUTO(hsm_key) struct hsm_key key = {0};
     struct hsm_key_spec spec;
     struct hsm_verdict verdict;
@@ -215,12 +234,16 @@ bool keystore_generate(struct keystore *keystore, const struct keystore_token *t
 
     memcpy(new_id.data, id, id_len);
     if (!hsm_key_spec_parse(key_type, &spec, err) ||
-        !ks_connect_token(keystore, token, NULL, &target, err)) {
+        !ks_connect_token_to(keystore, token, NULL, HSM_TO_GENERATE, &target, err)) {
         return false;
     }
     struct hsm_policy policy = hsm_policy_signing(spec);
     struct hsm_key_name name = {.id = &new_id, .label = label, .id_is_random = true};
-    return hsm_keygen(target.token, &policy, &name, &key, &verdict, err) &&
+    if (!hsm_keygen(target.token, &policy, &name, &key, &verdict, err)) {
+        return hsm_access_explain_role(HSM_TO_GENERATE, err);
+    }
+    /* Whoever made the key: it is used by the user. */
+    return ks_connect_token(keystore, token, NULL, &user, err) &&
            describe(keystore, &target, &key, out, err);
 }
 
