@@ -135,6 +135,7 @@ bool cli_write_public(const char *path, const char *text, struct err *err) NODIS
 bool cmd_token_list(struct cli *cli, struct err *err);
 bool cmd_token_info(struct cli *cli, struct err *err);
 bool cmd_token_accept(struct cli *cli, struct err *err);
+bool cmd_token_test(struct cli *cli, struct err *err);
 bool cmd_token_pin(struct cli *cli, struct err *err);
 bool cmd_token_init(struct cli *cli, struct err *err);
 bool cmd_key_generate(struct cli *cli, struct err *err);
@@ -176,6 +177,9 @@ struct opts_token_init {
 };
 struct opts_token_pin {
     const char *new_pin_source, *so_pin_source, *new_so_pin_source;
+};
+struct opts_token_test {
+    bool yes;
 };
 struct opts_key_generate {
     const char *label, *type, *id, *policy, *name, *evidence;

@@ -186,7 +186,7 @@ bool cmd_key_generate(struct cli *cli, struct err *err)
 
     if (!cli_evidence_may_write(opts->evidence, err) ||
         !plan_key(cli, &rules, &policy, &id, &label, err) ||
-        !cli_token_open(cli, NULL, true, &opened, err)) {
+        !cli_token_open_to(cli, HSM_TO_GENERATE, &opened, err)) {
         return false;
     }
     struct hsm_key_name name = {
@@ -197,8 +197,10 @@ bool cmd_key_generate(struct cli *cli, struct err *err)
         log_line(LOG_WARN, "key", "%s lets the private key leave the token",
                  hsm_rules_title(&rules));
     }
-    if (!hsm_keygen_with(opened.token, &request, &key, &report, err) ||
-        !cli_print_key(cli, &key, err)) {
+    if (!hsm_keygen_with(opened.token, &request, &key, &report, err)) {
+        return hsm_access_explain_role(HSM_TO_GENERATE, err);
+    }
+    if (!cli_print_key(cli, &key, err)) {
         return false;
     }
     print_verdict(cli, &rules, &report.verdict);
