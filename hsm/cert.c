@@ -4,44 +4,11 @@
 #include "hsm/ckr.h"
 
 #include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/sha.h>
 #include <openssl/x509.h>
-#include <stdio.h>
+#include <openssl/x509v3.h>
 #include <string.h>
 
-/* A certificate as the attributes of its object; the DER strings live in OpenSSL's allocator. */
-struct encoded {
-    unsigned char *value, *subject, *issuer, *serial;
-    size_t value_len, subject_len, issuer_len, serial_len;
-};
-
-static void encoded_done(struct encoded *e)
-{
-    OPENSSL_free(e->value);
-    OPENSSL_free(e->subject);
-    OPENSSL_free(e->issuer);
-    OPENSSL_free(e->serial);
-}
-
-DEFINE_AUTO_DONE(encoded, struct encoded, encoded_done)
-
-static bool encode(X509 *cert, struct encoded *out, struct err *err)
-{
-    int value = i2d_X509(cert, &out->value);
-    int subject = i2d_X509_NAME(X509_get_subject_name(cert), &out->subject);
-    int issuer = i2d_X509_NAME(X509_get_issuer_name(cert), &out->issuer);
-    int serial = i2d_ASN1_INTEGER(X509_get_serialNumber(cert), &out->serial);
-
-    if (value <= 0 || subject <= 0 || issuer <= 0 || serial <= 0) {
-        return err_set_ssl(err, E_INTERNAL, "a certificate cannot be encoded");
-    }
-    out->value_len = (size_t)value;
-    out->subject_len = (size_t)subject;
-    out->issuer_len = (size_t)issuer;
-    out->serial_len = (size_t)serial;
-    return true;
-}
+enum { CANDIDATES_SHOWN = 8 };
 
 void hsm_cert_done(struct hsm_cert *cert)
 {
@@ -110,134 +77,84 @@ bool hsm_certs_find(struct hsm_session *session, const struct hsm_uri *uri, stru
     return true;
 }
 
+bool hsm_cert_serial(const struct hsm_cert *cert, struct buf *out)
+{
+    const ASN1_INTEGER *serial = cert->x509 != NULL ? X509_get0_serialNumber(cert->x509) : NULL;
+
+    if (serial == NULL) {
+        return false;
+    }
+    str_add_hex(out, ASN1_STRING_get0_data(serial), (size_t)ASN1_STRING_length(serial), '\0');
+    return buf_ok(out);
+}
+
+bool hsm_cert_uri(const struct hsm_token *token, const struct hsm_cert *cert, struct hsm_uri *uri,
+                  struct err *err)
+{
+    if (!hsm_token_uri(&token->info, uri, err)) {
+        return false;
+    }
+    uri->id = cert->id;
+    uri->type = HSM_URI_CERT;
+    return cert->label[0] == '\0' || hsm_uri_set(&uri->object, cert->label, err);
+}
+
+/* Arcs of extensions and purposes that vendors use in attestations alone: Yubico's for PIV and
+ * YubiHSM 2, the TCG's purposes of endorsement and attestation keys. */
+static bool is_attestation_oid(const ASN1_OBJECT *object)
+{
+    static const char *const arcs[] = {"1.3.6.1.4.1.41482.3.", "1.3.6.1.4.1.41482.4."};
+    char oid[80];
+
+    if (OBJ_obj2txt(oid, sizeof(oid), object, 1) <= 0) {
+        return false;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(arcs); i++) {
+        if (str_starts_with(oid, arcs[i])) {
+            return true;
+        }
+    }
+    return str_equal(oid, "2.23.133.8.1") || str_equal(oid, "2.23.133.8.3");
+}
+
+static bool has_attestation_purpose(X509 *cert)
+{
+    (void)ERR_set_mark();
+    EXTENDED_KEY_USAGE *usage = X509_get_ext_d2i(cert, NID_ext_key_usage, NULL, NULL);
+    (void)ERR_pop_to_mark();
+    bool found = false;
+
+    for (int i = 0; usage != NULL && i < sk_ASN1_OBJECT_num(usage); i++) {
+        found = found || is_attestation_oid(sk_ASN1_OBJECT_value(usage, i));
+    }
+    EXTENDED_KEY_USAGE_free(usage);
+    return found;
+}
+
 bool hsm_cert_is_attestation(const struct hsm_cert *cert)
 {
-    /* Yubico's arc for attestation extensions; ykcs11 gives its objects a fixed label as well. */
-    static const char yubico_arc[] = "1.3.6.1.4.1.41482.3.";
+    /* ykcs11 gives its objects a fixed label; what signs them is called so in its subject. */
     static const char yubico_label[] = "X.509 Certificate for PIV Attestation";
-    char oid[80];
+    char name[64] = "";
 
     if (str_starts_with(cert->label, yubico_label)) {
         return true;
     }
-    for (int i = 0; cert->x509 != NULL && i < X509_get_ext_count(cert->x509); i++) {
-        const ASN1_OBJECT *object = X509_EXTENSION_get_object(X509_get_ext(cert->x509, i));
-        if (OBJ_obj2txt(oid, sizeof(oid), object, 1) > 0 && str_starts_with(oid, yubico_arc)) {
+    if (cert->x509 == NULL) {
+        return false;
+    }
+    for (int i = 0; i < X509_get_ext_count(cert->x509); i++) {
+        if (is_attestation_oid(X509_EXTENSION_get_object(X509_get_ext(cert->x509, i)))) {
             return true;
         }
     }
-    return false;
+    (void)X509_NAME_get_text_by_NID(X509_get_subject_name(cert->x509), NID_commonName, name,
+                                    sizeof(name));
+    return str_starts_with(name, "Yubico PIV Attestation") ||
+           str_starts_with(name, "YubiKey PIV Attestation") || has_attestation_purpose(cert->x509);
 }
 
-static bool write_certificate(struct hsm_session *session, X509 *cert, const struct hsm_id *id,
-                              const char *label, struct err *err)
-{
-    AUTO(encoded) struct encoded e = {0};
-    struct attrs template = ATTRS_INIT;
-    CK_OBJECT_HANDLE handle = 0;
-
-    if (!encode(cert, &e, err)) {
-        return false;
-    }
-    attrs_add_ulong(&template, CKA_CLASS, CKO_CERTIFICATE);
-    attrs_add_ulong(&template, CKA_CERTIFICATE_TYPE, CKC_X_509);
-    attrs_add_bool(&template, CKA_TOKEN, true);
-    attrs_add_bool(&template, CKA_PRIVATE, false);
-    attrs_add_bytes(&template, CKA_ID, id->data, id->len);
-    attrs_add_string(&template, CKA_LABEL, label);
-    attrs_add_bytes(&template, CKA_SUBJECT, e.subject, e.subject_len);
-    attrs_add_bytes(&template, CKA_ISSUER, e.issuer, e.issuer_len);
-    attrs_add_bytes(&template, CKA_SERIAL_NUMBER, e.serial, e.serial_len);
-    attrs_add_bytes(&template, CKA_VALUE, e.value, e.value_len);
-    CK_RV rv = ck_create_object(hsm_session_cryptoki(session), session->handle, template.list,
-                                template.count, &handle);
-    if (rv != CKR_OK) {
-        (void)ckr_set(err, rv, "C_CreateObject");
-        return err_wrap(err, "writing a certificate to %s", hsm_token_name(&session->token->info));
-    }
-    return true;
-}
-
-static bool is_same(X509 *a, X509 *b)
-{
-    return a != NULL && b != NULL && X509_cmp(a, b) == 0;
-}
-
-/* The certificate of that content and name among those found; NULL if it is not there. */
-static const struct hsm_cert *find_same(const struct hsm_certs *certs, X509 *cert,
-                                        const char *label)
-{
-    for (size_t i = 0; i < certs->count; i++) {
-        if (is_same(certs->list[i].x509, cert) &&
-            (label == NULL || str_equal(certs->list[i].label, label))) {
-            return &certs->list[i];
-        }
-    }
-    return NULL;
-}
-
-/* Looks in a session that took no part in writing. */
-static bool read_back(struct hsm_token *token, const struct hsm_id *id, const char *label,
-                      X509 *cert, struct err *err)
-{
-    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
-    AUTO(hsm_certs) struct hsm_certs certs = HSM_CERTS_INIT;
-    struct hsm_uri uri = {.id = *id};
-
-    if (!hsm_session_take_fresh(token, false, &session, err) ||
-        !hsm_certs_find(&session, &uri, &certs, err)) {
-        return err_wrap(err, "reading the new certificate back");
-    }
-    if (find_same(&certs, cert, label) == NULL) {
-        return err_set(err, E_TOKEN,
-                       "%s accepted the certificate and does not have it; what was "
-                       "there before is untouched",
-                       hsm_token_name(&token->info));
-    }
-    return true;
-}
-
-/* Issuers get the usual id, the SHA-1 of their public key bits, and their common name as label. */
-static bool issuer_name(X509 *cert, struct hsm_id *id, char label[static 128], struct err *err)
-{
-    const ASN1_BIT_STRING *bits = X509_get0_pubkey_bitstr(cert);
-    unsigned len = 0;
-
-    memset(id, 0, sizeof(*id));
-    if (bits == NULL || EVP_Digest(ASN1_STRING_get0_data(bits), (size_t)ASN1_STRING_length(bits),
-                                   id->data, &len, EVP_sha1(), NULL) != 1) {
-        return err_set_ssl(err, E_INTERNAL, "an issuer's key cannot be hashed");
-    }
-    id->len = len;
-    id->set = true;
-    if (X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, label, 128) <= 0) {
-        (void)snprintf(label, 128, "issuer");
-    }
-    return true;
-}
-
-static bool bind_issuer(struct hsm_token *token, struct hsm_session *session, X509 *issuer,
-                        struct hsm_bind_report *report, struct err *err)
-{
-    AUTO(hsm_certs) struct hsm_certs there = HSM_CERTS_INIT;
-    struct hsm_uri uri = {.type = HSM_URI_CERT};
-    char label[128];
-
-    if (!issuer_name(issuer, &uri.id, label, err) || !hsm_certs_find(session, &uri, &there, err)) {
-        return false;
-    }
-    if (find_same(&there, issuer, NULL) != NULL) {
-        return true;
-    }
-    if (!write_certificate(session, issuer, &uri.id, label, err) ||
-        !read_back(token, &uri.id, label, issuer, err)) {
-        return false;
-    }
-    report->chain_written++;
-    return true;
-}
-
-static bool belongs_to(const struct hsm_cert *cert, const struct hsm_key *key)
+bool hsm_cert_is_of(const struct hsm_cert *cert, const struct hsm_key *key)
 {
     AUTO(hsm_public) struct hsm_public public = {.known = false};
     struct hsm_key_spec spec = {.type = HSM_KEY_OTHER};
@@ -246,98 +163,119 @@ static bool belongs_to(const struct hsm_cert *cert, const struct hsm_key *key)
            hsm_public_equal(&spec, &public, &key->spec, &key->public);
 }
 
-/*
- * Removes what the new certificate replaces: certificates of this very key, under its id. `now` is
- * what is there after the new one was written: a token with one place per key may have put it where
- * the old one was, under the old one's handle.
- */
-static bool remove_old(struct hsm_session *session, const struct hsm_key *key,
-                       const struct hsm_certs *now, const struct hsm_bind *bind,
-                       struct hsm_bind_report *report, struct err *err)
+static bool has_serial(const struct hsm_cert *cert, const char *serial)
 {
-    const struct hsm_cert *kept = find_same(now, bind->cert, key->label);
+    AUTO(buf) struct buf text = BUF_INIT(128);
 
-    for (size_t i = 0; i < now->count; i++) {
-        const struct hsm_cert *cert = &now->list[i];
-        bool same_again = is_same(cert->x509, bind->cert) && cert != kept;
-        if (cert == kept || hsm_cert_is_attestation(cert)) {
-            continue;
-        }
-        if (!belongs_to(cert, key)) {
-            report->foreign_left++;
-            continue;
-        }
-        if (bind->keep_old && !same_again) {
-            continue;
-        }
-        if (!hsm_destroy(session, cert->handle, err)) {
-            return err_wrap(err,
-                            "the new certificate is bound, but an old one could not be removed");
-        }
-        report->old_removed++;
+    if (serial == NULL) {
+        return true;
     }
+    if (!hsm_cert_serial(cert, &text)) {
+        return false;
+    }
+    return str_equal_nocase(buf_str(&text), serial);
+}
+
+static bool several(const struct hsm_session *session, const struct hsm_uri *uri,
+                    const struct hsm_certs *certs, struct err *err)
+{
+    AUTO(buf) struct buf list = BUF_INIT(1024);
+    AUTO(buf) struct buf wanted = BUF_INIT(HSM_URI_MAX);
+
+    hsm_uri_format(uri, &wanted);
+    for (size_t i = 0; i < certs->count && i < CANDIDATES_SHOWN; i++) {
+        const struct hsm_cert *cert = &certs->list[i];
+        buf_addf(&list, "%s'", i > 0 ? ", " : "");
+        str_add_quotable(&list, cert->label, strlen(cert->label), 64);
+        buf_add_str(&list, "' (id ");
+        str_add_hex(&list, cert->id.data, cert->id.len, '\0');
+        buf_add_str(&list, ", serial number ");
+        if (!hsm_cert_serial(cert, &list)) {
+            buf_add_str(&list, "unknown: it is no certificate");
+        }
+        buf_add_str(&list, ")");
+    }
+    return err_set(err, E_OBJECT_AMBIGUOUS,
+                   "%s has %zu certificates that match %s: %s%s; --serial names one by its number",
+                   hsm_token_name(&session->token->info), certs->count, buf_str(&wanted),
+                   buf_str(&list), certs->count > CANDIDATES_SHOWN ? ", ..." : "");
+}
+
+/* The one that is meant among those that the URI matches; NULL: there are none, or several. */
+static struct hsm_cert *choose(const struct hsm_certs *certs, const char *serial, size_t *matching)
+{
+    struct hsm_cert *chosen = NULL;
+    struct hsm_cert *attestation = NULL;
+    size_t usual = 0;
+    size_t attestations = 0;
+
+    for (size_t i = 0; i < certs->count; i++) {
+        struct hsm_cert *cert = &certs->list[i];
+        if (!has_serial(cert, serial)) {
+            continue;
+        }
+        if (hsm_cert_is_attestation(cert)) {
+            attestation = cert;
+            attestations++;
+        } else {
+            chosen = cert;
+            usual++;
+        }
+    }
+    *matching = usual + attestations;
+    if (usual > 0) {
+        return usual == 1 ? chosen : NULL;
+    }
+    return attestations == 1 ? attestation : NULL;
+}
+
+bool hsm_cert_find(struct hsm_session *session, const struct hsm_uri *uri, const char *serial,
+                   struct hsm_cert *out, struct err *err)
+{
+    AUTO(hsm_certs) struct hsm_certs certs = HSM_CERTS_INIT;
+    size_t matching = 0;
+
+    if (uri->type != HSM_URI_ANY && uri->type != HSM_URI_CERT) {
+        return err_set(err, E_USAGE, "a certificate is wanted, and the URI has type=%s",
+                       hsm_uri_type_name(uri->type));
+    }
+    if (!hsm_certs_find(session, uri, &certs, err)) {
+        return false;
+    }
+    struct hsm_cert *cert = choose(&certs, serial, &matching);
+    if (cert == NULL) {
+        return matching == 0 ? hsm_key_none_found(session->token, uri, "certificate", err)
+                             : several(session, uri, &certs, err);
+    }
+    *out = *cert;
+    memset(cert, 0, sizeof(*cert));
     return true;
 }
 
-static bool check_key(const struct hsm_key *key, X509 *cert, struct err *err)
+bool hsm_cert_find_issuer(struct hsm_session *session, X509 *cert, X509 **out, struct err *err)
 {
-    struct hsm_cert wrapped = {.x509 = cert};
+    unsigned char *issuer = NULL;
+    int len = i2d_X509_NAME(X509_get_issuer_name(cert), &issuer);
+    struct attrs template = ATTRS_INIT;
+    AUTO(hsm_handles) struct hsm_handles found = HSM_HANDLES_INIT;
 
-    if (!key->id.set) {
-        return err_set(err, E_TOKEN,
-                       "key '%s' on %s has no CKA_ID, so no certificate can be bound "
-                       "to it",
-                       key->label, hsm_token_name(&key->token->info));
+    *out = NULL;
+    if (len <= 0) {
+        return true;
     }
-    if (!key->public.known) {
-        return err_set(err, E_TOKEN,
-                       "the public half of key '%s' is nowhere on %s, so the "
-                       "certificate cannot be compared with it",
-                       key->label, hsm_token_name(&key->token->info));
-    }
-    if (!belongs_to(&wrapped, key)) {
-        return err_set(err, E_CERT_REJECTED, "the certificate is for another key than '%s' on %s",
-                       key->label, hsm_token_name(&key->token->info));
-    }
-    return true;
-}
-
-bool hsm_cert_bind(struct hsm_token *token, const struct hsm_key *key, const struct hsm_bind *bind,
-                   struct hsm_bind_report *report, struct err *err)
-{
-    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
-    AUTO(hsm_certs) struct hsm_certs there = HSM_CERTS_INIT;
-    AUTO(hsm_certs) struct hsm_certs now = HSM_CERTS_INIT;
-    struct hsm_uri uri = {.type = HSM_URI_CERT, .id = key->id};
-
-    *report = (struct hsm_bind_report){0};
-    if (!check_key(key, bind->cert, err)) {
-        return false;
-    }
-    if (token->info.write_protected) {
-        return err_set(err, E_TOKEN, "%s is write-protected", hsm_token_name(&token->info));
-    }
-    if (!hsm_session_take(token, true, &session, err)) {
-        return false;
-    }
-    for (size_t i = 0; i < bind->chain_len; i++) {
-        if (!bind_issuer(token, &session, bind->chain[i], report, err)) {
-            return err_wrap(err, "writing the chain");
+    attrs_add_ulong(&template, CKA_CLASS, CKO_CERTIFICATE);
+    attrs_add_bytes(&template, CKA_SUBJECT, issuer, (size_t)len);
+    bool ok = hsm_find(session, &template, &found, err);
+    OPENSSL_free(issuer);
+    (void)ERR_set_mark();
+    for (size_t i = 0; ok && *out == NULL && i < found.count; i++) {
+        AUTO(hsm_cert) struct hsm_cert candidate = {0};
+        ok = hsm_cert_load(session, found.list[i], &candidate, err);
+        EVP_PKEY *key = ok && candidate.x509 != NULL ? X509_get0_pubkey(candidate.x509) : NULL;
+        if (key != NULL && X509_verify(cert, key) == 1) {
+            *out = TAKE(candidate.x509);
         }
     }
-    if (!hsm_certs_find(&session, &uri, &there, err)) {
-        return false;
-    }
-    report->already_there = find_same(&there, bind->cert, key->label) != NULL;
-    if (!report->already_there &&
-        (!write_certificate(&session, bind->cert, &key->id, key->label, err) ||
-         !read_back(token, &key->id, key->label, bind->cert, err))) {
-        return false;
-    }
-    if (!hsm_certs_find(&session, &uri, &now, err) ||
-        !remove_old(&session, key, &now, bind, report, err)) {
-        return false;
-    }
-    return report->old_removed == 0 || read_back(token, &key->id, key->label, bind->cert, err) ||
-           err_wrap(err, "after an old certificate was removed");
+    (void)ERR_pop_to_mark();
+    return ok;
 }

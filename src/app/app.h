@@ -34,6 +34,8 @@ struct app {
 struct app_ca {
     struct keystore_identity identity;
     struct secret password;
+    struct secret client_secret;
+    struct http_settings token_net;
     struct secret proxy_password;
     struct http_client *http;
     struct ca *ca;
@@ -96,16 +98,90 @@ struct app_bind {
     const char *chain_path; /* NULL: in cert_path, if anywhere */
     bool keep_old;
     bool trust_any; /* no roots are configured: bind without a chain check (said in the report) */
+    const char *detached_dir;          /* NULL: as the token's section says */
+    bool name_module, name_pin_source; /* in the file that stands for the key */
+    bool attested;                     /* the device's attestation was collected, the user says */
 };
 
 struct app_bound {
     struct keystore_put_report report;
+    char *detached_dir; /* where the files are; NULL: it is on the token */
+    char *key_uri;      /* as programs are to name it; with detached_dir alone */
     char serial[128];
     int64_t not_after_s;
 };
 
+void app_bound_done(struct app_bound *bound);
+
 bool app_bind(struct app *app, const struct app_bind *request, struct app_bound *out,
               struct err *err) NODISCARD;
+
+/* put.c: where a verified certificate goes: onto the token, what it replaces written down first, or
+ * into files. */
+struct app_put {
+    const char *key_uri;
+    const uint8_t *spki_hash; /* of the key */
+    X509 *leaf;
+    STACK_OF(X509) * chain;  /* its issuers */
+    struct journal *journal; /* NULL: opened if something is replaced */
+    bool keep_old, attested;
+    const char *detached_dir; /* NULL: as the token's section says */
+    bool name_module, name_pin_source;
+};
+
+/* app_bound_done(out), also after a failure. */
+bool app_put(struct app *app, const struct app_put *put, struct app_bound *out,
+             struct err *err) NODISCARD;
+
+/* detached.c: the files of a certificate that is not on a token. */
+struct app_detached {
+    const char *dir;
+    X509 *leaf;
+    STACK_OF(X509) * chain;
+    const struct keystore_wrapped *key;
+};
+
+/*
+ * Writes key.pem (stands for the key), key.uri, chain.pem, cert.pem, fullchain.pem and combined.pem
+ * (that and the key), each atomically. A key.pem that is something else than such a file is not
+ * written over. E_OBJECT_EXISTS, E_IO.
+ */
+bool app_detach(const struct app_detached *files, struct err *err) NODISCARD;
+
+/* The same for what is on the token under a key; where that has no certificate, files that are
+ * there already will do. E_KEYSTORE: there are neither. */
+bool app_detach_again(struct app *app, const char *key_uri, const char *dir,
+                      struct err *err) NODISCARD;
+
+/* The directory below `base` for a certificate, named by its first name; free() it. */
+char *app_detached_dir(const char *base, X509 *leaf) NODISCARD;
+
+/* undo.c: puts back what the last bind or removal of a key's certificate replaced. */
+struct app_undone {
+    int64_t at_s; /* when that was */
+    char *who;    /* owned */
+    size_t put_back;
+    bool removed;   /* the certificate that was bound then is gone */
+    char *cert_uri; /* owned */
+};
+
+void app_undone_done(struct app_undone *undone);
+
+/* E_OBJECT_MISSING: nothing is written down for that key. */
+bool app_undo(struct app *app, const char *key_uri, struct app_undone *out,
+              struct err *err) NODISCARD;
+
+/* Writes down in the journal (NULL: opened for it) what a change to a key's certificates replaces;
+ * cert NULL: nothing takes its place. E_CONFIG: there is no place for a journal. */
+struct app_note {
+    const char *key_uri;
+    const uint8_t *spki_hash;
+    X509 *cert;
+    const struct keystore_old *old;
+    size_t old_count;
+};
+bool app_note_old(struct app *app, struct journal *journal, const struct app_note *note,
+                  struct err *err) NODISCARD;
 
 /*
  * evidence.c: what can be shown about a key: what the module claims, what the device attests, and a
@@ -157,8 +233,10 @@ bool app_evidence_collect(struct app *app, const struct app_evidence_request *re
  * (the file is of another key; the attestation that the profile requires is missing), E_IO. */
 bool app_evidence_keep(struct app *app, const struct keystore_key *key, struct err *err) NODISCARD;
 
-/* Whether it is there: before a certificate is bound. E_EVIDENCE says how to get it. */
-bool app_evidence_gate(struct app *app, const struct keystore_key *key, struct err *err) NODISCARD;
+/* Whether it is there: before a certificate is bound. *attested becomes true if it has an
+ * attestation by the device. E_EVIDENCE says how to get it. */
+bool app_evidence_gate(struct app *app, const char *key_uri, bool *attested,
+                       struct err *err) NODISCARD;
 
 /* evidence_verify.c: the check of an evidence file, offline. */
 struct app_evidence_files {
@@ -225,6 +303,9 @@ bool app_revoke(struct app *app, const struct app_revoke *request, struct app_re
 void app_check(struct app *app, struct ca_checks *out);
 
 DEFINE_AUTO_DONE(app_ca, struct app_ca, app_ca_close)
+DEFINE_AUTO_DONE(app_bound, struct app_bound, app_bound_done)
+DEFINE_AUTO_DONE(app_undone, struct app_undone, app_undone_done)
+
 DEFINE_AUTO_DONE(app_evidence, struct app_evidence, app_evidence_done)
 
 #endif

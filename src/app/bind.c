@@ -1,7 +1,5 @@
 #include "app/app.h"
 
-#include "base/str.h"
-
 #include <stdio.h>
 
 /* A file that the user names: what is wrong with it is not somebody's answer. */
@@ -73,11 +71,10 @@ bool app_bind(struct app *app, const struct app_bind *request, struct app_bound 
     AUTO(x509) X509 *leaf = NULL;
     AUTO(x509_info) struct x509_info info = {.subject = NULL};
     uint8_t hash[X509_SPKI_HASH_LEN];
-    bool with_chain = str_equal(app->selection.profile->chain, "token");
 
     if (!read_certificates(request, &certs, err) ||
         !keystore_find(app->keystore, &token, request->key_uri, &key, err) ||
-        !x509_spki_hash(key.pkey, hash, err) || !app_evidence_gate(app, &key, err)) {
+        !x509_spki_hash(key.pkey, hash, err)) {
         return false;
     }
     if (!x509_sort_answer(certs, hash, &leaf, &chain, err)) {
@@ -87,9 +84,16 @@ bool app_bind(struct app *app, const struct app_bind *request, struct app_bound 
     if (!check(app, request, leaf, chain, hash, err) || !x509_info(leaf, &info, err)) {
         return false;
     }
-    struct keystore_put put = {
-        .cert = leaf, .chain = with_chain ? chain : NULL, .keep_old = request->keep_old};
-    if (!keystore_put(app->keystore, &token, key.uri, &put, &out->report, err)) {
+    struct app_put put = {.key_uri = key.uri,
+                          .spki_hash = hash,
+                          .leaf = leaf,
+                          .chain = chain,
+                          .keep_old = request->keep_old,
+                          .attested = request->attested,
+                          .detached_dir = request->detached_dir,
+                          .name_module = request->name_module,
+                          .name_pin_source = request->name_pin_source};
+    if (!app_put(app, &put, out, err)) {
         return false;
     }
     (void)snprintf(out->serial, sizeof(out->serial), "%s", info.serial);

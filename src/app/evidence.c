@@ -39,13 +39,15 @@ void app_evidence_done(struct app_evidence *evidence)
 static bool open_key(struct app *app, const char *uri, struct hsm_opened *opened,
                      struct hsm_session *session, struct hsm_key *key, struct err *err)
 {
-    const struct config_token *t = app->selection.token;
-    struct hsm_access access = {.module_path = t->module,
-                                .init_args = t->init_args,
-                                .quirks = t->quirks,
-                                .token_uri = t->uri,
-                                .pin_source = t->pin_source,
-                                .pin_source_is_deliberate = t->pin_source_is_option,
+    struct keystore_token t = app_token(app->selection.token);
+    struct hsm_access access = {.section = t.section,
+                                .module_path = t.module,
+                                .init_args = t.init_args,
+                                .quirks = t.quirks,
+                                .token_uri = t.uri,
+                                .pin_source = t.pin_source,
+                                .pin_source_is_deliberate = t.pin_source_is_deliberate,
+                                .try_pin_again = t.try_pin_again,
                                 .secrets = &app->secrets};
 
     /* What was there before the key was made must not answer for the module. */

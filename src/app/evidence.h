@@ -16,6 +16,7 @@ enum {
     EVIDENCE_CHALLENGE_MAX = 2048,
     EVIDENCE_SIGNATURE_MAX = 2048,
     EVIDENCE_SPKI_MAX = 4096,
+    EVIDENCE_WHY_SIZE = 200,
 };
 
 /* Everything that was found out about a key, before it is written down. */
@@ -55,6 +56,13 @@ bool evidence_check_proof(EVP_PKEY *key, const json *possession, struct err *err
 /* Base64 in one line, without anything else; at most out->max bytes. E_EVIDENCE names the field. */
 bool evidence_decode(const json *object, const char *name, struct buf *out,
                      struct err *err) NODISCARD;
+
+/*
+ * evidence_chain.c: whether the attestation leads to one of the self-signed certificates of a file;
+ * `why` is empty then and says what is wrong otherwise. E_IO, E_CONFIG: the file is not usable.
+ */
+bool evidence_chain(const struct hsm_attested *attested, const char *roots_path, int64_t now_s,
+                    char why[static EVIDENCE_WHY_SIZE], struct err *err) NODISCARD;
 
 DEFINE_AUTO(md_ctx, EVP_MD_CTX *, EVP_MD_CTX_free)
 

@@ -190,40 +190,28 @@ static bool verify(void *ctx, struct order *order, struct err *err)
     return take_certificate(order, leaf, chain, err);
 }
 
-/* Binding destroys the attestation on some devices. */
-static bool has_evidence(struct steps *s, const struct order *order, struct err *err)
-{
-    struct keystore_token token = app_token(s->app->selection.token);
-    AUTO(keystore_key) struct keystore_key key = {.pkey = NULL};
-
-    return s->app->selection.profile->evidence_dir == NULL ||
-           (keystore_find(s->app->keystore, &token, order->key_uri, &key, err) &&
-            app_evidence_gate(s->app, &key, err));
-}
-
 static bool bind(void *ctx, struct order *order, struct err *err)
 {
     struct steps *s = ctx;
-    struct keystore_token token = app_token(s->app->selection.token);
     AUTO(x509_stack) STACK_OF(X509) *certs = NULL;
     AUTO(x509_stack) STACK_OF(X509) *chain = NULL;
-    struct keystore_put_report report = {.cert_uri = NULL};
-    bool with_chain = str_equal(s->app->selection.profile->chain, "token");
+    AUTO(app_bound) struct app_bound bound = {.detached_dir = NULL};
 
-    if (!has_evidence(s, order, err) || !x509_bundle_parse((const uint8_t *)order->cert_pem,
-                                                           strlen(order->cert_pem), &certs, err)) {
-        return false;
-    }
-    if (with_chain && order->chain_pem[0] != '\0' &&
-        !x509_bundle_parse((const uint8_t *)order->chain_pem, strlen(order->chain_pem), &chain,
+    if (!x509_bundle_parse((const uint8_t *)order->cert_pem, strlen(order->cert_pem), &certs,
                            err)) {
         return false;
     }
-    struct keystore_put put = {.cert = sk_X509_value(certs, 0), .chain = chain};
-    bool ok = keystore_put(s->app->keystore, &token, order->key_uri, &put, &report, err) &&
-              order_set(&order->cert_uri, report.cert_uri, err);
-    free(report.cert_uri);
-    return ok;
+    if (order->chain_pem[0] != '\0' && !x509_bundle_parse((const uint8_t *)order->chain_pem,
+                                                          strlen(order->chain_pem), &chain, err)) {
+        return false;
+    }
+    struct app_put put = {.key_uri = order->key_uri,
+                          .spki_hash = order->spki_hash,
+                          .leaf = sk_X509_value(certs, 0),
+                          .chain = chain,
+                          .journal = s->journal};
+    return app_put(s->app, &put, &bound, err) &&
+           order_set(&order->cert_uri, bound.report.cert_uri, err);
 }
 
 static void progress(void *ctx, const struct order *order, int64_t elapsed_ms, int64_t wait_ms)

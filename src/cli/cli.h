@@ -19,8 +19,10 @@
 /* What main() provides: the parts that belong to the process. */
 struct cli_env {
     OSSL_provider_init_fn *provider_init;
-    /* Prepares the token layer with the process-wide settings of the configuration. */
-    bool (*setup_tokens)(const struct config_general *general, struct err *err);
+    /* Prepares the token layer with the process-wide settings of the configuration. state_dir:
+     * where it remembers tokens and wrong PINs; NULL: nowhere. */
+    bool (*setup_tokens)(const struct config_general *general, const char *state_dir,
+                         struct err *err);
     const volatile bool *stop;
 };
 
@@ -52,6 +54,7 @@ struct cli_common {
     const char *config_path;
     const char *profile, *ca, *token;
     bool json, quiet, verbose, help;
+    bool try_pin_again;
     const char *log_level;
     const char *log_file;
 };
@@ -131,6 +134,8 @@ bool cli_write_public(const char *path, const char *text, struct err *err) NODIS
 /* The commands, by noun. */
 bool cmd_token_list(struct cli *cli, struct err *err);
 bool cmd_token_info(struct cli *cli, struct err *err);
+bool cmd_token_accept(struct cli *cli, struct err *err);
+bool cmd_token_pin(struct cli *cli, struct err *err);
 bool cmd_token_init(struct cli *cli, struct err *err);
 bool cmd_key_generate(struct cli *cli, struct err *err);
 bool cmd_key_list(struct cli *cli, struct err *err);
@@ -146,6 +151,13 @@ bool cmd_order_wait(struct cli *cli, struct err *err);
 bool cmd_order_collect(struct cli *cli, struct err *err);
 bool cmd_order_abandon(struct cli *cli, struct err *err);
 bool cmd_cert_bind(struct cli *cli, struct err *err);
+bool cmd_cert_undo(struct cli *cli, struct err *err);
+bool cmd_cert_list(struct cli *cli, struct err *err);
+bool cmd_cert_show(struct cli *cli, struct err *err);
+bool cmd_cert_export(struct cli *cli, struct err *err);
+bool cmd_cert_remove(struct cli *cli, struct err *err);
+bool cmd_cert_check(struct cli *cli, struct err *err);
+bool cmd_cert_emit(struct cli *cli, struct err *err);
 bool cmd_revoke(struct cli *cli, struct err *err);
 bool cmd_inventory_list(struct cli *cli, struct err *err);
 bool cmd_products(struct cli *cli, struct err *err);
@@ -157,6 +169,9 @@ bool cmd_version(struct cli *cli, struct err *err);
 struct opts_token_init {
     const char *label, *so_pin_source;
     bool erase;
+};
+struct opts_token_pin {
+    const char *new_pin_source, *so_pin_source, *new_so_pin_source;
 };
 struct opts_key_generate {
     const char *label, *type, *id, *evidence;
@@ -198,8 +213,25 @@ struct opts_inventory_list {
 };
 struct opts_cert_bind {
     const char *key, *cert, *cert_chain;
-    bool keep_old, no_chain_check;
+    const char *detached, *emit, *dir;
+    bool keep_old, no_chain_check, name_module, name_pin_source, attested;
 };
+struct opts_cert_one {
+    const char *serial, *out_path;
+    bool chain, der, yes;
+};
+struct opts_cert_check {
+    const char *soon;
+    bool fix;
+};
+struct opts_cert_emit {
+    const char *dir;
+};
+
+/* cmd_cert_emit.c: what a program needs to use a key and its certificate. */
+bool cli_emit_check(const char *kind, const char *dir, bool detached, struct err *err) NODISCARD;
+bool cli_emit(struct cli *cli, const char *key_uri, const char *kind, const char *dir,
+              struct err *err) NODISCARD;
 
 /* cmd_evidence.c, for a key that is to be made and one that was made just now: whether the file can
  * be written; and the evidence into it. E_OBJECT_EXISTS, E_IO, E_EVIDENCE. */

@@ -23,6 +23,15 @@ static const struct opt token_init_opts[] = {
      "initialise a token that is in use: all its keys are destroyed"},
 };
 
+static const struct opt token_pin_opts[] = {
+    {"new-pin-source", 0, OPT_TEXT, "SOURCE", AT(opts_token_pin, new_pin_source),
+     "where the new user PIN comes from (default: prompt)"},
+    {"so-pin-source", 0, OPT_TEXT, "SOURCE", AT(opts_token_pin, so_pin_source),
+     "where the security officer's PIN comes from (default: prompt)"},
+    {"new-so-pin-source", 0, OPT_TEXT, "SOURCE", AT(opts_token_pin, new_so_pin_source),
+     "where the security officer's new PIN comes from (default: prompt)"},
+};
+
 static const struct opt key_generate_opts[] = {
     {"label", 0, OPT_TEXT, "TEXT", AT(opts_key_generate, label), "label of the key (required)"},
     {"type", 0, OPT_TEXT, "TYPE", AT(opts_key_generate, type),
@@ -112,6 +121,41 @@ static const struct opt cert_bind_opts[] = {
     {"keep-old", 0, OPT_FLAG, NULL, AT(opts_cert_bind, keep_old), "leave earlier certificates of the key on the token"},
     {"no-chain-check", 0, OPT_FLAG, NULL, AT(opts_cert_bind, no_chain_check),
      "bind without checking the chain, if no roots are configured"},
+    {"detached", 0, OPT_TEXT, "DIR", AT(opts_cert_bind, detached),
+     "into files: certificate, chain, and a file that stands for the key; nothing is written to the token"},
+    {"name-module", 0, OPT_FLAG, NULL, AT(opts_cert_bind, name_module), "name the PKCS#11 module in that file"},
+    {"name-pin-source", 0, OPT_FLAG, NULL, AT(opts_cert_bind, name_pin_source),
+     "name in that file where the PIN comes from"},
+    {"attested", 0, OPT_FLAG, NULL, AT(opts_cert_bind, attested),
+     "the device's attestation of the key was collected (see 'attest_first')"},
+    {"emit", 0, OPT_TEXT, "KIND", AT(opts_cert_bind, emit), "then print what a program needs, as 'cert emit' does"},
+    {"dir", 0, OPT_TEXT, "DIR", AT(opts_cert_bind, dir), "with --emit: where files for the program go"},
+};
+
+static const struct opt cert_show_opts[] = {
+    {"serial", 0, OPT_TEXT, "HEX", AT(opts_cert_one, serial), "the one with that serial number, if several match"},
+};
+
+static const struct opt cert_export_opts[] = {
+    {"serial", 0, OPT_TEXT, "HEX", AT(opts_cert_one, serial), "the one with that serial number, if several match"},
+    {"chain", 0, OPT_FLAG, NULL, AT(opts_cert_one, chain), "and its issuers, as far as the token has them"},
+    {"der", 0, OPT_FLAG, NULL, AT(opts_cert_one, der), "DER instead of PEM; needs --out"},
+    {"out", 'o', OPT_TEXT, "FILE", AT(opts_cert_one, out_path), "where it goes (default: stdout)"},
+};
+
+static const struct opt cert_remove_opts[] = {
+    {"serial", 0, OPT_TEXT, "HEX", AT(opts_cert_one, serial), "the one with that serial number, if several match"},
+    {"yes", 0, OPT_FLAG, NULL, AT(opts_cert_one, yes), "do it; otherwise only what would be lost is shown"},
+};
+
+static const struct opt cert_check_opts[] = {
+    {"soon", 0, OPT_TEXT, "SPAN", AT(opts_cert_check, soon), "report what expires within that time (default: 30d)"},
+    {"fix", 0, OPT_FLAG, NULL, AT(opts_cert_check, fix),
+     "give certificates and public keys the id, and where that is safe the label, of their private key"},
+};
+
+static const struct opt cert_emit_opts[] = {
+    {"dir", 0, OPT_TEXT, "DIR", AT(opts_cert_emit, dir), "where the files for the program are, or are put"},
 };
 
 const struct cmd cli_cmds[] = {
@@ -121,6 +165,10 @@ const struct cmd cli_cmds[] = {
      GENERAL | TOKEN, TOKEN, cmd_token_info},
     {"token", "init", "initialise a token: label, SO PIN, user PIN", NULL, 0, 0,
      OPTS(token_init_opts, opts_token_init), GENERAL | TOKEN, TOKEN, cmd_token_init},
+    {"token", "pin", "change, set or unblock a PIN: change, set, unblock, change-so", "ACTION", 1, 1,
+     OPTS(token_pin_opts, opts_token_pin), GENERAL | TOKEN, TOKEN, cmd_token_pin},
+    {"token", "accept", "remember the token that is there now as that of its section", NULL, 0, 0, NO_OPTS,
+     GENERAL | TOKEN, TOKEN, cmd_token_accept},
 
     {"key", "generate", "make a signing key that never leaves the token", NULL, 0, 0,
      OPTS(key_generate_opts, opts_key_generate), GENERAL | TOKEN, TOKEN, cmd_key_generate},
@@ -155,6 +203,20 @@ const struct cmd cli_cmds[] = {
 
     {"cert", "bind", "verify a certificate and bind it to its key in the token", NULL, 0, 0,
      OPTS(cert_bind_opts, opts_cert_bind), GENERAL | TOKEN | PROFILE, TOKEN, cmd_cert_bind},
+    {"cert", "undo", "put back what the last bind or removal replaced", "URI", 1, 1, NO_OPTS,
+     GENERAL | TOKEN, TOKEN, cmd_cert_undo},
+    {"cert", "list", "list the certificates of a token", NULL, 0, 0, NO_OPTS,
+     GENERAL | TOKEN, TOKEN, cmd_cert_list},
+    {"cert", "show", "show one certificate of a token", "URI", 1, 1,
+     OPTS(cert_show_opts, opts_cert_one), GENERAL | TOKEN, TOKEN, cmd_cert_show},
+    {"cert", "export", "write a certificate of a token as PEM or DER", "URI", 1, 1,
+     OPTS(cert_export_opts, opts_cert_one), GENERAL | TOKEN, TOKEN, cmd_cert_export},
+    {"cert", "remove", "remove one certificate from a token", "URI", 1, 1,
+     OPTS(cert_remove_opts, opts_cert_one), GENERAL | TOKEN, TOKEN, cmd_cert_remove},
+    {"cert", "check", "look for keys and certificates that do not fit together", NULL, 0, 0,
+     OPTS(cert_check_opts, opts_cert_check), GENERAL | TOKEN | PROFILE, TOKEN, cmd_cert_check},
+    {"cert", "emit", "print what a program needs to use a key: nginx, httpd, haproxy, java or nss", "URI KIND", 2, 2,
+     OPTS(cert_emit_opts, opts_cert_emit), GENERAL | TOKEN, TOKEN, cmd_cert_emit},
 
     {"revoke", NULL, "revoke a certificate at the CA", "[ORDER]", 0, 1,
      OPTS(revoke_opts, opts_revoke), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_revoke},

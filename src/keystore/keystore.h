@@ -34,12 +34,14 @@ void keystore_free(struct keystore *keystore);
 
 /* A token as the configuration describes it; all borrowed, all may be NULL. */
 struct keystore_token {
+    const char *section; /* its name in the configuration */
     const char *module;
     const char *init_args;
     const char *quirks;
     const char *uri;        /* which token */
     const char *pin_source; /* NULL: prompt */
     bool pin_source_is_deliberate;
+    bool try_pin_again; /* whatever became of the last one */
 };
 
 /* A key with the certificate that belongs to it. */
@@ -115,10 +117,25 @@ bool keystore_find_id(struct keystore *keystore, const struct keystore_token *to
                       const uint8_t *id, size_t id_len, bool *found, struct keystore_key *out,
                       struct err *err) NODISCARD;
 
+/* A certificate on a token, as it was before something changed. Borrowed. */
+struct keystore_old {
+    X509 *cert;
+    const char *label;
+};
+
+/* Is told what will be replaced before anything is written; false (with err) prevents it. */
+typedef bool keystore_note_fn(void *ctx, const struct keystore_old *old, size_t count,
+                              struct err *err);
+
 struct keystore_put {
     X509 *cert;
+    const char *label;      /* NULL: the key's */
     STACK_OF(X509) * chain; /* NULL: not to the token */
     bool keep_old;
+    size_t max_size;          /* bytes that a certificate may have on this token; 0: any number */
+    bool attestation_missing; /* refuse to write: see struct hsm_bind */
+    keystore_note_fn *note;   /* may be NULL */
+    void *note_ctx;
 };
 
 struct keystore_put_report {
@@ -130,12 +147,37 @@ struct keystore_put_report {
 /*
  * Binds a certificate to a key in a token: same id and label, issuers beside it, earlier
  * certificates of the key removed after the new one was read back. Checks the public key first.
- * E_CERT_REJECTED, E_TOKEN.
+ * E_CERT_REJECTED, E_TOKEN, E_POLICY.
  */
 bool keystore_put(struct keystore *keystore, const struct keystore_token *token,
                   const char *key_uri, const struct keystore_put *put,
                   struct keystore_put_report *report, struct err *err) NODISCARD;
 
+/* Removes that very certificate of a key, and looks whether it is gone. *removed false: it was not
+ * there. E_TOKEN. */
+bool keystore_unbind(struct keystore *keystore, const struct keystore_token *token,
+                     const char *key_uri, X509 *cert, bool *removed, struct err *err) NODISCARD;
+
+/* A file that stands for a key in a token, for programs that take file names. */
+struct keystore_wrapped {
+    char *uri; /* as in the file; owned */
+    char *pem; /* owned */
+};
+
+struct keystore_wrap {
+    bool name_module, name_pin_source; /* name them in the URI; there is never a PIN in it */
+};
+
+/* E_USAGE: a PIN source is to be named and none is configured. */
+bool keystore_wrap(struct keystore *keystore, const struct keystore_token *token,
+                   const char *key_uri, const struct keystore_wrap *how,
+                   struct keystore_wrapped *out, struct err *err) NODISCARD;
+void keystore_wrapped_done(struct keystore_wrapped *wrapped);
+
+/* Whether a PEM text is such a file, and not, say, a real private key. */
+bool keystore_is_wrapped(const char *pem, size_t len);
+
+DEFINE_AUTO_DONE(keystore_wrapped, struct keystore_wrapped, keystore_wrapped_done)
 DEFINE_AUTO(keystore, struct keystore *, keystore_free)
 DEFINE_AUTO_DONE(keystore_identity, struct keystore_identity, keystore_identity_done)
 DEFINE_AUTO_DONE(keystore_key, struct keystore_key, keystore_key_done)

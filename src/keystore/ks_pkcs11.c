@@ -1,4 +1,4 @@
-#include "keystore/ks.h"
+#include "keystore/ks_token.h"
 
 #include "base/str.h"
 #include "hsm/access.h"
@@ -32,17 +32,18 @@ static bool matches(const struct keystore_source *source, const uint8_t *data UN
     return hsm_uri_is(first);
 }
 
-/* Opens the token that the URI and the configuration mean, and logs in. */
-static bool connect_token(struct keystore *keystore, const struct keystore_token *token,
-                          const char *uri, struct hsm_opened *out, struct err *err)
+bool ks_connect_token(struct keystore *keystore, const struct keystore_token *token,
+                      const char *uri, struct hsm_opened *out, struct err *err)
 {
     struct hsm_access access = {
+        .section = token->section,
         .module_path = token->module,
         .init_args = token->init_args,
         .quirks = token->quirks,
         .token_uri = token->uri,
         .pin_source = token->pin_source,
         .pin_source_is_deliberate = token->pin_source_is_deliberate,
+        .try_pin_again = token->try_pin_again,
         .secrets = &keystore->secrets,
     };
 
@@ -53,7 +54,7 @@ bool keystore_login(struct keystore *keystore, const struct keystore_token *toke
 {
     AUTO(hsm_opened) struct hsm_opened target = {.token = NULL};
 
-    return connect_token(keystore, token, NULL, &target, err);
+    return ks_connect_token(keystore, token, NULL, &target, err);
 }
 
 /* The text by which the provider finds the key again: token, id and label, module, and a PIN source
@@ -97,8 +98,7 @@ static bool load_pkey(struct keystore *keystore, const char *uri, EVP_PKEY **out
     return err_set_ssl(err, E_TOKEN, "loading the key through the provider");
 }
 
-static bool public_uri_text(const struct hsm_key *key, enum hsm_uri_type type, char **out,
-                            struct err *err)
+bool ks_public_uri(const struct hsm_key *key, enum hsm_uri_type type, char **out, struct err *err)
 {
     AUTO(hsm_uri) struct hsm_uri uri = {0};
     AUTO(buf) struct buf text = BUF_INIT(HSM_URI_MAX);
@@ -127,7 +127,7 @@ static bool describe(struct keystore *keystore, const struct hsm_opened *target,
     }
     if (!provider_uri(target, key, &uri, err) ||
         !load_pkey(keystore, buf_str(&uri), &made.pkey, err) ||
-        !public_uri_text(key, HSM_URI_PRIVATE, &made.uri, err)) {
+        !ks_public_uri(key, HSM_URI_PRIVATE, &made.uri, err)) {
         return false;
     }
     made.label = str_dup(key->label);
@@ -142,9 +142,8 @@ static bool describe(struct keystore *keystore, const struct hsm_opened *target,
     return true;
 }
 
-/* A URI that names only a token means its only private key. */
-static bool find_private(struct hsm_opened *target, bool want_public, struct hsm_key *key,
-                         struct err *err)
+bool ks_find_private(struct hsm_opened *target, bool want_public, struct hsm_key *key,
+                     struct err *err)
 {
     AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
 
@@ -162,8 +161,9 @@ bool keystore_find(struct keystore *keystore, const struct keystore_token *token
     AUTO(hsm_opened) struct hsm_opened target = {.token = NULL};
     AUTO(hsm_key) struct hsm_key key = {0};
 
-    return connect_token(keystore, token, uri, &target, err) &&
-           find_private(&target, false, &key, err) && describe(keystore, &target, &key, out, err);
+    return ks_connect_token(keystore, token, uri, &target, err) &&
+           ks_find_private(&target, false, &key, err) &&
+           describe(keystore, &target, &key, out, err);
 }
 
 bool keystore_find_id(struct keystore *keystore, const struct keystore_token *token,
@@ -174,13 +174,13 @@ bool keystore_find_id(struct keystore *keystore, const struct keystore_token *to
     AUTO(hsm_key) struct hsm_key key = {0};
 
     *found = false;
-    if (!connect_token(keystore, token, NULL, &target, err)) {
+    if (!ks_connect_token(keystore, token, NULL, &target, err)) {
         return false;
     }
     memcpy(target.uri.id.data, id, id_len);
     target.uri.id.len = id_len;
     target.uri.id.set = true;
-    if (!find_private(&target, false, &key, err)) {
+    if (!ks_find_private(&target, false, &key, err)) {
         if (err->code != E_OBJECT_MISSING) {
             return false;
         }
@@ -215,7 +215,7 @@ bool keystore_generate(struct keystore *keystore, const struct keystore_token *t
 
     memcpy(new_id.data, id, id_len);
     if (!hsm_key_spec_parse(key_type, &spec, err) ||
-        !connect_token(keystore, token, NULL, &target, err)) {
+        !ks_connect_token(keystore, token, NULL, &target, err)) {
         return false;
     }
     struct hsm_policy policy = hsm_policy_signing(spec);
@@ -245,8 +245,8 @@ bool keystore_check_policy(struct keystore *keystore, const struct keystore_toke
     struct hsm_verdict verdict;
 
     if (!hsm_key_spec_parse(key_type, &spec, err) ||
-        !connect_token(keystore, token, key_uri, &target, err) ||
-        !find_private(&target, true, &key, err) ||
+        !ks_connect_token(keystore, token, key_uri, &target, err) ||
+        !ks_find_private(&target, true, &key, err) ||
         !hsm_session_take(target.token, false, &session, err)) {
         return false;
     }
@@ -258,41 +258,6 @@ bool keystore_check_policy(struct keystore *keystore, const struct keystore_toke
                                  key.label, hsm_token_name(&key.token->info), verdict.violations);
 }
 
-/* hsm_cert_bind() takes an array. */
-static bool bind(struct hsm_opened *target, const struct hsm_key *key,
-                 const struct keystore_put *put, struct hsm_bind_report *report, struct err *err)
-{
-    X509 *chain[X509_BUNDLE_MAX];
-    size_t count = 0;
-
-    for (int i = 0; put->chain != NULL && i < sk_X509_num(put->chain) && count < X509_BUNDLE_MAX;
-         i++) {
-        chain[count++] = sk_X509_value(put->chain, i);
-    }
-    struct hsm_bind how = {
-        .cert = put->cert, .chain = chain, .chain_len = count, .keep_old = put->keep_old};
-    return hsm_cert_bind(target->token, key, &how, report, err);
-}
-
-bool keystore_put(struct keystore *keystore, const struct keystore_token *token,
-                  const char *key_uri, const struct keystore_put *put,
-                  struct keystore_put_report *report, struct err *err)
-{
-    AUTO(hsm_opened) struct hsm_opened target = {.token = NULL};
-    AUTO(hsm_key) struct hsm_key key = {0};
-    struct hsm_bind_report bound;
-
-    if (!connect_token(keystore, token, key_uri, &target, err) ||
-        !find_private(&target, true, &key, err) || !bind(&target, &key, put, &bound, err)) {
-        return false;
-    }
-    *report = (struct keystore_put_report){.already_there = bound.already_there,
-                                           .chain_written = bound.chain_written,
-                                           .old_removed = bound.old_removed,
-                                           .foreign_left = bound.foreign_left};
-    return public_uri_text(&key, HSM_URI_CERT, &report->cert_uri, err);
-}
-
 /* A certificate for TLS from the token itself */
 
 /* Of the certificates with the key's id: of this key, no attestation, the one that lasts longest.
@@ -302,12 +267,9 @@ static X509 *best_certificate(const struct hsm_certs *certs, const struct hsm_ke
     X509 *best = NULL;
 
     for (size_t i = 0; i < certs->count; i++) {
-        AUTO(hsm_public) struct hsm_public public = {.known = false};
-        struct hsm_key_spec spec = {.type = HSM_KEY_OTHER};
         X509 *cert = certs->list[i].x509;
         if (cert == NULL || hsm_cert_is_attestation(&certs->list[i]) ||
-            !hsm_public_from_x509(cert, &spec, &public) ||
-            !hsm_public_equal(&spec, &public, &key->spec, &key->public)) {
+            !hsm_cert_is_of(&certs->list[i], key)) {
             continue;
         }
         if (best == NULL || x509_ends_later(cert, best)) {
@@ -315,34 +277,6 @@ static X509 *best_certificate(const struct hsm_certs *certs, const struct hsm_ke
         }
     }
     return best;
-}
-
-/* The issuer of cert on the token, found by its subject; NULL if there is none. X509_free() it. */
-static bool find_issuer(struct hsm_session *session, X509 *cert, X509 **out, struct err *err)
-{
-    unsigned char *issuer = NULL;
-    int len = i2d_X509_NAME(X509_get_issuer_name(cert), &issuer);
-    struct attrs template = ATTRS_INIT;
-    AUTO(hsm_handles) struct hsm_handles found = HSM_HANDLES_INIT;
-
-    *out = NULL;
-    if (len <= 0) {
-        return true;
-    }
-    attrs_add_ulong(&template, CKA_CLASS, CKO_CERTIFICATE);
-    attrs_add_bytes(&template, CKA_SUBJECT, issuer, (size_t)len);
-    bool ok = hsm_find(session, &template, &found, err);
-    OPENSSL_free(issuer);
-    for (size_t i = 0; ok && *out == NULL && i < found.count; i++) {
-        AUTO(hsm_cert) struct hsm_cert candidate = {0};
-        ok = hsm_cert_load(session, found.list[i], &candidate, err);
-        EVP_PKEY *key = ok && candidate.x509 != NULL ? X509_get0_pubkey(candidate.x509) : NULL;
-        if (key != NULL && X509_verify(cert, key) == 1) {
-            *out = TAKE(candidate.x509);
-        }
-    }
-    ERR_clear_error();
-    return ok;
 }
 
 static bool add_chain(struct hsm_session *session, X509 *leaf, STACK_OF(X509) * certs,
@@ -355,7 +289,7 @@ static bool add_chain(struct hsm_session *session, X509 *leaf, STACK_OF(X509) * 
         if (X509_NAME_cmp(X509_get_subject_name(at), X509_get_issuer_name(at)) == 0) {
             break;
         }
-        if (!find_issuer(session, at, &issuer, err)) {
+        if (!hsm_cert_find_issuer(session, at, &issuer, err)) {
             return false;
         }
         if (issuer == NULL) {
@@ -416,11 +350,11 @@ static bool open_pkcs11(struct keystore *keystore, const struct keystore_source 
     AUTO(keystore_key) struct keystore_key described = {.pkey = NULL};
     AUTO(x509_stack) STACK_OF(X509) *certs = NULL;
 
-    if (!connect_token(keystore, &source->token, uri, &target, err)) {
+    if (!ks_connect_token(keystore, &source->token, uri, &target, err)) {
         return false;
     }
     target.uri.type = HSM_URI_ANY; /* the URI may name the certificate; its key is wanted as well */
-    if (!find_private(&target, true, &key, err) ||
+    if (!ks_find_private(&target, true, &key, err) ||
         !describe(keystore, &target, &key, &described, err)) {
         return false;
     }

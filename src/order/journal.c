@@ -1,8 +1,7 @@
-#include "order/order.h"
+#include "order/journal_impl.h"
 
 #include "base/file.h"
 #include "base/str.h"
-#include "db/db.h"
 #include "order/schema.h" /* generated: the files of order/schema as strings */
 
 #include <errno.h>
@@ -15,13 +14,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-static const char *const migrations[] = {schema_001_init};
-
-struct journal {
-    struct db *db;
-    char *dir;
-    const struct clock *clock;
-};
+static const char *const migrations[] = {schema_001_init, schema_002_bindings};
 
 /* Columns by their place in every statement: texts, then numbers, then bytes. */
 #define TEXT(name)                                                                                 \

@@ -181,6 +181,42 @@ typedef bool journal_event_fn(void *ctx, int64_t at_s, const char *state, const 
 bool journal_events(struct journal *journal, int64_t id, journal_event_fn *visit, void *ctx,
                     struct err *err) NODISCARD;
 
+/* binding.c: what was on a token before a certificate was bound or removed, so that it can be put
+ * back. */
+
+struct binding_old {
+    X509 *cert;  /* owned */
+    char *label; /* owned */
+};
+
+struct binding {
+    int64_t id; /* 0: none */
+    int64_t at_s;
+    char *who;     /* user and host; owned */
+    char *key_uri; /* owned */
+    uint8_t spki_hash[X509_SPKI_HASH_LEN];
+    X509 *cert;              /* that was bound; NULL: the old ones were removed; owned */
+    struct binding_old *old; /* owned */
+    size_t old_count;
+};
+
+void binding_done(struct binding *binding);
+DEFINE_AUTO_DONE(binding, struct binding, binding_done)
+
+/*
+ * Writes down what is about to be replaced; durable when it returns. A bind of the same certificate
+ * that was interrupted goes on in its entry. Fills in id, time and user of `binding`.
+ */
+bool journal_note_binding(struct journal *journal, struct binding *binding,
+                          struct err *err) NODISCARD;
+
+/* The newest entry of a key that was not undone; out->id 0: there is none. */
+bool journal_last_binding(struct journal *journal,
+                          const uint8_t spki_hash[static X509_SPKI_HASH_LEN], struct binding *out,
+                          struct err *err) NODISCARD;
+
+bool journal_binding_undone(struct journal *journal, int64_t id, struct err *err) NODISCARD;
+
 /* One process works on an order at a time. E_ORDER_BUSY names the other. */
 struct order_lock {
     int fd;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from p11e import P11KIT_CLIENT, Client, P11KitServer, Token, calls, need, sample
@@ -13,7 +14,7 @@ def made_key(client: Client) -> str:
     return client.json("key", "generate", "--label", "www", "--type", "ec:P-256")["uri"]
 
 
-def certificate(client: Client, uri: str, name: str, days: int = 90, **more: str) -> Path:
+def certificate(client: Client, uri: str, name: str, days: int = 90, **more: Any) -> Path:
     """A certificate for the key from the sandbox's issuing CA, with its chain."""
     assert client.sandbox is not None
     csr = client.run("csr", "create", uri, "--name", name).stdout

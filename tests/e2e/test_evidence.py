@@ -629,3 +629,24 @@ def test_bind_wants_the_evidence_as_well(client: Client, tmp_path: Path) -> None
     os.unlink(path)
     client.run("key", "evidence", key["uri"], "--out", str(path))
     client.run("cert", "bind", "--key", key["uri"], "--cert", str(cert))
+
+
+def test_evidence_with_an_attestation_is_what_the_tokens_section_waits_for(client: Client, tmp_path: Path) -> None:
+    """A card that writes the certificate over the attestation ('attest_first')."""
+    assert client.sandbox is not None
+    key = made(client)
+    csr = client.run("csr", "create", key["uri"], "--name", "www.example.org").stdout
+    answer = client.sandbox.sign(csr, ["www.example.org"])
+    cert = tmp_path / "cert.pem"
+    cert.write_text(answer["cert"] + answer["chain"])
+    client.set("profile:web", evidence_dir=str(client.dir / "evidence"))
+    client.set("token:main", attest_first="yes")
+    (client.dir / "evidence").mkdir()
+    path = client.dir / "evidence" / f"{key['id']}.json"
+    client.run("key", "evidence", key["uri"], "--out", str(path))
+    client.run("cert", "bind", "--key", key["uri"], "--cert", str(cert), status=28)
+    path.unlink()
+    attestation = tmp_path / "cvc"
+    attestation.write_bytes(b"\x67\x03\x01\x02\x03")
+    client.run("key", "evidence", key["uri"], "--attestation", str(attestation), "--out", str(path))
+    client.run("cert", "bind", "--key", key["uri"], "--cert", str(cert))

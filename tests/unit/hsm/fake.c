@@ -327,10 +327,11 @@ static CK_RV create(CK_SESSION_HANDLE session UNUSED, CK_ATTRIBUTE *list, CK_ULO
                     CK_OBJECT_HANDLE *out)
 {
     fake.creates++;
-    if (fake.create_rv == CKR_OK) {
+    if (fake.create_rv == CKR_OK || fake.creates < fake.creates_fail_from) {
         *out = fake.create_forgets      ? 9999
                : fake.create_overwrites ? overwrite(list, count)
                                         : store(list, count);
+        return CKR_OK;
     }
     return fake.create_rv;
 }

@@ -49,13 +49,14 @@ struct fake {
     CK_RV decrypt_rv;
     const CK_MECHANISM_TYPE *offered; /* NULL: all of them, and C_GetMechanismList is missing */
     CK_ULONG offered_count;
-    CK_RV derive_rv;          /* unless the peer's point is in DER */
-    unsigned sign_init_fails; /* the sign_init_rv comes that many times; 0: always */
-    bool create_forgets;      /* C_CreateObject says OK and keeps nothing */
-    bool create_overwrites;   /* one certificate per id: the new one gets the old one's handle */
-    bool generate_keeps;      /* C_GenerateKeyPair fails and leaves the key */
-    CK_ATTRIBUTE_TYPE flip;   /* generated private keys have this flag the other way round */
-    bool no_public_half;      /* generated keys show none */
+    CK_RV derive_rv;            /* unless the peer's point is in DER */
+    unsigned sign_init_fails;   /* the sign_init_rv comes that many times; 0: always */
+    unsigned creates_fail_from; /* the create_rv comes from that call on; 0: from the first */
+    bool create_forgets;        /* C_CreateObject says OK and keeps nothing */
+    bool create_overwrites;     /* one certificate per id: the new one gets the old one's handle */
+    bool generate_keeps;        /* C_GenerateKeyPair fails and leaves the key */
+    CK_ATTRIBUTE_TYPE flip;     /* generated private keys have this flag the other way round */
+    bool no_public_half;        /* generated keys show none */
     CK_C_GetAttributeValue get_attributes; /* instead of the store's answer */
 
     /* what happened */

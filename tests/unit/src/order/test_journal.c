@@ -658,7 +658,7 @@ static void test_journal_of_a_newer_program(void **state UNUSED)
     journal_close(open_in(dir));
     tamper(dir, "PRAGMA user_version = 99");
     assert_fails(journal_open(dir, &fixed, &journal, &err), &err, E_JOURNAL,
-                 "was written by a newer p11enroll (schema 99, known is 1)");
+                 "was written by a newer p11enroll (schema 99, known is ");
 }
 
 static void test_state_of_a_newer_program(void **state UNUSED)

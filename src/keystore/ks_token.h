@@ -1,0 +1,21 @@
+/* Inside the keystore folder: what the files that see hsm share. */
+#ifndef KEYSTORE_KS_TOKEN_H
+#define KEYSTORE_KS_TOKEN_H
+
+#include "hsm/access.h"
+#include "hsm/key.h"
+#include "keystore/ks.h"
+
+/* Opens the token that the URI and the configuration mean, and logs in. */
+bool ks_connect_token(struct keystore *keystore, const struct keystore_token *token,
+                      const char *uri, struct hsm_opened *out, struct err *err) NODISCARD;
+
+/* The one private key that is meant; a URI that names only a token means its only one. */
+bool ks_find_private(struct hsm_opened *target, bool want_public, struct hsm_key *key,
+                     struct err *err) NODISCARD;
+
+/* The text of a URI for the key, or for its certificate; free() it. */
+bool ks_public_uri(const struct hsm_key *key, enum hsm_uri_type type, char **out,
+                   struct err *err) NODISCARD;
+
+#endif

@@ -1,0 +1,14 @@
+/* Inside the order folder: what a journal is made of. */
+#ifndef ORDER_JOURNAL_IMPL_H
+#define ORDER_JOURNAL_IMPL_H
+
+#include "db/db.h"
+#include "order/order.h"
+
+struct journal {
+    struct db *db;
+    char *dir;
+    const struct clock *clock;
+};
+
+#endif

@@ -1,0 +1,229 @@
+#include "hsm/cert_check.h"
+
+#include "unit/hsm/fake.h"
+#include "unit/pki.h"
+#include "unit/unit.h"
+
+#include <openssl/core_names.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What a check said, one line per finding: "problem label fixed". */
+static char said[4096];
+
+static bool say(void *ctx UNUSED, const struct hsm_finding *finding)
+{
+    size_t used = strlen(said);
+
+    (void)snprintf(said + used, sizeof(said) - used, "%s '%s'%s\n", hsm_finding_name(finding->kind),
+                   finding->label, finding->fixed ? " fixed" : "");
+    return true;
+}
+
+static const char *check_at(int64_t now_s, bool chains, bool fix)
+{
+    struct hsm_check check = {
+        .now_s = now_s, .soon_s = 30 * PKI_DAY, .chains = chains, .fix = fix, .visit = say};
+    struct hsm_check_report report;
+    struct err err = ERR_INIT;
+
+    said[0] = '\0';
+    assert_ok(hsm_cert_check(&fake.token, &check, &report, &err), &err);
+    return said;
+}
+
+static const char *check(bool fix)
+{
+    return check_at(PKI_NOW, false, fix);
+}
+
+static void add_key(const char *id, const char *label, EVP_PKEY *pkey)
+{
+    uint8_t point[65];
+    size_t len = 0;
+
+    assert_int_equal(
+        EVP_PKEY_get_octet_string_param(pkey, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point), &len),
+        1);
+    (void)fake_ec_key(id, label, point);
+}
+
+/* An object as we write it, or with nothing but the value. */
+static CK_OBJECT_HANDLE add_cert(const char *id, const char *label, X509 *cert, bool names)
+{
+    size_t len = 0;
+    const uint8_t *der = pki_der(cert, &len);
+    unsigned char *part[3] = {NULL};
+
+    CK_OBJECT_HANDLE handle = fake_object(CKO_CERTIFICATE, id, label);
+    fake_bytes(CKA_VALUE, der, len);
+    if (names) {
+        int subject = i2d_X509_NAME(X509_get_subject_name(cert), &part[0]);
+        int issuer = i2d_X509_NAME(X509_get_issuer_name(cert), &part[1]);
+        int serial = i2d_ASN1_INTEGER(X509_get_serialNumber(cert), &part[2]);
+        assert_true(subject > 0 && issuer > 0 && serial > 0);
+        fake_bytes(CKA_SUBJECT, part[0], (size_t)subject);
+        fake_bytes(CKA_ISSUER, part[1], (size_t)issuer);
+        fake_bytes(CKA_SERIAL_NUMBER, part[2], (size_t)serial);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        OPENSSL_free(part[i]);
+    }
+    return handle;
+}
+
+static CK_RV set_attributes(CK_SESSION_HANDLE session UNUSED, CK_OBJECT_HANDLE handle,
+                            CK_ATTRIBUTE *list UNUSED, CK_ULONG count UNUSED)
+{
+    assert_int_not_equal(handle, 0);
+    return CKR_ATTRIBUTE_READ_ONLY;
+}
+
+/* A key and its certificate. */
+struct scene {
+    EVP_PKEY *pkey;
+    X509 *cert;
+};
+
+static void scene_done(struct scene *s)
+{
+    EVP_PKEY_free(s->pkey);
+    X509_free(s->cert);
+}
+
+DEFINE_AUTO_DONE(scene, struct scene, scene_done)
+
+static void begin(struct scene *s)
+{
+    fake_begin();
+    fake.fns.C_SetAttributeValue = set_attributes;
+    s->pkey = pki_ec("prime256v1");
+    s->cert = pki_cert(&(struct pki_spec){.cn = "www", .key = s->pkey});
+    add_key("1", "www", s->pkey);
+}
+
+static void test_pair_that_fits(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+
+    begin(&s);
+    (void)add_cert("1", "www", s.cert, true);
+    assert_string_equal(check(false), "");
+}
+
+static void test_object_without_names_is_written_anew(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+
+    begin(&s);
+    CK_OBJECT_HANDLE poor = add_cert("1", "www", s.cert, false);
+    assert_string_equal(check(false), "names-differ 'www'\n");
+    assert_true(fake_has(poor));
+    assert_string_equal(check(true), "names-differ 'www' fixed\n");
+    assert_false(fake_has(poor));
+    assert_string_equal(check(false), "");
+    assert_int_equal(fake_count(CKO_CERTIFICATE), 1);
+}
+
+static void test_copy_that_is_not_kept_leaves_the_original(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+
+    begin(&s);
+    CK_OBJECT_HANDLE wrong = add_cert("2", "www", s.cert, true);
+    fake.create_forgets = true;
+    assert_string_equal(check(true), "id-differs 'www'\n");
+    assert_true(fake_has(wrong));
+    assert_int_equal(fake.destroys, 0);
+}
+
+static void test_label_that_another_certificate_has_is_not_given_twice(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+    AUTO(pki_key) EVP_PKEY *other = pki_ec("prime256v1");
+    AUTO(pki_cert) X509 *its = pki_cert(&(struct pki_spec){.cn = "o", .ca = true, .key = other});
+
+    begin(&s);
+    (void)add_cert("1", "mine", s.cert, true);
+    (void)add_cert("9", "www", its, true);
+    assert_string_equal(check(true), "label-differs 'mine'\n");
+    assert_int_equal(fake.creates + fake.destroys, 0);
+}
+
+static void test_label_is_given_to_one_of_two_certificates(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+
+    begin(&s);
+    AUTO(pki_cert)
+    X509 *older = pki_cert(&(struct pki_spec){.cn = "www", .serial = 7, .key = s.pkey});
+    (void)add_cert("1", "a", s.cert, true);
+    (void)add_cert("1", "b", older, true);
+    assert_string_equal(check(true), "label-differs 'a' fixed\nlabel-differs 'b'\n");
+}
+
+static void test_attestation_is_not_looked_at(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+
+    begin(&s);
+    (void)add_cert("1", "www", s.cert, true);
+    (void)add_cert("7", "X.509 Certificate for PIV Attestation 9a", s.cert, false);
+    assert_string_equal(check(true), "");
+    assert_int_equal(fake.creates + fake.destroys, 0);
+}
+
+static void test_value_that_is_no_certificate(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+
+    begin(&s);
+    (void)add_cert("1", "www", s.cert, true);
+    (void)fake_object(CKO_CERTIFICATE, "1", "junk");
+    fake_bytes(CKA_VALUE, "junk", 4);
+    assert_string_equal(check(true), "not-a-certificate 'junk'\n");
+}
+
+static void test_dates(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+
+    begin(&s);
+    (void)add_cert("1", "www", s.cert, true);
+    assert_string_equal(check_at(PKI_NOW + 340LL * PKI_DAY, false, false), "expires-soon 'www'\n");
+    assert_string_equal(check_at(PKI_NOW + 400LL * PKI_DAY, false, false), "expired 'www'\n");
+    assert_string_equal(check_at(PKI_NOW - 2LL * PKI_DAY, false, false), "not-yet-valid 'www'\n");
+}
+
+static void test_chain_up_to_an_issuer_below_the_root_is_complete(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+    AUTO(pki_chain) struct pki_chain chain;
+
+    begin(&s);
+    pki_chain(&chain);
+    add_key("2", "leaf", chain.leaf_key);
+    (void)add_cert("1", "www", s.cert, true); /* signed by itself */
+    (void)add_cert("2", "leaf", chain.leaf, true);
+    assert_string_equal(check_at(PKI_NOW, true, false), "incomplete-chain 'leaf'\n");
+    (void)add_cert("3", "middle", chain.middle, true);
+    assert_string_equal(check_at(PKI_NOW, true, false), "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pair_that_fits),
+        cmocka_unit_test(test_object_without_names_is_written_anew),
+        cmocka_unit_test(test_copy_that_is_not_kept_leaves_the_original),
+        cmocka_unit_test(test_label_that_another_certificate_has_is_not_given_twice),
+        cmocka_unit_test(test_label_is_given_to_one_of_two_certificates),
+        cmocka_unit_test(test_attestation_is_not_looked_at),
+        cmocka_unit_test(test_value_that_is_no_certificate),
+        cmocka_unit_test(test_dates),
+        cmocka_unit_test(test_chain_up_to_an_issuer_below_the_root_is_complete),
+    };
+
+    return UNIT_RUN(tests);
+}
