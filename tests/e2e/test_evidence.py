@@ -183,6 +183,15 @@ def test_token_that_goes_away_meanwhile_is_an_error(offline: Client) -> None:
     assert not (offline.dir / "e.json").exists()
 
 
+def test_token_that_was_exchanged_gets_no_pin(offline: Client, token: Token) -> None:
+    uri = f"pkcs11:object={made(offline)['label']}"
+    run(["softhsm2-util", "--delete-token", "--token", token.label], env=clean_env(**token.env))
+    token.add(token.label)
+    log = offline.rules()
+    done = offline.run("key", "evidence", uri, status=21)
+    assert "token accept" in done.stderr and calls(log, "C_Login") == []
+
+
 # The check
 
 
