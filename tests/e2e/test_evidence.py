@@ -574,6 +574,16 @@ def test_generate_makes_no_key_if_the_evidence_has_no_place(offline: Client) -> 
     assert offline.json("key", "list")["keys"] == []
 
 
+def test_key_without_the_evidence_that_was_wanted_is_said(offline: Client) -> None:
+    path = offline.dir / "new.json"
+    offline.rules("C_Sign:1:fail=0x5")
+    done = offline.run("key", "generate", "--label", "k", "--type", "ec:P-256", "--evidence", str(path), status=None)
+    assert done.returncode not in (0, 27) and "the key was made, and there is no evidence of it" in done.stderr
+    assert "proof of possession" in done.stderr and not path.exists()
+    offline.no_rules()
+    offline.run("key", "evidence", "pkcs11:object=k", "--out", str(path))
+
+
 def test_enroll_collects_it_before_the_request(client: Client) -> None:
     client.set("profile:web", evidence_dir=str(client.dir / "evidence"))
     answer = client.json("enroll", "--name", "www.example.org", "--cert-out", str(client.dir / "c.pem"))
