@@ -234,9 +234,10 @@ bool cli_emit(struct cli *cli, const char *key_uri, const char *kind, const char
               struct err *err) NODISCARD;
 
 /* cmd_evidence.c, for a key that is to be made and one that was made just now: whether the file can
- * be written; and the evidence into it. E_OBJECT_EXISTS, E_IO, E_EVIDENCE. */
+ * be written; and the evidence into it, with the attributes that the token did not take (NULL: that
+ * is not known). E_OBJECT_EXISTS, E_IO, E_EVIDENCE. */
 bool cli_evidence_may_write(const char *path, struct err *err) NODISCARD;
-bool cli_evidence_write(struct cli *cli, const char *key_uri, const char *path,
+bool cli_evidence_write(struct cli *cli, const char *key_uri, const char *dropped, const char *path,
                         struct err *err) NODISCARD;
 
 /* The result of an order, as enroll and the order commands print it. */

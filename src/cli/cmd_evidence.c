@@ -28,9 +28,10 @@ bool cli_evidence_may_write(const char *path, struct err *err)
     return is_free(path, err);
 }
 
-bool cli_evidence_write(struct cli *cli, const char *key_uri, const char *path, struct err *err)
+bool cli_evidence_write(struct cli *cli, const char *key_uri, const char *dropped, const char *path,
+                        struct err *err)
 {
-    struct app_evidence_request request = {.key_uri = key_uri};
+    struct app_evidence_request request = {.key_uri = key_uri, .dropped = dropped};
     AUTO(app_evidence) struct app_evidence evidence;
 
     app_evidence_init(&evidence);

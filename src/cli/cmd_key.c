@@ -74,7 +74,7 @@ static bool write_evidence(struct cli *cli, const struct hsm_key *key, const cha
 {
     AUTO(buf) struct buf uri = BUF_INIT(HSM_URI_MAX);
 
-    return key_uri_text(key, &uri, err) && cli_evidence_write(cli, buf_str(&uri), path, err);
+    return key_uri_text(key, &uri, err) && cli_evidence_write(cli, buf_str(&uri), NULL, path, err);
 }
 
 bool cmd_key_generate(struct cli *cli, struct err *err)

@@ -172,6 +172,21 @@ def test_secret_value_that_the_module_gives_is_told_and_not_kept(offline: Client
         assert shown["secret_value"] == shown["policy"] == "failed"
 
 
+def test_label_that_is_no_text_is_made_readable(offline: Client) -> None:
+    offline.run("key", "generate", "--label", os.fsdecode(b"bad\xff\x1b[31m"), "--type", "ec:P-256", "--id", "0c")
+    path = collected(offline, "pkcs11:id=%0c")
+    assert json.loads(path.read_text())["statement"]["key"]["label"] == "bad\\xff\\x1b[31m"
+    shown = offline.run("evidence", "verify", str(path), status=None).stdout
+    assert "\x1b" not in shown and "Proof of possession         ok" in shown
+
+
+def test_it_takes_one_login(offline: Client) -> None:
+    uri = made(offline)["uri"]
+    log = offline.rules()
+    offline.run("key", "evidence", uri)
+    assert len(calls(log, "C_Login")) == 1 and len(calls(log, "C_SignInit")) == 1
+
+
 def test_token_that_goes_away_meanwhile_is_an_error(offline: Client) -> None:
     uri = made(offline)["uri"]
     log = offline.rules()
