@@ -5,6 +5,7 @@
 #include "app/app.h"
 #include "hsm/evidence.h"
 #include "hsm/policy.h"
+#include "hsm/rules.h"
 #include "json/json.h"
 
 #include <openssl/evp.h>
@@ -25,6 +26,7 @@ struct evidence_facts {
     int64_t now_s;
     struct hsm_claims claims;
     struct hsm_secret_try secret;
+    struct hsm_rules rules;
     struct hsm_verdict verdict;
     const char *dropped;
     uint8_t *spki; /* DER, owned by OpenSSL's allocator */

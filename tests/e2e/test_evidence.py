@@ -172,6 +172,33 @@ def test_secret_value_that_the_module_gives_is_told_and_not_kept(offline: Client
         assert shown["secret_value"] == shown["policy"] == "failed"
 
 
+def policy_of(path: Path) -> Json:
+    return json.loads(path.read_text())["statement"]["policy"]
+
+
+def test_named_policy_judges(offline: Client) -> None:
+    uri = made(offline)["uri"]
+    kept = policy_of(collected(offline, uri, "--policy", "tls-server"))
+    assert kept["name"] == "tls-server" and kept["kept"] is True
+    offline.set("policy:strict", modifiable="no", type="ec:P-256")
+    path = collected(offline, uri, "--policy", "strict", name="strict.json")
+    broken = policy_of(path)
+    assert broken["name"] == "strict" and broken["kept"] is False and "CKA_MODIFIABLE" in broken["violations"]
+    assert "CKA_MODIFIABLE" in details(offline, path, status=52)["policy"]
+    done = offline.run("key", "evidence", uri, "--policy", "nobody", status=3)
+    assert "nobody" in done.stderr
+
+
+def test_what_the_token_refused_is_told(offline: Client) -> None:
+    first, second = offline.dir / "first.json", offline.dir / "second.json"
+    offline.run("key", "generate", "--label", "a", "--type", "ec:P-256", "--evidence", str(first))
+    assert policy_of(first)["dropped_attributes"] == ""
+    offline.set("policy:loose", type="ec:P-256", more_usage="accept")
+    offline.rules("C_GenerateKeyPair:1:fail=0xd1")  # CKR_TEMPLATE_INCONSISTENT: it is asked again for less
+    offline.run("key", "generate", "--label", "b", "--policy", "loose", "--evidence", str(second))
+    assert "CKA_DERIVE" in policy_of(second)["dropped_attributes"]
+
+
 def test_label_that_is_no_text_is_made_readable(offline: Client) -> None:
     offline.run("key", "generate", "--label", os.fsdecode(b"bad\xff\x1b[31m"), "--type", "ec:P-256", "--id", "0c")
     path = collected(offline, "pkcs11:id=%0c")
