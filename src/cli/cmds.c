@@ -75,6 +75,7 @@ static const struct opt key_evidence_opts[] = {
     {"out", 'o', OPT_TEXT, "FILE", AT(opts_key_evidence, out_path), "where the evidence goes (default: stdout)"},
     {"attestation", 0, OPT_TEXT, "FILE", AT(opts_key_evidence, attestation),
      "the device's attestation, made with its vendor's tool (default: what the token shows)"},
+    {"policy", 0, OPT_TEXT, "NAME", AT(opts_key_evidence, policy), "the policy to judge the key by (default: the profile's)"},
     {"require-attestation", 0, OPT_FLAG, NULL, AT(opts_key_evidence, require_attestation),
      "fail if the device does not attest the key"},
     {"attestation-out", 0, OPT_TEXT, "FILE", AT(opts_key_evidence, attestation_out),
