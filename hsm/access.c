@@ -1,5 +1,6 @@
 #include "hsm/access.h"
 
+#include "base/log.h"
 #include "base/str.h"
 #include "hsm/quirks.h"
 
@@ -135,6 +136,53 @@ static void choose_pin_source(const struct hsm_access *access, struct hsm_opened
     }
 }
 
+static struct hsm_section section_of(const struct hsm_access *access)
+{
+    return (struct hsm_section){.name = access->section, .uri = access->token_uri};
+}
+
+bool hsm_access_check_identity(const struct hsm_access *access, const struct hsm_opened *opened,
+                               struct err *err)
+{
+    struct hsm_section section = section_of(access);
+    bool known = false;
+
+    return access->section == NULL || !is_configured_token(access, opened) ||
+           hsm_identity_check(&section, &opened->token->info, &known, err);
+}
+
+/* After a login, which showed that it is the right token. A memory that cannot be written is no
+ * reason to stop: the next login asks again. */
+static bool remember_identity(const struct hsm_access *access, const struct hsm_opened *opened)
+{
+    struct hsm_section section = section_of(access);
+    struct err err = ERR_INIT;
+    bool known = false;
+
+    if (access->section == NULL || !is_configured_token(access, opened)) {
+        return true;
+    }
+    if (!hsm_identity_check(&section, &opened->token->info, &known, &err) ||
+        (!known && !hsm_identity_remember(&section, &opened->token->info, &err))) {
+        log_line(LOG_WARN, "hsm", "%s is not remembered: %s", hsm_token_name(&opened->token->info),
+                 err.msg);
+    }
+    return true;
+}
+
+bool hsm_access_accept(const struct hsm_access *access, const struct hsm_opened *opened,
+                       struct hsm_identity *before, struct err *err)
+{
+    struct hsm_section section = section_of(access);
+
+    if (access->section == NULL || !is_configured_token(access, opened)) {
+        return err_set(err, E_USAGE, "no [token:NAME] section of the configuration means %s",
+                       hsm_token_name(&opened->token->info));
+    }
+    return hsm_identity_read(&section, before, err) &&
+           hsm_identity_remember(&section, &opened->token->info, err);
+}
+
 bool hsm_access_target(const struct hsm_access *access, struct hsm_uri *uri,
                        struct hsm_target *target, struct err *err)
 {
@@ -165,6 +213,12 @@ bool hsm_access_open(const struct hsm_access *access, const char *uri, bool logi
     struct hsm_pin pin = {.get = get_pin,
                           .ctx = &request,
                           .interactive = secret_source_is_prompt(out->pin_source),
-                          .deliberate = access->pin_source_is_deliberate};
-    return !login || hsm_login(out->token, &pin, err);
+                          .deliberate = access->pin_source_is_deliberate,
+                          .again = access->try_pin_again,
+                          .source = out->pin_source};
+    if (!login) {
+        return true;
+    }
+    return hsm_access_check_identity(access, out, err) && hsm_login(out->token, &pin, err) &&
+           remember_identity(access, out);
 }

@@ -11,6 +11,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/secret_source.h"
+#include "hsm/identity.h"
 #include "hsm/session.h"
 #include "hsm/slot.h"
 #include "hsm/uri.h"
@@ -19,6 +20,7 @@
 
 /* A token as the configuration describes it. All borrowed, all but secrets may be NULL. */
 struct hsm_access {
+    const char *section; /* the name of its section, for hsm/identity.h; NULL: it has none */
     const char *module_path;
     const char *init_args;
     const char *quirks; /* words; for the configured module, like init_args */
@@ -26,6 +28,7 @@ struct hsm_access {
     const char *pin_source;        /* NULL: prompt */
     bool pin_source_is_deliberate; /* given for this command, so it goes to whatever token it names
                                     */
+    bool try_pin_again;            /* whatever became of the last one */
     const struct secret_policy *secrets;
 };
 
@@ -42,10 +45,23 @@ void hsm_opened_done(struct hsm_opened *opened);
  * says about the token goes before the configuration. A configured PIN source belongs to the
  * configured token: for another one a person is asked. A PIN inside a URI is refused: command lines
  * and files are read by others. E_USAGE, E_CONFIG, and what hsm_token_open() and hsm_login() fail
- * with.
+ * with. A token that is not the one that the section was used with before is refused.
  */
 bool hsm_access_open(const struct hsm_access *access, const char *uri, bool login,
                      struct hsm_opened *out, struct err *err) NODISCARD;
+
+/*
+ * Whether the opened token is the one that the configured section was used with before
+ * (hsm/identity.h); a token that the configuration does not mean is not asked about.
+ * hsm_access_open() asks before it logs in; others that send a PIN have to. E_TOKEN_MISSING, E_IO.
+ */
+bool hsm_access_check_identity(const struct hsm_access *access, const struct hsm_opened *opened,
+                               struct err *err) NODISCARD;
+
+/* Remembers the opened token as that of the section; `before` is what was remembered. E_USAGE if
+ * the section does not mean it, E_IO. */
+bool hsm_access_accept(const struct hsm_access *access, const struct hsm_opened *opened,
+                       struct hsm_identity *before, struct err *err) NODISCARD;
 
 /* The URI and the target of an access, without opening anything; for token administration. */
 bool hsm_access_target(const struct hsm_access *access, struct hsm_uri *uri,

@@ -98,6 +98,16 @@ CK_RV ck_get_info(const struct cryptoki *ck, CK_INFO *info)
     CALL(ck, CALL_QUICK, C_GetInfo, info);
 }
 
+CK_RV ck_get_slot_list(const struct cryptoki *ck, CK_SLOT_ID *list, CK_ULONG *count)
+{
+    CALL(ck, CALL_INIT, C_GetSlotList, CK_FALSE, list, count);
+}
+
+CK_RV ck_get_slot_info(const struct cryptoki *ck, CK_SLOT_ID slot, CK_SLOT_INFO *info)
+{
+    CALL(ck, CALL_QUICK, C_GetSlotInfo, slot, info);
+}
+
 CK_RV ck_get_token_info(const struct cryptoki *ck, CK_SLOT_ID slot, CK_TOKEN_INFO *info)
 {
     CALL(ck, CALL_QUICK, C_GetTokenInfo, slot, info);

@@ -1,6 +1,6 @@
 /*
  * The door to Cryptoki: every C_ call that this project makes itself goes through one function here
- * (libp11 makes the others, see hsm/module.c and hsm/slot.c).
+ * (libp11 makes the others, see hsm/module.c and hsm/admin.c).
  *
  * Each wrapper traces the call (names and return codes; never values), keeps it under a deadline,
  * and asks the function list that the struct holds, so a test can put its own functions there. They
@@ -56,6 +56,9 @@ bool cryptoki_inside(void);
 CK_RV ck_initialize(const struct cryptoki *ck, const char *init_args);
 CK_RV ck_finalize(const struct cryptoki *ck);
 CK_RV ck_get_info(const struct cryptoki *ck, CK_INFO *info);
+/* All slots, with a token or without; list NULL: how many. */
+CK_RV ck_get_slot_list(const struct cryptoki *ck, CK_SLOT_ID *list, CK_ULONG *count);
+CK_RV ck_get_slot_info(const struct cryptoki *ck, CK_SLOT_ID slot, CK_SLOT_INFO *info);
 CK_RV ck_get_token_info(const struct cryptoki *ck, CK_SLOT_ID slot, CK_TOKEN_INFO *info);
 CK_RV ck_get_mechanism_list(const struct cryptoki *ck, CK_SLOT_ID slot, CK_MECHANISM_TYPE *list,
                             CK_ULONG *count);

@@ -44,7 +44,8 @@ static bool is_unused(struct hsm_session *session, const struct hsm_id *id, cons
     if (same_label.count > 0) {
         return err_set(err, E_OBJECT_EXISTS,
                        "%s has a private key labelled '%s' already; choose "
-                       "another label",
+                       "another label, or use that key if a run that was interrupted made it "
+                       "('key show' tells what it is)",
                        hsm_token_name(&session->token->info), label);
     }
     return true;

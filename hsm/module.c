@@ -10,6 +10,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <openssl/err.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +22,7 @@ static struct {
     pthread_mutex_t lock;
     struct hsm_module *modules;
     char *lock_dir;
+    char *state_dir;
     int64_t lock_wait_ms;
     struct deadline *deadline;
     int64_t call_limit_ms;
@@ -33,14 +35,18 @@ static struct {
 
 bool hsm_process_configure(const struct hsm_process *settings, struct err *err)
 {
-    char *dir = str_dup(settings->lock_dir);
+    AUTO(str) char *dir = str_dup(settings->lock_dir);
+    AUTO(str) char *state_dir = str_dup(settings->state_dir);
 
-    if (dir == NULL && settings->lock_dir != NULL) {
+    if ((dir == NULL && settings->lock_dir != NULL) ||
+        (state_dir == NULL && settings->state_dir != NULL)) {
         return err_nomem(err);
     }
     pthread_mutex_lock(&process.lock);
     free(process.lock_dir);
-    process.lock_dir = dir;
+    process.lock_dir = TAKE(dir);
+    free(process.state_dir);
+    process.state_dir = TAKE(state_dir);
     process.lock_wait_ms =
         settings->lock_wait_ms > 0 ? settings->lock_wait_ms : DEFAULT_LOCK_WAIT_MS;
     process.deadline = settings->deadline;
@@ -49,6 +55,11 @@ bool hsm_process_configure(const struct hsm_process *settings, struct err *err)
     process.exclusive = settings->exclusive;
     pthread_mutex_unlock(&process.lock);
     return true;
+}
+
+const char *hsm_process_state_dir(void)
+{
+    return process.state_dir;
 }
 
 bool hsm_module_lock(struct hsm_module *module, struct hsm_lock *lock, struct err *err)
@@ -158,12 +169,31 @@ static void free_module(struct hsm_module *module)
         (void)dlclose(module->handle);
     }
     (void)pthread_mutex_destroy(&module->lock);
+    free(module->failed);
     free(module->path);
     free(module->init_args);
     free(module);
 }
 
 DEFINE_AUTO(module, struct hsm_module *, free_module)
+
+/* A library that is linked with a PKCS#11 module (libcurl with p11-kit) shows that one's functions
+ * as if they were its own. */
+static bool is_its_own(void *handle, void *function, struct err *err)
+{
+    struct link_map *asked = NULL;
+    void *found = NULL;
+    Dl_info where;
+
+    if (dlinfo(handle, RTLD_DI_LINKMAP, &asked) != 0 ||
+        dladdr1(function, &where, &found, RTLD_DL_LINKMAP) == 0 || found == asked) {
+        return true;
+    }
+    return err_set(err, E_MODULE,
+                   "it is not a PKCS#11 module: its C_GetFunctionList is that of another library, "
+                   "%s",
+                   where.dli_fname != NULL ? where.dli_fname : "which cannot be named");
+}
 
 static bool load(struct hsm_module *module, struct err *err)
 {
@@ -174,10 +204,14 @@ static bool load(struct hsm_module *module, struct err *err)
         const char *why = dlerror();
         return err_set(err, E_MODULE, "it cannot be loaded: %s", why != NULL ? why : "unknown");
     }
-    *(void **)(&get_list) = dlsym(module->handle, "C_GetFunctionList");
-    if (get_list == NULL) {
+    void *function = dlsym(module->handle, "C_GetFunctionList");
+    if (function == NULL) {
         return err_set(err, E_MODULE, "it is not a PKCS#11 module (no C_GetFunctionList)");
     }
+    if (!is_its_own(module->handle, function, err)) {
+        return false;
+    }
+    *(void **)(&get_list) = function;
     CK_RV rv = get_list(&module->ck.fns);
     if (rv != CKR_OK || module->ck.fns == NULL) {
         (void)ckr_set(err, rv, "C_GetFunctionList");
@@ -211,6 +245,17 @@ bool hsm_module_start_again(struct hsm_module *module, bool finalise, struct err
     return initialise(module, err) || err_wrap(err, "PKCS#11 module %s", module->path);
 }
 
+/* The module's answers are reasons of a library of libp11's own in OpenSSL's queue. */
+static bool load_failed(unsigned long why, struct err *err)
+{
+    if (why != 0 && ERR_GET_LIB(why) == ERR_get_CKR_code()) {
+        (void)ckr_set(err, (CK_RV)ERR_GET_REASON(why), "C_Initialize or C_GetInfo");
+        err->code = E_MODULE;
+        return err_wrap(err, "libp11 cannot load it");
+    }
+    return err_set(err, E_MODULE, "libp11 cannot load it");
+}
+
 /* libp11 finds the module initialised already. Its error entries must not stay in the application's
  * queue. */
 static bool load_libp11(struct hsm_module *module, struct err *err)
@@ -226,10 +271,11 @@ static bool load_libp11(struct hsm_module *module, struct err *err)
     PKCS11_CTX_init_args(module->libp11, module->init_args);
     cryptoki_enter(&module->ck, CALL_INIT, "libp11 load", &call);
     int rc = PKCS11_CTX_load(module->libp11, module->path);
+    unsigned long why = rc != 0 ? ERR_peek_last_error() : 0;
     cryptoki_leave(&module->ck, &call, rc == 0 ? CKR_OK : CKR_GENERAL_ERROR);
     ERR_pop_to_mark();
     if (rc != 0) {
-        return err_set(err, E_MODULE, "libp11 cannot load it");
+        return load_failed(why, err);
     }
     const char *maker = module->libp11->manufacturer;
     const char *what = module->libp11->description;

@@ -33,10 +33,14 @@ struct hsm_process {
     struct deadline *deadline; /* NULL: no watchdog */
     int64_t call_limit_ms;     /* > 0: one limit for every kind of call but a person's (tests) */
     const volatile bool *stop; /* becomes true when the process is to end; NULL: never */
+    const char *state_dir;     /* of the program; NULL: nothing is remembered */
     bool exclusive;            /* nobody else in this process uses modules: they may be restarted */
 };
 
 bool hsm_process_configure(const struct hsm_process *settings, struct err *err) NODISCARD;
+
+/* Where hsm/pin_memory.h and hsm/identity.h keep their files; NULL: nowhere. Borrowed. */
+const char *hsm_process_state_dir(void);
 
 /*
  * Opens the module at a path (absolute, or relative to the working directory), or finds it open

@@ -1,5 +1,5 @@
-/* The inside of a module context, for hsm/module.c and hsm/slot.c (the two files that stand on
- * libp11) and for hsm/revive.c, which starts modules again. */
+/* The inside of a module context, for hsm/module.c and hsm/admin.c (the two files that stand on
+ * libp11), for hsm/slot.c, and for hsm/revive.c, which starts modules again. */
 #ifndef HSM_MODULE_IMPL_H
 #define HSM_MODULE_IMPL_H
 
@@ -10,13 +10,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/types.h>
-
-/* One enumeration of libp11. Releasing it closes every session on its slots, ours as well. */
-struct hsm_slot_list {
-    PKCS11_SLOT *slots;
-    unsigned count;
-    struct hsm_slot_list *older;
-};
 
 struct hsm_module {
     char *path;
@@ -36,10 +29,13 @@ struct hsm_module {
     atomic_uint quirks; /* see hsm/quirks.h */
 
     PKCS11_CTX *libp11;
-    struct hsm_slot_list *slots; /* the newest first; older ones are kept while sessions are open */
+    PKCS11_SLOT *slots; /* libp11's, while hsm/admin.c is at work */
+    unsigned slot_count;
 
     pthread_mutex_t lock; /* tokens, slots */
     struct hsm_token *tokens;
+    struct hsm_failed_slot *failed; /* that could not be read the last time */
+    size_t failed_count;
     struct hsm_module *next;
 };
 
@@ -52,6 +48,18 @@ unsigned hsm_forks(void);
 /* Starts a module anew: C_Initialize, and C_Finalize before it if `finalise`. The caller holds the
  * module's lock and has seen that no call is in flight. */
 bool hsm_module_start_again(struct hsm_module *module, bool finalise, struct err *err) NODISCARD;
+
+/* The one token that the URI means, searched for a moment (hsm_token_open()). */
+bool hsm_token_find(struct hsm_module *module, const struct hsm_uri *uri, struct hsm_token **out,
+                    struct err *err) NODISCARD;
+
+/* Errors that list the tokens there are; both return false. */
+bool hsm_none_matches(const struct hsm_module *module, const struct hsm_uri *uri, struct err *err);
+bool hsm_several_match(const struct hsm_module *module, const struct hsm_uri *uri, struct err *err);
+
+/* C_GetTokenInfo, now. */
+bool hsm_token_read_info(const struct hsm_token *token, CK_TOKEN_INFO *info,
+                         struct err *err) NODISCARD;
 
 /* Reads the slots again; the caller holds the module's lock. */
 bool hsm_module_read_slots(struct hsm_module *module, struct err *err) NODISCARD;

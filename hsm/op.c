@@ -86,7 +86,7 @@ static bool authenticate(const struct hsm_key *key, struct hsm_session *session,
     if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN) {
         return true;
     }
-    (void)hsm_login_failed(key->token, rv, err);
+    (void)hsm_login_failed(key->token, rv, NULL, NULL, err);
     return err_wrap(err, "key '%s', which wants its PIN for every operation", key->label);
 }
 

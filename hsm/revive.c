@@ -221,6 +221,7 @@ bool hsm_token_note(struct hsm_token *token, unsigned epoch, CK_RV rv)
     case CKR_KEY_HANDLE_INVALID:
         return true; /* that one handle; whoever has it looks for the object again */
     case CKR_USER_NOT_LOGGED_IN:
+        atomic_store(&token->ended_by, rv);
         note_logout(token);
         return true;
     case CKR_SESSION_HANDLE_INVALID:
@@ -228,6 +229,7 @@ bool hsm_token_note(struct hsm_token *token, unsigned epoch, CK_RV rv)
     case CKR_DEVICE_REMOVED:
     case CKR_TOKEN_NOT_PRESENT:
         /* Objects as well: whoever ended the sessions may have numbered everything anew. */
+        atomic_store(&token->ended_by, rv);
         hsm_token_forget(token, true);
         atomic_store(&token->suspect, true);
         return true;

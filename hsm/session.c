@@ -1,8 +1,8 @@
 #include "hsm/session.h"
 
-#include "base/log.h"
 #include "hsm/ckr.h"
 #include "hsm/revive.h"
+#include "hsm/session_impl.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -41,7 +41,7 @@ static void one_less(struct hsm_token *token)
     }
 }
 
-static bool open_failed(struct hsm_token *token, CK_RV rv, struct err *err)
+bool hsm_session_open_failed(struct hsm_token *token, CK_RV rv, struct err *err)
 {
     (void)ckr_set(err, rv, "C_OpenSession");
     if (rv == CKR_SESSION_COUNT) {
@@ -103,8 +103,7 @@ static bool wait_for_session(struct hsm_token *token, const struct timespec *unt
     return rc == 0;
 }
 
-/* An idle session, or a new one, or the next one that is given back. */
-static CK_RV take_or_open(struct hsm_token *token, bool read_write, struct hsm_session *session)
+CK_RV hsm_session_take_now(struct hsm_token *token, bool read_write, struct hsm_session *session)
 {
     struct timespec until;
     CK_RV rv = CKR_OK;
@@ -142,7 +141,7 @@ bool hsm_session_take_fresh(struct hsm_token *token, bool read_write, struct hsm
         rv = open_locked(token, read_write, session);
     }
     pthread_mutex_unlock(&token->lock);
-    return rv == CKR_OK || open_failed(token, rv, err);
+    return rv == CKR_OK || hsm_session_open_failed(token, rv, err);
 }
 
 bool hsm_session_take(struct hsm_token *token, bool read_write, struct hsm_session *session,
@@ -153,12 +152,12 @@ bool hsm_session_take(struct hsm_token *token, bool read_write, struct hsm_sessi
             return false;
         }
         unsigned epoch = hsm_token_sessions_epoch(token);
-        CK_RV rv = take_or_open(token, read_write, session);
+        CK_RV rv = hsm_session_take_now(token, read_write, session);
         if (rv == CKR_OK) {
             return true;
         }
         if (attempt > 0 || !hsm_token_note(token, epoch, rv)) {
-            return open_failed(token, rv, err);
+            return hsm_session_open_failed(token, rv, err);
         }
     }
 }
@@ -255,200 +254,4 @@ void hsm_token_limit_sessions(struct hsm_token *token, unsigned most)
     pthread_mutex_lock(&token->lock);
     token->session_limit = most;
     pthread_mutex_unlock(&token->lock);
-}
-
-/* Whether the token's own flags allow a PIN to be sent at all. `deliberate`: somebody is there, or
- * named the PIN for this one command. */
-static bool may_try(const struct hsm_token *token, bool deliberate, struct err *err)
-{
-    const struct hsm_token_info *info = &token->info;
-
-    if (atomic_load(token->pin_refused)) {
-        return err_set(err, E_PIN_WRONG,
-                       "the PIN of %s was wrong before in this process and is "
-                       "not sent again",
-                       hsm_token_name(info));
-    }
-    if (info->user_pin_locked) {
-        return err_set(err, E_PIN_LOCKED,
-                       "the user PIN of %s is locked; its security officer can "
-                       "set a new one",
-                       hsm_token_name(info));
-    }
-    if (info->user_pin_final) {
-        return err_set(err, E_PIN_LOCKED,
-                       "%s has one try left for its user PIN, and that one is "
-                       "not used up here; log in once with the token's own tool, which resets the "
-                       "counter",
-                       hsm_token_name(info));
-    }
-    if (info->user_pin_low && !deliberate && !info->pin_pad) {
-        return err_set(err, E_PIN_LOCKED,
-                       "a wrong PIN was sent to %s before, so none is sent unattended: check the "
-                       "PIN, then log in once by hand, which resets the counter "
-                       "('p11enroll key list --pin-source prompt')",
-                       hsm_token_name(info));
-    }
-    if (!info->user_pin_set && !info->pin_pad) {
-        return err_set(err, E_PIN_NEEDED,
-                       "%s has no user PIN yet; its security officer has to set "
-                       "one",
-                       hsm_token_name(info));
-    }
-    return true;
-}
-
-/* Whether C_Login never reached the token: by its code, or because nothing is there that answers.
- */
-static bool was_not_sent(struct hsm_token *token, CK_RV rv)
-{
-    bool is_gone = hsm_token_note(token, hsm_token_sessions_epoch(token), rv);
-
-    return rv == CKR_SESSION_HANDLE_INVALID || rv == CKR_SESSION_CLOSED ||
-           rv == CKR_CRYPTOKI_NOT_INITIALIZED || (rv == CKR_DEVICE_ERROR && is_gone);
-}
-
-static void kept_secret_forget(struct hsm_token *token)
-{
-    pthread_mutex_lock(&token->lock);
-    kept_secret_done(&token->kept_pin);
-    pthread_mutex_unlock(&token->lock);
-}
-
-bool hsm_login_failed(struct hsm_token *token, CK_RV rv, struct err *err)
-{
-    const char *name = hsm_token_name(&token->info);
-
-    if (rv == CKR_PIN_INCORRECT || rv == CKR_PIN_INVALID || rv == CKR_PIN_LEN_RANGE) {
-        atomic_store(token->pin_refused, true);
-        kept_secret_forget(token);
-        return err_set_native(err, E_PIN_WRONG, (unsigned long)rv,
-                              "%s: C_Login: the PIN is wrong (%s)", name, ckr_name(rv));
-    }
-    if (rv == CKR_PIN_LOCKED) {
-        return err_set_native(err, E_PIN_LOCKED, (unsigned long)rv,
-                              "%s: C_Login: the user PIN is locked (%s); its security officer can "
-                              "set a new one",
-                              name, ckr_name(rv));
-    }
-    /* Some modules hide a wrong PIN behind another code, so this counts as a used try as well. */
-    if (!was_not_sent(token, rv)) {
-        atomic_store(token->pin_refused, true);
-        kept_secret_forget(token);
-    }
-    (void)ckr_set(err, rv, "C_Login");
-    return err_wrap(err, "%s", name);
-}
-
-/* The lock is held. The session stays open in the pool, and with it the login. */
-static bool send_pin(struct hsm_token *token, const struct secret *pin, bool keep, struct err *err)
-{
-    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
-
-    /* Not hsm_session_take(): that may want the module's lock, which is held. */
-    CK_RV rv = take_or_open(token, false, &session);
-    if (rv != CKR_OK) {
-        return open_failed(token, rv, err);
-    }
-    const uint8_t *bytes = token->info.pin_pad ? NULL : pin->data;
-    size_t len = token->info.pin_pad ? 0 : pin->len;
-    rv = ck_login(hsm_session_cryptoki(&session), session.handle, CKU_USER, bytes, len);
-    if (rv != CKR_OK && rv != CKR_USER_ALREADY_LOGGED_IN) {
-        return hsm_login_failed(token, rv, err);
-    }
-    pthread_mutex_lock(&token->lock);
-    token->logged_in = true;
-    token->user = CKU_USER;
-    /* "Already logged in" proves nothing about this PIN. */
-    bool kept =
-        !keep || rv != CKR_OK || token->info.pin_pad || kept_secret_set(&token->kept_pin, pin, err);
-    pthread_mutex_unlock(&token->lock);
-    if (!kept) {
-        return false;
-    }
-    log_line(LOG_DEBUG, "hsm", "logged in to %s", hsm_token_name(&token->info));
-    return true;
-}
-
-/* Whether the token may be sent a PIN; with its lock held, or before that is taken. */
-static bool check_flags(struct hsm_token *token, const struct hsm_pin *pin, struct err *err)
-{
-    bool deliberate = pin != NULL && (pin->interactive || pin->deliberate);
-
-    return hsm_token_refresh(token, err) && may_try(token, deliberate, err);
-}
-
-static bool get_pin(struct hsm_token *token, const struct hsm_pin *pin, struct secret *out,
-                    struct err *err)
-{
-    pthread_mutex_lock(&token->lock);
-    bool kept = kept_secret_is_set(&token->kept_pin);
-    bool copied = kept && kept_secret_get(&token->kept_pin, out, err);
-    pthread_mutex_unlock(&token->lock);
-    if (kept) {
-        return copied;
-    }
-    if (pin == NULL || pin->get == NULL) {
-        return err_set(err, E_PIN_NEEDED, "%s wants a login and no PIN source is given",
-                       hsm_token_name(&token->info));
-    }
-    if (!pin->get(pin->ctx, &token->info, out, err)) {
-        return false;
-    }
-    return out->len > 0 || err_set(err, E_PIN_NEEDED,
-                                   "the PIN for %s is empty, so nothing is sent: its source gave "
-                                   "nothing (a descriptor can be read only once)",
-                                   hsm_token_name(&token->info));
-}
-
-bool hsm_pin_for(struct hsm_token *token, const struct hsm_pin *pin, struct secret *out,
-                 struct err *err)
-{
-    return check_flags(token, pin, err) && (token->info.pin_pad || get_pin(token, pin, out, err));
-}
-
-static bool is_logged_in(struct hsm_token *token)
-{
-    pthread_mutex_lock(&token->lock);
-    bool done = token->logged_in || !token->info.login_required;
-    pthread_mutex_unlock(&token->lock);
-    return done;
-}
-
-static bool login_now(struct hsm_token *token, const struct hsm_pin *pin, struct err *err)
-{
-    AUTO(hsm_lock) struct hsm_lock lock = HSM_LOCK_INIT;
-    AUTO(secret) struct secret bytes = SECRET_INIT;
-
-    if (pin != NULL && pin->interactive && !token->info.pin_pad) {
-        /* A person is not asked for a PIN that would not be sent, and types without the lock held.
-         */
-        if (!hsm_pin_for(token, pin, &bytes, err)) {
-            return false;
-        }
-    }
-    if (!token->info.pin_pad && !hsm_module_lock(token->module, &lock, err)) {
-        return false;
-    }
-    if (is_logged_in(token)) {
-        return true; /* another thread had the lock before us */
-    }
-    if (!check_flags(token, pin, err)) {
-        return false;
-    }
-    if (!token->info.login_required) {
-        return true;
-    }
-    if (!token->info.pin_pad && !secret_is_set(&bytes) && !get_pin(token, pin, &bytes, err)) {
-        return false;
-    }
-    return send_pin(token, &bytes, pin != NULL && pin->keep, err);
-}
-
-bool hsm_login(struct hsm_token *token, const struct hsm_pin *pin, struct err *err)
-{
-    if (!hsm_token_revive(token, err)) { /* which may find that the login is over */
-        return false;
-    }
-    return is_logged_in(token) || login_now(token, pin, err);
 }

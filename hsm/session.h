@@ -70,14 +70,17 @@ struct hsm_pin {
     void *ctx;
     bool interactive; /* a person will be asked: the lock is not held meanwhile */
     bool deliberate;  /* named for this very command: it may be tried after a wrong one */
+    bool again;       /* somebody said that it is to be tried again, whatever became of the last */
+    const char *source; /* where it comes from, for messages and the memory; NULL: not known */
     bool keep; /* keep it in memory after it was right: for a login after a restart or fork */
 };
 
 /*
  * Logs the user in, once per process and token; a second call finds that done. Holds the module's
  * lock during C_Login. The PIN is wiped before this returns. E_PIN_WRONG (sent once, and refused
- * from then on in this process), E_PIN_LOCKED (locked, or one try left, or a wrong PIN was sent
- * before and nobody is there), E_PIN_NEEDED, E_TOKEN_BUSY, E_TOKEN.
+ * from then on in this process), E_PIN_LOCKED (locked, or one try left, or the last PIN was wrong,
+ * in whichever process (hsm/pin_memory.h), and nobody is there), E_PIN_NEEDED, E_TOKEN_BUSY, E_IO,
+ * E_TOKEN.
  */
 bool hsm_login(struct hsm_token *token, const struct hsm_pin *pin, struct err *err) NODISCARD;
 
@@ -85,8 +88,27 @@ bool hsm_login(struct hsm_token *token, const struct hsm_pin *pin, struct err *e
 bool hsm_pin_for(struct hsm_token *token, const struct hsm_pin *pin, struct secret *out,
                  struct err *err) NODISCARD;
 
-/* Says what a refused login means, and remembers that the PIN was wrong. Returns false. */
-bool hsm_login_failed(struct hsm_token *token, CK_RV rv, struct err *err);
+struct hsm_pin_try;
+
+/* Says what a refused login means, and remembers that the PIN was wrong. `attempt` (may be NULL) is
+ * what hsm_pin_try_begin() noted before. Returns false. */
+bool hsm_login_failed(struct hsm_token *token, CK_RV rv, const struct hsm_pin *pin,
+                      const struct hsm_pin_try *attempt, struct err *err);
+
+/* Whether the user PIN may be sent, by the token's flags (as last read) and by the memory of the
+ * last one. */
+bool hsm_pin_may_send(struct hsm_token *token, const struct hsm_pin *pin,
+                      struct err *err) NODISCARD;
+
+/* Whether a login that was answered so may have cost a try: everything but the codes that speak of
+ * the way to the token. */
+bool hsm_pin_was_burnt(CK_RV rv);
+
+/* Whether somebody types the PIN or named it for this very command. */
+bool hsm_pin_is_meant(const struct hsm_pin *pin);
+
+/* Who can help with a locked user PIN, as the end of a sentence. */
+const char *hsm_pin_unlock_advice(const struct hsm_token *token);
 
 /* Forgets sessions and login, which are gone, and with `objects` the handles of objects as well;
  * the next use starts anew. Nothing is closed. */

@@ -7,7 +7,6 @@
 #include "hsm/module_impl.h"
 #include "hsm/revive.h"
 
-#include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +15,7 @@
 /* Pauses before looking again for a token that was not there. */
 static const int64_t retry_pauses_ms[] = {50, 150, 400};
 
-enum { CANDIDATES_SHOWN = 8, MECHANISMS_MAX = 4096 };
+enum { CANDIDATES_SHOWN = 8, MECHANISMS_MAX = 4096, SLOTS_MAX = 65536, SLOT_LIST_TRIES = 4 };
 
 const char *hsm_token_name(const struct hsm_token_info *info)
 {
@@ -26,53 +25,6 @@ const char *hsm_token_name(const struct hsm_token_info *info)
     (void)snprintf(name, sizeof(name), "token '%s' (serial %s)", label,
                    info->serial[0] != '\0' ? info->serial : "none");
     return name;
-}
-
-/* Copies a string of libp11 (padding already trimmed) without anything that could upset a terminal.
- */
-static void copy_text(char *out, size_t size, const char *text)
-{
-    size_t len = text != NULL ? strlen(text) : 0;
-
-    len = len < size ? len : size - 1;
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)text[i];
-        out[i] = c < 0x20 || c == 0x7f ? '?' : (char)c;
-    }
-    out[len] = '\0';
-}
-
-static void info_from_slot(PKCS11_SLOT *slot, struct hsm_token_info *info)
-{
-    const PKCS11_TOKEN *t = slot->token;
-
-    memset(info, 0, sizeof(*info));
-    info->slot_id = PKCS11_get_slotid_from_slot(slot);
-    copy_text(info->label, sizeof(info->label), t->label);
-    copy_text(info->manufacturer, sizeof(info->manufacturer), t->manufacturer);
-    copy_text(info->model, sizeof(info->model), t->model);
-    copy_text(info->serial, sizeof(info->serial), t->serialnr);
-    copy_text(info->slot_description, sizeof(info->slot_description), slot->description);
-    copy_text(info->slot_manufacturer, sizeof(info->slot_manufacturer), slot->manufacturer);
-    info->initialized = t->initialized != 0;
-    info->login_required = t->loginRequired != 0;
-    info->pin_pad = t->secureLogin != 0;
-    info->write_protected = t->readOnly != 0;
-    info->user_pin_set = t->userPinSet != 0;
-    info->user_pin_low = t->userPinCountLow != 0;
-    info->user_pin_final = t->userPinFinalTry != 0;
-    info->user_pin_locked = t->userPinLocked != 0;
-    info->user_pin_to_be_changed = t->userPinToBeChanged != 0;
-    info->so_pin_low = t->soPinCountLow != 0;
-    info->so_pin_final = t->soPinFinalTry != 0;
-    info->so_pin_locked = t->soPinLocked != 0;
-    info->so_pin_to_be_changed = t->soPinToBeChanged != 0;
-}
-
-/* The return value that libp11 left in OpenSSL's queue; CKR_OK if it left none. */
-static CK_RV libp11_rv(void)
-{
-    return (CK_RV)ERR_GET_REASON(ERR_peek_last_error());
 }
 
 void hsm_token_init_locks(struct hsm_token *token)
@@ -99,11 +51,14 @@ bool hsm_token_init_shared(struct hsm_token *token)
     return true;
 }
 
-/* A field of C_GetTokenInfo in the form of copy_text(): without its padding. */
+/* A field of Cryptoki without its padding, and without anything that could upset a terminal. */
 static void field_text(const CK_UTF8CHAR *field, size_t field_len, char *out)
 {
-    size_t len = field_len;
+    size_t len = 0;
 
+    while (len < field_len && field[len] != '\0') {
+        len++; /* some pad with NUL, which the standard does not allow */
+    }
     while (len > 0 && field[len - 1] == ' ') {
         len--;
     }
@@ -111,6 +66,43 @@ static void field_text(const CK_UTF8CHAR *field, size_t field_len, char *out)
         out[i] = field[i] < 0x20 || field[i] == 0x7f ? '?' : (char)field[i];
     }
     out[len] = '\0';
+}
+
+#define FIELD(out, field)                                                                          \
+    do {                                                                                           \
+        _Static_assert(sizeof(out) > sizeof(field), "room for the field and its end");             \
+        field_text((field), sizeof(field), (out));                                                 \
+    } while (false)
+
+static void take_flags(struct hsm_token_info *t, CK_FLAGS flags)
+{
+    t->initialized = (flags & CKF_TOKEN_INITIALIZED) != 0;
+    t->login_required = (flags & CKF_LOGIN_REQUIRED) != 0;
+    t->pin_pad = (flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0;
+    t->write_protected = (flags & CKF_WRITE_PROTECTED) != 0;
+    t->user_pin_set = (flags & CKF_USER_PIN_INITIALIZED) != 0;
+    t->user_pin_low = (flags & CKF_USER_PIN_COUNT_LOW) != 0;
+    t->user_pin_final = (flags & CKF_USER_PIN_FINAL_TRY) != 0;
+    t->user_pin_locked = (flags & CKF_USER_PIN_LOCKED) != 0;
+    t->user_pin_to_be_changed = (flags & CKF_USER_PIN_TO_BE_CHANGED) != 0;
+    t->so_pin_low = (flags & CKF_SO_PIN_COUNT_LOW) != 0;
+    t->so_pin_final = (flags & CKF_SO_PIN_FINAL_TRY) != 0;
+    t->so_pin_locked = (flags & CKF_SO_PIN_LOCKED) != 0;
+    t->so_pin_to_be_changed = (flags & CKF_SO_PIN_TO_BE_CHANGED) != 0;
+}
+
+static void take_info(struct hsm_token_info *out, CK_SLOT_ID id, const CK_SLOT_INFO *slot,
+                      const CK_TOKEN_INFO *token)
+{
+    memset(out, 0, sizeof(*out));
+    out->slot_id = id;
+    FIELD(out->label, token->label);
+    FIELD(out->manufacturer, token->manufacturerID);
+    FIELD(out->model, token->model);
+    FIELD(out->serial, token->serialNumber);
+    FIELD(out->slot_description, slot->slotDescription);
+    FIELD(out->slot_manufacturer, slot->manufacturerID);
+    take_flags(out, token->flags);
 }
 
 bool hsm_token_is(const struct hsm_token *token, const CK_TOKEN_INFO *info)
@@ -173,74 +165,142 @@ static bool remember(struct hsm_module *module, const struct hsm_token_info *inf
     return true;
 }
 
-/* Frees libp11's lists, and with them the PINs that it keeps. That closes every session on those
- * slots, also other people's, so: only while nobody has one. */
-static void release_slots(struct hsm_module *module)
+/* The ids of all slots, with a token or without; free() them. */
+static bool list_slots(const struct hsm_module *module, CK_SLOT_ID **out, CK_ULONG *count,
+                       struct err *err)
 {
-    while (module->slots != NULL) {
-        struct hsm_slot_list *list = module->slots;
-        ERR_set_mark();
-        PKCS11_release_all_slots(module->libp11, list->slots, list->count);
-        ERR_pop_to_mark();
-        module->slots = list->older;
-        free(list);
+    CK_SLOT_ID *ids = NULL;
+    CK_ULONG n = 0;
+    CK_RV rv = CKR_OK;
+
+    for (int attempt = 0; attempt < SLOT_LIST_TRIES; attempt++) {
+        rv = ck_get_slot_list(&module->ck, NULL, &n);
+        if (rv != CKR_OK || n == 0) {
+            break;
+        }
+        if (n > SLOTS_MAX) {
+            return err_set(err, E_MODULE, "it claims to have %lu slots", (unsigned long)n);
+        }
+        free(ids);
+        ids = calloc(n, sizeof(*ids));
+        if (ids == NULL) {
+            return err_nomem(err);
+        }
+        rv = ck_get_slot_list(&module->ck, ids, &n);
+        if (rv != CKR_BUFFER_TOO_SMALL) { /* a reader was plugged in meanwhile */
+            break;
+        }
     }
+    if (rv != CKR_OK) {
+        free(ids);
+        (void)ckr_set(err, rv, "C_GetSlotList");
+        return err_wrap(err, "listing the slots");
+    }
+    *out = ids;
+    *count = n;
+    return true;
 }
 
-/*
- * Asks libp11 for the slots, as a new list each time: PKCS11_update_slots(), which would reuse the
- * old one, crashes in every call of libp11 0.4.12 (Debian 12).
- */
-static bool enumerate(struct hsm_module *module, const struct hsm_slot_list **fresh,
-                      struct err *err)
+/* What is in one slot. A slot that cannot be read fills `failed`, and is no reason to hide the
+ * others. */
+static bool read_slot(const struct hsm_module *module, CK_SLOT_ID id, struct hsm_token_info *info,
+                      struct hsm_failed_slot *failed)
 {
-    struct hsm_slot_list *list = calloc(1, sizeof(*list));
-    struct deadline_call call;
+    CK_SLOT_INFO slot;
+    CK_TOKEN_INFO token;
+
+    memset(&slot, 0, sizeof(slot));
+    *failed = (struct hsm_failed_slot){.slot_id = id, .call = "C_GetSlotInfo"};
+    failed->rv = ck_get_slot_info(&module->ck, id, &slot);
+    if (failed->rv != CKR_OK) {
+        return false;
+    }
+    FIELD(failed->description, slot.slotDescription);
+    if ((slot.flags & CKF_TOKEN_PRESENT) == 0) {
+        return false;
+    }
+    failed->call = "C_GetTokenInfo";
+    failed->rv = ck_get_token_info(&module->ck, id, &token);
+    if (failed->rv == CKR_TOKEN_NOT_PRESENT) {
+        failed->rv = CKR_OK; /* it was pulled meanwhile */
+        return false;
+    }
+    if (failed->rv != CKR_OK) {
+        return false;
+    }
+    take_info(info, id, &slot, &token);
+    return true;
+}
+
+static bool add_failed(struct hsm_module *module, const struct hsm_failed_slot *failed,
+                       struct err *err)
+{
+    struct hsm_failed_slot *list =
+        reallocarray(module->failed, module->failed_count + 1, sizeof(*list));
 
     if (list == NULL) {
         return err_nomem(err);
     }
-    if (module->slots != NULL && hsm_module_is_idle(module)) {
-        release_slots(module);
+    module->failed = list;
+    list[module->failed_count++] = *failed;
+    log_line(LOG_DEBUG, "hsm", "slot %lu of %s: %s: %s", (unsigned long)failed->slot_id,
+             module->path, failed->call, ckr_name(failed->rv));
+    return true;
+}
+
+static bool read_each(struct hsm_module *module, const CK_SLOT_ID *ids, CK_ULONG count,
+                      struct err *err)
+{
+    unsigned found = 0;
+
+    for (CK_ULONG i = 0; i < count; i++) {
+        struct hsm_token_info info;
+        struct hsm_failed_slot failed;
+        if (read_slot(module, ids[i], &info, &failed)) {
+            found++;
+            if (!remember(module, &info, err)) {
+                return false;
+            }
+        } else if (failed.rv != CKR_OK && !add_failed(module, &failed, err)) {
+            return false;
+        }
     }
-    ERR_set_mark();
-    cryptoki_enter(&module->ck, CALL_INIT, "libp11 slot list", &call);
-    int rc = PKCS11_enumerate_slots(module->libp11, &list->slots, &list->count);
-    CK_RV rv = rc != 0 ? libp11_rv() : CKR_OK;
-    cryptoki_leave(&module->ck, &call, rv);
-    ERR_pop_to_mark();
-    if (rc != 0) {
-        /* libp11 reports a module without slots as a failure without a reason. */
-        free(list);
-        return rv == CKR_OK || ckr_set(err, rv, "listing the slots");
+    if (found == 0 && module->failed_count > 0) {
+        const struct hsm_failed_slot *first = &module->failed[0];
+        (void)ckr_set(err, first->rv, first->call);
+        return err_wrap(err, "slot %lu", (unsigned long)first->slot_id);
     }
-    list->older = module->slots;
-    module->slots = list;
-    *fresh = list;
     return true;
 }
 
 static bool refresh(struct hsm_module *module, struct err *err)
 {
-    const struct hsm_slot_list *list = NULL;
+    CK_SLOT_ID *ids = NULL;
+    CK_ULONG count = 0;
 
-    if (!enumerate(module, &list, err)) {
+    if (!list_slots(module, &ids, &count, err)) {
         return err_wrap(err, "PKCS#11 module %s", module->path);
     }
     for (struct hsm_token *t = module->tokens; t != NULL; t = t->next) {
         t->present = false;
     }
-    for (unsigned i = 0; list != NULL && i < list->count; i++) {
-        struct hsm_token_info info;
-        if (list->slots[i].token == NULL) {
-            continue;
-        }
-        info_from_slot(&list->slots[i], &info);
-        if (!remember(module, &info, err)) {
-            return false;
-        }
+    module->failed_count = 0;
+    bool ok = read_each(module, ids, count, err);
+    free(ids);
+    return ok || err_wrap(err, "PKCS#11 module %s", module->path);
+}
+
+size_t hsm_module_failed_slots(const struct hsm_module *module)
+{
+    return module->failed_count;
+}
+
+void hsm_module_visit_failed_slots(struct hsm_module *module, hsm_failed_slot_visit_fn *visit,
+                                   void *ctx)
+{
+    for (size_t i = 0; i < module->failed_count; i++) {
+        visit(ctx, &module->failed[i]);
     }
-    return true;
 }
 
 bool hsm_module_read_slots(struct hsm_module *module, struct err *err)
@@ -320,20 +380,23 @@ static void add_names(struct buf *out, const struct hsm_module *module, const st
     }
 }
 
-static bool none_matches(const struct hsm_module *module, const struct hsm_uri *uri,
-                         struct err *err)
+bool hsm_none_matches(const struct hsm_module *module, const struct hsm_uri *uri, struct err *err)
 {
     AUTO(buf) struct buf there = BUF_INIT(1024);
     AUTO(buf) struct buf wanted = BUF_INIT(HSM_URI_MAX);
 
     add_names(&there, module, NULL);
+    for (size_t i = 0; i < module->failed_count && i < CANDIDATES_SHOWN; i++) {
+        const struct hsm_failed_slot *f = &module->failed[i];
+        buf_addf(&there, "; slot %lu (%s) cannot be read: %s: %s", (unsigned long)f->slot_id,
+                 f->description, f->call, ckr_name(f->rv));
+    }
     hsm_uri_format(uri, &wanted);
     return err_set(err, E_TOKEN_MISSING, "no token matches %s; initialised tokens of %s: %s",
                    buf_str(&wanted), module->path, buf_str(&there));
 }
 
-static bool several_match(const struct hsm_module *module, const struct hsm_uri *uri,
-                          struct err *err)
+bool hsm_several_match(const struct hsm_module *module, const struct hsm_uri *uri, struct err *err)
 {
     AUTO(buf) struct buf names = BUF_INIT(1024);
 
@@ -375,8 +438,8 @@ static bool look(struct hsm_module *module, const struct hsm_uri *uri, struct hs
     return ok;
 }
 
-static bool find_token(struct hsm_module *module, const struct hsm_uri *uri, struct hsm_token **out,
-                       struct err *err)
+bool hsm_token_find(struct hsm_module *module, const struct hsm_uri *uri, struct hsm_token **out,
+                    struct err *err)
 {
     struct clock clock = clock_system(NULL);
     struct hsm_token *token = NULL;
@@ -404,7 +467,7 @@ static bool find_token(struct hsm_module *module, const struct hsm_uri *uri, str
         *out = token;
         return true;
     }
-    return count == 0 ? none_matches(module, uri, err) : several_match(module, uri, err);
+    return count == 0 ? hsm_none_matches(module, uri, err) : hsm_several_match(module, uri, err);
 }
 
 /* module-name (RFC 7512 section 2.3): the file's name, with or without "lib" and ".so". */
@@ -453,7 +516,7 @@ bool hsm_token_open(const struct hsm_target *target, struct hsm_token **out, str
 {
     struct hsm_module *module = NULL;
 
-    return hsm_target_module(target, &module, err) && find_token(module, target->uri, out, err);
+    return hsm_target_module(target, &module, err) && hsm_token_find(module, target->uri, out, err);
 }
 
 bool hsm_module_visit_tokens(struct hsm_module *module, hsm_token_visit_fn *visit, void *ctx,
@@ -481,7 +544,7 @@ static long known(CK_ULONG value)
     return value == CK_UNAVAILABLE_INFORMATION || value > (CK_ULONG)INT32_MAX ? -1 : (long)value;
 }
 
-static bool read_token_info(const struct hsm_token *token, CK_TOKEN_INFO *info, struct err *err)
+bool hsm_token_read_info(const struct hsm_token *token, CK_TOKEN_INFO *info, struct err *err)
 {
     CK_RV rv = ck_get_token_info(&token->module->ck, token->info.slot_id, info);
 
@@ -496,7 +559,7 @@ bool hsm_token_limits(const struct hsm_token *token, struct hsm_token_limits *ou
 {
     CK_TOKEN_INFO info;
 
-    if (!read_token_info(token, &info, err)) {
+    if (!hsm_token_read_info(token, &info, err)) {
         return false;
     }
     *out = (struct hsm_token_limits){
@@ -529,17 +592,7 @@ bool hsm_token_refresh(struct hsm_token *token, struct err *err)
                        hsm_token_name(&token->info));
     }
     pthread_mutex_lock(&token->lock);
-    struct hsm_token_info *t = &token->info;
-    t->initialized = (info.flags & CKF_TOKEN_INITIALIZED) != 0;
-    t->login_required = (info.flags & CKF_LOGIN_REQUIRED) != 0;
-    t->pin_pad = (info.flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0;
-    t->write_protected = (info.flags & CKF_WRITE_PROTECTED) != 0;
-    t->user_pin_set = (info.flags & CKF_USER_PIN_INITIALIZED) != 0;
-    t->user_pin_low = (info.flags & CKF_USER_PIN_COUNT_LOW) != 0;
-    t->user_pin_final = (info.flags & CKF_USER_PIN_FINAL_TRY) != 0;
-    t->user_pin_locked = (info.flags & CKF_USER_PIN_LOCKED) != 0;
-    t->so_pin_final = (info.flags & CKF_SO_PIN_FINAL_TRY) != 0;
-    t->so_pin_locked = (info.flags & CKF_SO_PIN_LOCKED) != 0;
+    take_flags(&token->info, info.flags);
     pthread_mutex_unlock(&token->lock);
     return true;
 }
@@ -574,6 +627,25 @@ bool hsm_token_mechanisms(const struct hsm_token *token, CK_MECHANISM_TYPE **out
     return true;
 }
 
+void hsm_token_mechanism(const struct hsm_token *token, CK_MECHANISM_TYPE type,
+                         struct hsm_mechanism *out)
+{
+    CK_MECHANISM_INFO info;
+
+    *out = (struct hsm_mechanism){.type = type};
+    if (ck_get_mechanism_info(&token->module->ck, token->info.slot_id, type, &info) != CKR_OK) {
+        return;
+    }
+    out->known = true;
+    out->generates = (info.flags & (CKF_GENERATE_KEY_PAIR | CKF_GENERATE)) != 0;
+    out->signs = (info.flags & (CKF_SIGN | CKF_SIGN_RECOVER)) != 0;
+    out->decrypts = (info.flags & (CKF_DECRYPT | CKF_UNWRAP)) != 0;
+    out->derives = (info.flags & CKF_DERIVE) != 0;
+    out->in_hardware = (info.flags & CKF_HW) != 0;
+    out->min_size = info.ulMinKeySize;
+    out->max_size = info.ulMaxKeySize == CK_UNAVAILABLE_INFORMATION ? 0 : info.ulMaxKeySize;
+}
+
 bool hsm_token_uri(const struct hsm_token_info *info, struct hsm_uri *uri, struct err *err)
 {
     memset(uri, 0, sizeof(*uri));
@@ -581,234 +653,4 @@ bool hsm_token_uri(const struct hsm_token_info *info, struct hsm_uri *uri, struc
            hsm_uri_set(&uri->manufacturer, info->manufacturer, err) &&
            hsm_uri_set(&uri->model, info->model, err) &&
            hsm_uri_set(&uri->serial, info->serial, err);
-}
-
-/* Administration */
-
-static PKCS11_SLOT *libp11_slot(const struct hsm_module *module, CK_SLOT_ID id)
-{
-    const struct hsm_slot_list *list = module->slots;
-
-    for (unsigned i = 0; list != NULL && i < list->count; i++) {
-        if (PKCS11_get_slotid_from_slot(&list->slots[i]) == id) {
-            return &list->slots[i];
-        }
-    }
-    return NULL;
-}
-
-/* Runs one libp11 call; rc 0 is success. Turns its error into ours. */
-#define LIBP11(module, kind, what, err, expression)                                                \
-    __extension__({                                                                                \
-        struct deadline_call call_;                                                                \
-        ERR_set_mark();                                                                            \
-        cryptoki_enter(&(module)->ck, (kind), (what), &call_);                                     \
-        int rc_ = (expression);                                                                    \
-        CK_RV rv_ = rc_ != 0 ? libp11_rv() : CKR_OK;                                               \
-        if (rc_ != 0 && rv_ == CKR_OK) {                                                           \
-            rv_ = CKR_GENERAL_ERROR;                                                               \
-        }                                                                                          \
-        cryptoki_leave(&(module)->ck, &call_, rv_);                                                \
-        ERR_pop_to_mark();                                                                         \
-        rc_ == 0 || ckr_set((err), rv_, (what));                                                   \
-    })
-
-/* The one token to initialise: named by the URI, or the first that is blank. */
-static bool choose_blank(struct hsm_module *module, const struct hsm_uri *uri, bool erase,
-                         struct hsm_token **out, struct err *err)
-{
-    struct hsm_token *chosen = NULL;
-    unsigned count = 0;
-
-    for (struct hsm_token *t = module->tokens; t != NULL; t = t->next) {
-        if (!t->present || !matches(uri, &t->info) ||
-            (!hsm_uri_names_token(uri) && t->info.initialized)) {
-            continue;
-        }
-        /* Of several blank slots any will do; of several named tokens, none. */
-        if (chosen == NULL || t->info.slot_id < chosen->info.slot_id) {
-            chosen = t;
-        }
-        count++;
-    }
-    if (chosen == NULL) {
-        return hsm_uri_names_token(uri) ? none_matches(module, uri, err)
-                                        : err_set(err, E_TOKEN_MISSING,
-                                                  "%s has no token that is not initialised yet; to "
-                                                  "erase one, name it with token= or serial=",
-                                                  module->path);
-    }
-    if (hsm_uri_names_token(uri) && count > 1) {
-        return several_match(module, uri, err);
-    }
-    if (chosen->info.initialized && !erase) {
-        return err_set(err, E_OBJECT_EXISTS,
-                       "%s is initialised already; initialising destroys all its keys and needs "
-                       "--erase",
-                       hsm_token_name(&chosen->info));
-    }
-    *out = chosen;
-    return true;
-}
-
-static bool label_is_free(const struct hsm_module *module, const char *label,
-                          const struct hsm_token *except, struct err *err)
-{
-    for (const struct hsm_token *t = module->tokens; t != NULL; t = t->next) {
-        if (t != except && t->present && t->info.initialized && str_equal(t->info.label, label)) {
-            return err_set(err, E_OBJECT_EXISTS,
-                           "%s exists already; two tokens with one label "
-                           "could not be told apart",
-                           hsm_token_name(&t->info));
-        }
-    }
-    return true;
-}
-
-static bool so_may_try(const struct hsm_token_info *info, struct err *err)
-{
-    if (!info->initialized) {
-        return true; /* the PIN becomes the SO PIN; SoftHSM calls that state "locked" */
-    }
-    if (info->so_pin_locked) {
-        return err_set(err, E_PIN_LOCKED, "the security officer's PIN of %s is locked",
-                       hsm_token_name(info));
-    }
-    if (info->so_pin_final) {
-        return err_set(err, E_PIN_LOCKED,
-                       "%s has one try left for the security officer's PIN; it is not used up here",
-                       hsm_token_name(info));
-    }
-    return true;
-}
-
-/* A label that the token would give back in another form could not be found again. */
-static bool check_label(const char *label, struct err *err)
-{
-    size_t len = strlen(label);
-
-    if (len == 0 || len > 32) {
-        return err_set(err, E_USAGE, "a token label has 1 to 32 bytes");
-    }
-    if (label[len - 1] == ' ' || !str_is_utf8((const uint8_t *)label, len)) {
-        return err_set(err, E_USAGE, "a token label is UTF-8 text that does not end with a blank");
-    }
-    for (size_t i = 0; i < len; i++) {
-        if ((unsigned char)label[i] < 0x20 || label[i] == 0x7f) {
-            return err_set(err, E_USAGE, "a token label has no control characters");
-        }
-    }
-    return true;
-}
-
-static bool check_pin_length(const CK_TOKEN_INFO *info, const struct secret *pin, const char *whose,
-                             struct err *err)
-{
-    bool has_max = info->ulMaxPinLen != 0 && info->ulMaxPinLen != CK_UNAVAILABLE_INFORMATION;
-    bool has_min = info->ulMinPinLen != CK_UNAVAILABLE_INFORMATION;
-
-    if ((has_min && pin->len < info->ulMinPinLen) || (has_max && pin->len > info->ulMaxPinLen)) {
-        return err_set(err, E_USAGE,
-                       "the PIN of the %s has %zu characters, and this token takes %lu to %lu; "
-                       "nothing was changed",
-                       whose, pin->len, (unsigned long)info->ulMinPinLen,
-                       (unsigned long)info->ulMaxPinLen);
-    }
-    return true;
-}
-
-static bool check_pins(const struct hsm_token *token, const struct hsm_token_init *init,
-                       struct err *err)
-{
-    CK_TOKEN_INFO info;
-
-    return read_token_info(token, &info, err) &&
-           check_pin_length(&info, init->so_pin, "security officer", err) &&
-           check_pin_length(&info, init->user_pin, "user", err);
-}
-
-/* C_InitToken wants 32 bytes padded with blanks, and not every libp11 pads. */
-static void pad_label(const char *label, char out[static 33])
-{
-    size_t len = strlen(label);
-
-    memset(out, ' ', 32);
-    memcpy(out, label, len < 32 ? len : 32);
-    out[32] = '\0';
-}
-
-static bool set_user_pin(struct hsm_module *module, PKCS11_SLOT *slot,
-                         const struct hsm_token_init *init, struct err *err)
-{
-    bool ok = LIBP11(module, CALL_QUICK, "C_OpenSession", err, PKCS11_open_session(slot, 1)) &&
-              LIBP11(module, CALL_LOGIN, "C_Login (security officer)", err,
-                     PKCS11_login(slot, 1, secret_expose(init->so_pin))) &&
-              LIBP11(module, CALL_WRITE, "C_InitPIN", err,
-                     PKCS11_init_pin(slot->token, secret_expose(init->user_pin)));
-    struct err ignored = ERR_INIT;
-
-    (void)LIBP11(module, CALL_QUICK, "C_Logout", &ignored, PKCS11_logout(slot));
-    return ok;
-}
-
-static bool initialise_locked(struct hsm_module *module, const struct hsm_uri *uri,
-                              const struct hsm_token_init *init, struct err *err)
-{
-    struct hsm_token *token = NULL;
-    char label[33];
-
-    if (!refresh(module, err) || !choose_blank(module, uri, init->erase, &token, err) ||
-        !label_is_free(module, init->label, token, err) || !so_may_try(&token->info, err) ||
-        !check_pins(token, init, err)) {
-        return false;
-    }
-    PKCS11_SLOT *slot = libp11_slot(module, token->info.slot_id);
-    pad_label(init->label, label);
-    if (!LIBP11(module, CALL_WRITE, "C_InitToken", err,
-                PKCS11_init_token(slot->token, secret_expose(init->so_pin), label))) {
-        return err_wrap(err, "initialising the token in slot %lu of %s",
-                        (unsigned long)token->info.slot_id, module->path);
-    }
-    if (!set_user_pin(module, slot, init, err)) {
-        err->code = E_TOKEN;
-        return err_wrap(err,
-                        "token '%s' is initialised now and has no user PIN (repeat with --erase)",
-                        init->label);
-    }
-    return true;
-}
-
-/* libp11 keeps the SO PIN inside its slot until the slots are released; here nobody has a session
- * yet. */
-static void forget_slots(struct hsm_module *module)
-{
-    release_slots(module);
-    for (struct hsm_token *t = module->tokens; t != NULL; t = t->next) {
-        t->present = false;
-    }
-}
-
-bool hsm_token_initialise(const struct hsm_target *target, const struct hsm_token_init *init,
-                          struct hsm_token **out, struct err *err)
-{
-    AUTO(hsm_lock) struct hsm_lock lock = HSM_LOCK_INIT;
-    AUTO(hsm_uri) struct hsm_uri made = {0};
-    struct hsm_module *module = NULL;
-
-    if (!check_label(init->label, err)) {
-        return false;
-    }
-    if (!hsm_target_module(target, &module, err) || !hsm_module_lock(module, &lock, err)) {
-        return false;
-    }
-    pthread_mutex_lock(&module->lock);
-    bool ok = initialise_locked(module, target->uri, init, err);
-    forget_slots(module);
-    pthread_mutex_unlock(&module->lock);
-    hsm_lock_release(&lock);
-    if (!ok || !hsm_module_restart(module, err)) {
-        return false;
-    }
-    made.token = str_dup(init->label);
-    return made.token != NULL ? find_token(module, &made, out, err) : err_nomem(err);
 }

@@ -1,5 +1,5 @@
 /*
- * Tokens: what there is, which one a URI means, and their administration (through libp11).
+ * Tokens: what there is, and which one a URI means. Their administration is in hsm/admin.h.
  *
  * A token is found by URI and remembered by what it says of itself, never by its slot number, which
  * moves. The structs live as long as their module.
@@ -84,6 +84,7 @@ struct hsm_token {
     bool copies_unwanted;        /* the configuration does not want it */
     struct kept_secret kept_pin;
     bool logged_in;
+    atomic_ulong ended_by; /* the CK_RV that said the login was gone; CKR_OK: none has */
     CK_USER_TYPE user;
     atomic_bool
         *pin_refused; /* a PIN was wrong: none is sent again, by this process or its children */
@@ -131,10 +132,37 @@ bool hsm_target_module(const struct hsm_target *target, struct hsm_module **out,
                        struct err *err) NODISCARD;
 
 /* Reads the slots again and calls visit for each token, initialised or not, until it returns false.
- */
+ * E_TOKEN and others if none of the slots that have a token can be read. */
 typedef bool hsm_token_visit_fn(void *ctx, const struct hsm_token *token);
 bool hsm_module_visit_tokens(struct hsm_module *module, hsm_token_visit_fn *visit, void *ctx,
                              struct err *err) NODISCARD;
+
+/* A slot that says that it has a token, and cannot tell which. It does not hide the others. */
+struct hsm_failed_slot {
+    CK_SLOT_ID slot_id;
+    char description[65]; /* "" if the slot says nothing at all */
+    const char *call;     /* "C_GetTokenInfo" */
+    CK_RV rv;
+};
+
+/* The slots that could not be read the last time. */
+size_t hsm_module_failed_slots(const struct hsm_module *module);
+typedef void hsm_failed_slot_visit_fn(void *ctx, const struct hsm_failed_slot *slot);
+void hsm_module_visit_failed_slots(struct hsm_module *module, hsm_failed_slot_visit_fn *visit,
+                                   void *ctx);
+
+/* What one mechanism is for and with which keys. */
+struct hsm_mechanism {
+    CK_MECHANISM_TYPE type;
+    bool known; /* the token told; else only the type is set */
+    bool generates, signs, decrypts, derives;
+    bool in_hardware;
+    unsigned long min_size, max_size; /* as the token counts them: bits, mostly; 0: none */
+};
+
+/* Asks for one mechanism (C_GetMechanismInfo); a token that does not tell is no error. */
+void hsm_token_mechanism(const struct hsm_token *token, CK_MECHANISM_TYPE type,
+                         struct hsm_mechanism *out);
 
 bool hsm_token_limits(const struct hsm_token *token, struct hsm_token_limits *out,
                       struct err *err) NODISCARD;
@@ -146,22 +174,6 @@ bool hsm_token_refresh(struct hsm_token *token, struct err *err) NODISCARD;
 /* The mechanisms of the token; *out is owned by the caller (free()). */
 bool hsm_token_mechanisms(const struct hsm_token *token, CK_MECHANISM_TYPE **out, size_t *count,
                           struct err *err) NODISCARD;
-
-/*
- * Initialises the token that the URI means: sets label and SO PIN, then the user PIN. Everything on
- * it is destroyed, so a token that is initialised already is refused unless erase is set. Without
- * token attributes in the URI the first token that is not initialised is taken. Refused when the
- * label is in use on this module. E_OBJECT_EXISTS, E_TOKEN_MISSING, E_PIN_WRONG (SO PIN of an
- * initialised token), E_PIN_LOCKED, E_TOKEN.
- */
-struct hsm_token_init {
-    const char *label;
-    const struct secret *so_pin;
-    const struct secret *user_pin;
-    bool erase;
-};
-bool hsm_token_initialise(const struct hsm_target *target, const struct hsm_token_init *init,
-                          struct hsm_token **out, struct err *err) NODISCARD;
 
 /* "token 'prod' (serial 12af…)": how errors name it. Borrowed per-thread buffer. */
 const char *hsm_token_name(const struct hsm_token_info *info);

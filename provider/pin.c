@@ -114,8 +114,12 @@ static bool asks_a_person(const struct prov_pin *pin)
 
 struct hsm_pin prov_pin_rules(struct prov_pin *pin)
 {
+    const char *source =
+        pin->uri->pin_source != NULL ? pin->uri->pin_source : pin->prov->pin_source;
+
     return (struct hsm_pin){.get = get_pin,
                             .ctx = pin,
+                            .source = source,
                             .interactive = asks_a_person(pin),
                             .keep = pin->prov->keeps_pin};
 }

@@ -112,11 +112,13 @@ static void end_watchdog(void)
     deadline_free(watchdog);
 }
 
-static bool setup_tokens(const struct config_general *general, struct err *err)
+static bool setup_tokens(const struct config_general *general, const char *state_dir,
+                         struct err *err)
 {
     struct hsm_process process = {.lock_dir = general->lock_dir,
                                   .call_limit_ms = general->token_timeout_s * 1000,
                                   .stop = &stop,
+                                  .state_dir = state_dir,
                                   .exclusive = true};
 
     if (!deadline_new(on_deadline, NULL, &watchdog, err)) {

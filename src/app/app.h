@@ -34,6 +34,8 @@ struct app {
 struct app_ca {
     struct keystore_identity identity;
     struct secret password;
+    struct secret client_secret;
+    struct http_settings token_net;
     struct secret proxy_password;
     struct http_client *http;
     struct ca *ca;

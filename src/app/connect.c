@@ -4,12 +4,14 @@
 
 struct keystore_token app_token(const struct config_token *token)
 {
-    return (struct keystore_token){.module = token->module,
+    return (struct keystore_token){.section = config_token_section(token),
+                                   .module = token->module,
                                    .init_args = token->init_args,
                                    .quirks = token->quirks,
                                    .uri = token->uri,
                                    .pin_source = token->pin_source,
-                                   .pin_source_is_deliberate = token->pin_source_is_option};
+                                   .pin_source_is_deliberate = token->pin_source_is_option,
+                                   .try_pin_again = token->try_pin_again};
 }
 
 void app_ca_close(struct app_ca *connection)
@@ -18,6 +20,7 @@ void app_ca_close(struct app_ca *connection)
     http_client_free(connection->http);
     keystore_identity_done(&connection->identity);
     secret_done(&connection->password);
+    secret_done(&connection->client_secret);
     secret_done(&connection->proxy_password);
     *connection = (struct app_ca){.ca = NULL};
 }
@@ -70,6 +73,12 @@ static bool read_secrets(struct app *app, struct app_ca *out, struct err *err)
                        "password of the CA account", "password_source", &out->password, err)) {
         return false;
     }
+    if (c->auth == CONFIG_AUTH_OAUTH &&
+        !read_password(app, c->client_secret_source != NULL ? c->client_secret_source : "prompt",
+                       "secret of the CA's API key", "client_secret_source", &out->client_secret,
+                       err)) {
+        return false;
+    }
     return c->proxy_password_source == NULL ||
            read_password(app, c->proxy_password_source, "password at the proxy",
                          "proxy_password_source", &out->proxy_password, err);
@@ -93,7 +102,19 @@ static bool open_http(struct app *app, struct app_ca *out, struct err *err)
         .tls_max = c->tls_max,
     };
 
+    /* The server that gives out tokens gets our secret, and nothing else of ours. */
+    out->token_net = settings;
+    out->token_net.key = NULL;
+    out->token_net.cert = NULL;
+    out->token_net.chain = NULL;
     return http_client_new(&settings, &out->http, err);
+}
+
+static enum ca_login login_kind(int auth)
+{
+    return auth == CONFIG_AUTH_CERT    ? CA_LOGIN_CERT
+           : auth == CONFIG_AUTH_OAUTH ? CA_LOGIN_OAUTH
+                                       : CA_LOGIN_PASSWORD;
 }
 
 static bool open_ca(struct app *app, struct app_ca *out, struct err *err)
@@ -106,10 +127,15 @@ static bool open_ca(struct app *app, struct app_ca *out, struct err *err)
         .api_path = c->api_path,
         .private_prefix = c->private_prefix,
         .api_version = c->api_version,
-        .login_kind = c->auth == CONFIG_AUTH_CERT ? CA_LOGIN_CERT : CA_LOGIN_PASSWORD,
+        .login_kind = login_kind(c->auth),
         .customer_uri = c->customer_uri,
         .login = c->login,
         .password = &out->password,
+        .client_id = c->client_id,
+        .client_secret = &out->client_secret,
+        .token_url = c->token_url,
+        .token_hosts = c->token_hosts,
+        .token_net = &out->token_net,
         .org_id = c->org_id,
         .collect_by_path = c->collect_form == CONFIG_COLLECT_PATH,
     };

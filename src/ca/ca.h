@@ -24,7 +24,7 @@
 
 struct ca;
 
-enum ca_login { CA_LOGIN_CERT, CA_LOGIN_PASSWORD };
+enum ca_login { CA_LOGIN_CERT, CA_LOGIN_PASSWORD, CA_LOGIN_OAUTH };
 enum ca_send_names { CA_NAMES_AUTO, CA_NAMES_ALWAYS, CA_NAMES_NEVER };
 
 /* How to reach and to be let in. Borrowed for the life of the struct ca. */
@@ -39,6 +39,12 @@ struct ca_settings {
     const char *customer_uri;
     const char *login;
     const struct secret *password;
+    /* OAuth 2 client credentials (RFC 6749 section 4.4) */
+    const char *client_id;
+    const struct secret *client_secret;
+    const char *token_url;                 /* NULL: the usual one, or what the CA names */
+    const char *token_hosts;               /* hosts that it may name; commas between */
+    const struct http_settings *token_net; /* for that server: trust, proxy, time limits */
     int64_t org_id;
     bool collect_by_path;
 };

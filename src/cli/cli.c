@@ -112,8 +112,10 @@ static char *default_state_dir(void)
 static bool load_config(struct cli *cli, struct err *err)
 {
     struct config *given = cli->config;
-    struct config_choice choice = {
-        .profile = cli->common.profile, .ca = cli->common.ca, .token = cli->common.token};
+    struct config_choice choice = {.profile = cli->common.profile,
+                                   .ca = cli->common.ca,
+                                   .token = cli->common.token,
+                                   .try_pin_again = cli->common.try_pin_again};
 
     cli->config = NULL;
     bool ok = config_read(cli->common.config_path, &cli->config, err);
@@ -179,7 +181,8 @@ static bool prepare(struct cli *cli, int argc, char **argv, struct err *err)
 static bool run(struct cli *cli, struct err *err)
 {
     return choose_log(&cli->common, err) && load_config(cli, err) &&
-           cli->env->setup_tokens(cli->selection.general, err) && cli->cmd->run(cli, err);
+           cli->env->setup_tokens(cli->selection.general, cli->state_dir, err) &&
+           cli->cmd->run(cli, err);
 }
 
 /* Prints result and failure; the exit status is the failure's. */

@@ -19,8 +19,10 @@
 /* What main() provides: the parts that belong to the process. */
 struct cli_env {
     OSSL_provider_init_fn *provider_init;
-    /* Prepares the token layer with the process-wide settings of the configuration. */
-    bool (*setup_tokens)(const struct config_general *general, struct err *err);
+    /* Prepares the token layer with the process-wide settings of the configuration. state_dir:
+     * where it remembers tokens and wrong PINs; NULL: nowhere. */
+    bool (*setup_tokens)(const struct config_general *general, const char *state_dir,
+                         struct err *err);
     const volatile bool *stop;
 };
 
@@ -52,6 +54,7 @@ struct cli_common {
     const char *config_path;
     const char *profile, *ca, *token;
     bool json, quiet, verbose, help;
+    bool try_pin_again;
     const char *log_level;
     const char *log_file;
 };
@@ -131,6 +134,8 @@ bool cli_write_public(const char *path, const char *text, struct err *err) NODIS
 /* The commands, by noun. */
 bool cmd_token_list(struct cli *cli, struct err *err);
 bool cmd_token_info(struct cli *cli, struct err *err);
+bool cmd_token_accept(struct cli *cli, struct err *err);
+bool cmd_token_pin(struct cli *cli, struct err *err);
 bool cmd_token_init(struct cli *cli, struct err *err);
 bool cmd_key_generate(struct cli *cli, struct err *err);
 bool cmd_key_list(struct cli *cli, struct err *err);
@@ -162,6 +167,9 @@ bool cmd_version(struct cli *cli, struct err *err);
 struct opts_token_init {
     const char *label, *so_pin_source;
     bool erase;
+};
+struct opts_token_pin {
+    const char *new_pin_source, *so_pin_source, *new_so_pin_source;
 };
 struct opts_key_generate {
     const char *label, *type, *id;

@@ -2,7 +2,8 @@
 
 #include "base/str.h"
 #include "cli/token.h"
-#include "hsm/alg.h"
+#include "hsm/admin.h"
+#include "hsm/ckr.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,12 +13,14 @@ struct hsm_access cli_access(const struct cli *cli)
 {
     const struct config_token *t = cli->selection.token;
 
-    return (struct hsm_access){.module_path = t->module,
+    return (struct hsm_access){.section = config_token_section(t),
+                               .module_path = t->module,
                                .init_args = t->init_args,
                                .quirks = t->quirks,
                                .token_uri = t->uri,
                                .pin_source = t->pin_source,
                                .pin_source_is_deliberate = t->pin_source_is_option,
+                               .try_pin_again = t->try_pin_again,
                                .secrets = &cli->secrets};
 }
 
@@ -34,49 +37,15 @@ static const char *yes(bool value)
     return value ? "yes" : "no";
 }
 
-/* The state of the user's PIN in one word; the flags go from worst to best. */
-static const char *pin_state(const struct hsm_token_info *info)
-{
-    return !info->user_pin_set            ? "not set"
-           : info->user_pin_locked        ? "locked"
-           : info->user_pin_final         ? "one try left"
-           : info->user_pin_low           ? "few tries left"
-           : info->user_pin_to_be_changed ? "must be changed"
-                                          : "ok";
-}
-
 static const struct out_column token_columns[] = {
     {"label", "LABEL", 20, false},
     {"serial", "SERIAL", 16, false},
     {"manufacturer", "MANUFACTURER", 20, false},
     {"model", "MODEL", 16, false},
     {"initialized", "INIT", 4, false},
-    {"pin", "PIN", 14, false},
+    {"pin", "PIN", 20, false},
     {"uri", NULL, 0, false},
 };
-
-static bool token_uri_text(const struct hsm_token_info *info, struct buf *out, struct err *err)
-{
-    AUTO(hsm_uri) struct hsm_uri uri = {0};
-
-    if (!hsm_token_uri(info, &uri, err)) {
-        return false;
-    }
-    hsm_uri_format(&uri, out);
-    return buf_ok(out) || err_nomem(err);
-}
-
-static void show_module(struct cli *cli, const struct hsm_module *module, bool labels)
-{
-    AUTO(buf) struct buf quirks = BUF_INIT(256);
-
-    hsm_quirks_format(hsm_module_quirks(module), &quirks);
-    out_text(&cli->out, "module", labels ? "Module" : NULL, hsm_module_path(module));
-    out_text(&cli->out, "module_description", labels ? "Module says" : NULL,
-             hsm_module_description(module));
-    out_text(&cli->out, "module_quirks", labels ? "Module quirks" : NULL,
-             hsm_module_quirks(module) != 0 ? buf_str(&quirks) : NULL);
-}
 
 struct listing {
     struct cli *cli;
@@ -89,7 +58,7 @@ static bool list_one(void *ctx, const struct hsm_token *token)
     const struct hsm_token_info *info = &token->info;
     AUTO(buf) struct buf uri = BUF_INIT(HSM_URI_MAX);
 
-    if (info->initialized && !token_uri_text(info, &uri, listing->err)) {
+    if (info->initialized && !cli_token_uri_text(info, &uri, listing->err)) {
         return false;
     }
     const char *cells[] = {
@@ -98,11 +67,40 @@ static bool list_one(void *ctx, const struct hsm_token *token)
         info->manufacturer,
         info->model,
         yes(info->initialized),
-        info->initialized ? pin_state(info) : NULL,
+        info->initialized ? cli_pin_state(info) : NULL,
         info->initialized ? buf_str(&uri) : NULL,
     };
     out_row(&listing->cli->out, cells);
     return true;
+}
+
+static const struct out_column failed_columns[] = {
+    {"slot", "SLOT THAT CANNOT BE READ", 40, false},
+    {"call", "CALL", 16, false},
+    {"reason", "REASON", 30, false},
+    {"slot_id", NULL, 0, false},
+};
+
+static void list_failed(void *ctx, const struct hsm_failed_slot *slot)
+{
+    struct cli *cli = ctx;
+    char id[24];
+
+    (void)snprintf(id, sizeof(id), "%lu", (unsigned long)slot->slot_id);
+    const char *cells[] = {slot->description[0] != '\0' ? slot->description : id, slot->call,
+                           ckr_name(slot->rv), id};
+    out_row(&cli->out, cells);
+}
+
+/* People see the table only if there is something in it. */
+static void print_failed(struct cli *cli, struct hsm_module *module)
+{
+    if (!cli->common.json && hsm_module_failed_slots(module) == 0) {
+        return;
+    }
+    out_table(&cli->out, "failed_slots", failed_columns, ARRAY_LEN(failed_columns), NULL);
+    hsm_module_visit_failed_slots(module, list_failed, cli);
+    out_table_end(&cli->out);
 }
 
 bool cmd_token_list(struct cli *cli, struct err *err)
@@ -117,114 +115,15 @@ bool cmd_token_list(struct cli *cli, struct err *err)
         !hsm_target_module(&target, &module, err)) {
         return false;
     }
-    show_module(cli, module, false);
+    cli_show_module(cli, module, false);
     out_table(&cli->out, "tokens", token_columns, ARRAY_LEN(token_columns),
               "The module has no token.");
     bool ok = hsm_module_visit_tokens(module, list_one, &listing, err);
     if (ok) {
         out_table_end(&cli->out);
+        print_failed(cli, module);
     }
     return ok && err->code == E_NONE;
-}
-
-static const struct out_column mechanism_columns[] = {
-    {"mechanism", "MECHANISMS", 48, false},
-    {"id", "ID", 12, false},
-};
-
-static bool print_mechanisms(struct cli *cli, const struct hsm_token *token, struct err *err)
-{
-    CK_MECHANISM_TYPE *list = NULL;
-    size_t count = 0;
-    size_t others = 0;
-    char id[24];
-
-    if (!hsm_token_mechanisms(token, &list, &count, err)) {
-        return false;
-    }
-    out_table(&cli->out, "mechanisms", mechanism_columns, ARRAY_LEN(mechanism_columns), NULL);
-    for (size_t i = 0; i < count; i++) {
-        const char *name = hsm_mechanism_name(list[i]);
-        if (name == NULL) {
-            others++;
-            continue;
-        }
-        (void)snprintf(id, sizeof(id), "0x%lx", (unsigned long)list[i]);
-        const char *cells[] = {name, id};
-        out_row(&cli->out, cells);
-    }
-    out_table_end(&cli->out);
-    out_number(&cli->out, "other_mechanisms", "Other mechanisms", (int64_t)others);
-    free(list);
-    return true;
-}
-
-static void print_limits(struct cli *cli, const struct hsm_token_limits *limits)
-{
-    char text[64];
-
-    (void)snprintf(text, sizeof(text), "%u.%u", limits->hardware.major, limits->hardware.minor);
-    out_text(&cli->out, "hardware_version", "Hardware", text);
-    (void)snprintf(text, sizeof(text), "%u.%u", limits->firmware.major, limits->firmware.minor);
-    out_text(&cli->out, "firmware_version", "Firmware", text);
-    (void)snprintf(text, sizeof(text), "%lu to %lu characters", limits->min_pin, limits->max_pin);
-    out_text(&cli->out, "pin_length", "PIN length", text);
-    if (limits->max_sessions >= 0) {
-        out_number(&cli->out, "max_sessions", "Sessions at most", limits->max_sessions);
-    }
-    if (limits->free_public_memory >= 0) {
-        out_number(&cli->out, "free_public_memory", "Free memory", limits->free_public_memory);
-    }
-}
-
-bool cmd_token_info(struct cli *cli, struct err *err)
-{
-    AUTO(hsm_opened) struct hsm_opened opened = {.token = NULL};
-    AUTO(buf) struct buf uri = BUF_INIT(HSM_URI_MAX);
-    struct hsm_token_limits limits;
-
-    if (!cli_token_open(cli, NULL, false, &opened, err) || !hsm_token_refresh(opened.token, err) ||
-        !hsm_token_limits(opened.token, &limits, err) ||
-        !token_uri_text(&opened.token->info, &uri, err)) {
-        return false;
-    }
-    const struct hsm_token_info *info = &opened.token->info;
-    out_text(&cli->out, "label", "Label", info->label);
-    out_text(&cli->out, "serial", "Serial", info->serial);
-    out_text(&cli->out, "manufacturer", "Manufacturer", info->manufacturer);
-    out_text(&cli->out, "model", "Model", info->model);
-    out_text(&cli->out, "uri", "URI", buf_str(&uri));
-    show_module(cli, opened.token->module, true);
-    out_text(&cli->out, "pin", "User PIN", pin_state(info));
-    out_bool(&cli->out, "pin_pad", "PIN pad", info->pin_pad);
-    out_bool(&cli->out, "login_required", "Login required", info->login_required);
-    out_bool(&cli->out, "write_protected", "Write-protected", info->write_protected);
-    print_limits(cli, &limits);
-    return print_mechanisms(cli, opened.token, err);
-}
-
-/* Asked twice on a terminal, because nobody sees what is typed. */
-static bool new_pin(struct cli *cli, const char *source, const char *what, struct secret *out,
-                    struct err *err)
-{
-    AUTO(secret) struct secret again = SECRET_INIT;
-    char repeat[96];
-    const char *from = source != NULL ? source : "prompt";
-
-    if (!secret_source_read(from, what, &cli->secrets, out, err)) {
-        return false;
-    }
-    if (out->len == 0 || memchr(out->data, '\0', out->len) != NULL) {
-        return err_set(err, E_USAGE, "the %s is empty or contains a NUL byte", what);
-    }
-    if (!secret_source_is_prompt(from)) {
-        return true;
-    }
-    (void)snprintf(repeat, sizeof(repeat), "%s, again", what);
-    if (!secret_source_read(from, repeat, &cli->secrets, &again, err)) {
-        return false;
-    }
-    return secret_equal(out, &again) || err_set(err, E_USAGE, "the two entries differ");
 }
 
 /* A token that is to be erased wants the security officer's PIN that it has. */
@@ -232,10 +131,11 @@ static bool get_so_pin(struct cli *cli, const struct opts_token_init *opts, stru
                        struct err *err)
 {
     if (!opts->erase) {
-        return new_pin(cli, opts->so_pin_source, "new PIN of the security officer", out, err);
+        return cli_new_pin(cli, opts->so_pin_source, "so-pin-source",
+                           "new PIN of the security officer", out, err);
     }
-    return secret_source_read(opts->so_pin_source != NULL ? opts->so_pin_source : "prompt",
-                              "present PIN of the security officer", &cli->secrets, out, err);
+    return cli_present_pin(cli, opts->so_pin_source, "so-pin-source",
+                           "present PIN of the security officer", out, err);
 }
 
 bool cmd_token_init(struct cli *cli, struct err *err)
@@ -257,13 +157,20 @@ bool cmd_token_init(struct cli *cli, struct err *err)
         access.token_uri = NULL;
     }
     if (!hsm_access_target(&access, &uri, &target, err) || !get_so_pin(cli, opts, &so_pin, err) ||
-        !new_pin(cli, cli->selection.token->pin_source, "new user PIN", &user_pin, err)) {
+        !cli_new_pin(cli, cli->selection.token->pin_source, "pin-source", "new user PIN", &user_pin,
+                     err)) {
         return false;
     }
     struct hsm_token_init init = {
-        .label = opts->label, .so_pin = &so_pin, .user_pin = &user_pin, .erase = opts->erase};
+        .label = opts->label,
+        .so_pin = &so_pin,
+        .user_pin = &user_pin,
+        .erase = opts->erase,
+        .so_source = opts->so_pin_source != NULL ? opts->so_pin_source : "prompt",
+        .try_again = cli->common.try_pin_again || opts->so_pin_source == NULL,
+    };
     if (!hsm_token_initialise(&target, &init, &token, err) ||
-        !token_uri_text(&token->info, &text, err)) {
+        !cli_token_uri_text(&token->info, &text, err)) {
         return false;
     }
     out_text(&cli->out, "label", "Label", token->info.label);

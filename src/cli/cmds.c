@@ -23,6 +23,15 @@ static const struct opt token_init_opts[] = {
      "initialise a token that is in use: all its keys are destroyed"},
 };
 
+static const struct opt token_pin_opts[] = {
+    {"new-pin-source", 0, OPT_TEXT, "SOURCE", AT(opts_token_pin, new_pin_source),
+     "where the new user PIN comes from (default: prompt)"},
+    {"so-pin-source", 0, OPT_TEXT, "SOURCE", AT(opts_token_pin, so_pin_source),
+     "where the security officer's PIN comes from (default: prompt)"},
+    {"new-so-pin-source", 0, OPT_TEXT, "SOURCE", AT(opts_token_pin, new_so_pin_source),
+     "where the security officer's new PIN comes from (default: prompt)"},
+};
+
 static const struct opt key_generate_opts[] = {
     {"label", 0, OPT_TEXT, "TEXT", AT(opts_key_generate, label), "label of the key (required)"},
     {"type", 0, OPT_TEXT, "TYPE", AT(opts_key_generate, type),
@@ -136,6 +145,10 @@ const struct cmd cli_cmds[] = {
      GENERAL | TOKEN, TOKEN, cmd_token_info},
     {"token", "init", "initialise a token: label, SO PIN, user PIN", NULL, 0, 0,
      OPTS(token_init_opts, opts_token_init), GENERAL | TOKEN, TOKEN, cmd_token_init},
+    {"token", "pin", "change, set or unblock a PIN: change, set, unblock, change-so", "ACTION", 1, 1,
+     OPTS(token_pin_opts, opts_token_pin), GENERAL | TOKEN, TOKEN, cmd_token_pin},
+    {"token", "accept", "remember the token that is there now as that of its section", NULL, 0, 0, NO_OPTS,
+     GENERAL | TOKEN, TOKEN, cmd_token_accept},
 
     {"key", "generate", "make a signing key that never leaves the token", NULL, 0, 0,
      OPTS(key_generate_opts, opts_key_generate), GENERAL | TOKEN, TOKEN, cmd_key_generate},

@@ -20,6 +20,7 @@ static const struct opt common_opts[] = {
     {"verbose", 'v', OPT_FLAG, NULL, COMMON(verbose), "log what is done (level debug)"},
     {"log-level", 0, OPT_TEXT, "LEVEL", COMMON(log_level), "error, warn, info, debug or trace (default: warn)"},
     {"log-file", 0, OPT_TEXT, "FILE", COMMON(log_file), "append the log to a file as well"},
+    {"try-pin-again", 0, OPT_FLAG, NULL, COMMON(try_pin_again), "send a PIN although the last one was wrong"},
     {"help", 'h', OPT_FLAG, NULL, COMMON(help), "show this help"},
 };
 /* clang-format on */

@@ -171,6 +171,9 @@ static void add_section_names(const struct list *list, struct buf *out)
     }
 }
 
+/* The name of a section that nobody wrote. */
+static const char no_section[] = "(none)";
+
 /* The section named by the first of the names that is set; else the only one; else an empty one. */
 static bool choose(struct config *config, enum config_section kind, bool needed,
                    const char *const names[], size_t name_count, void **out, struct err *err)
@@ -200,7 +203,7 @@ static bool choose(struct config *config, enum config_section kind, bool needed,
     }
     if (*list.count == 1) {
         *out = list.items[0];
-    } else if (!config_section(config, kind, "(none)", out, err)) {
+    } else if (!config_section(config, kind, no_section, out, err)) {
         return false;
     }
     return apply_overrides(config, kind, *out, err);
@@ -232,9 +235,17 @@ bool config_select(struct config *config, const struct config_choice *choice, un
                 &token, err)) {
         return false;
     }
+    for (size_t i = 0; i < config->token_count; i++) {
+        config->tokens[i]->try_pin_again = choice->try_pin_again;
+    }
     *out = (struct config_selection){
         .general = &config->general, .profile = profile, .ca = ca, .token = token};
     return true;
+}
+
+const char *config_token_section(const struct config_token *token)
+{
+    return str_equal(token->name, no_section) ? NULL : token->name;
 }
 
 bool config_token_named(const struct config *config, const char *name,

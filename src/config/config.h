@@ -19,7 +19,7 @@
 
 enum config_section { CONFIG_GENERAL, CONFIG_CA, CONFIG_TOKEN, CONFIG_PROFILE, CONFIG_SECTIONS };
 
-enum config_auth { CONFIG_AUTH_CERT, CONFIG_AUTH_PASSWORD };
+enum config_auth { CONFIG_AUTH_CERT, CONFIG_AUTH_PASSWORD, CONFIG_AUTH_OAUTH };
 enum config_poll { CONFIG_POLL_STEPS, CONFIG_POLL_BACKOFF };
 enum config_san { CONFIG_SAN_AUTO, CONFIG_SAN_ALWAYS, CONFIG_SAN_NEVER };
 enum config_collect { CONFIG_COLLECT_QUERY, CONFIG_COLLECT_PATH };
@@ -46,6 +46,10 @@ struct config_ca {
     char *customer_uri;
     char *login;
     char *password_source;
+    char *client_id;
+    char *client_secret_source;
+    char *token_url;
+    char *token_hosts;
     char *client_cert;
     char *client_key;
     char *client_alias;
@@ -73,6 +77,7 @@ struct config_token {
     char *quirks;
     char *uri;
     char *pin_source;
+    bool try_pin_again;        /* only on the command line */
     bool pin_source_is_option; /* named on the command line, for whatever token that names */
     int certificates;          /* enum config_certificates */
     char *detached_dir;
@@ -143,6 +148,7 @@ void config_move_overrides(struct config *to, struct config *from);
 /* Names of sections to use instead of the configured ones; NULL: as configured. */
 struct config_choice {
     const char *profile, *ca, *token;
+    bool try_pin_again; /* a PIN may be sent whatever became of the last one */
 };
 
 /* What one command works with: pointers into the config, with overrides applied. */
@@ -163,6 +169,9 @@ struct config_selection {
  */
 bool config_select(struct config *config, const struct config_choice *choice, unsigned need,
                    struct config_selection *out, struct err *err) NODISCARD;
+
+/* The name of its section; NULL if no section of a file made it, but options alone. */
+const char *config_token_section(const struct config_token *token);
 
 /* The token section of that name; E_CONFIG if there is none. */
 bool config_token_named(const struct config *config, const char *name,

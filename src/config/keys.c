@@ -70,7 +70,7 @@ static bool set_word(int *field, const char *const words[], size_t count, const 
         return set_word(field, words, ARRAY_LEN(words), value, err);                               \
     }
 
-WORDS(set_auth, "cert", "password")
+WORDS(set_auth, "cert", "password", "oauth")
 WORDS(set_poll, "steps", "backoff")
 WORDS(set_san, "auto", "always", "never")
 WORDS(set_collect, "query", "path")
@@ -136,7 +136,7 @@ static const struct row rows[] = {
      set_text, CA(private_prefix)},
     {{CONFIG_CA, "api_version", "api-version", "WORD", "v1", "version segment of the SSL resources"},
      set_text, CA(api_version)},
-    {{CONFIG_CA, "auth", "auth", "cert|password", "cert", "how to log in"},
+    {{CONFIG_CA, "auth", "auth", "cert|password|oauth", "cert", "how to log in"},
      set_auth, CA(auth)},
     {{CONFIG_CA, "customer_uri", "customer-uri", "WORD", NULL, "last part of the tenant's portal URL"},
      set_text, CA(customer_uri)},
@@ -144,6 +144,17 @@ static const struct row rows[] = {
      set_text, CA(login)},
     {{CONFIG_CA, "password_source", "password-source", "SOURCE", NULL, "where the password comes from"},
      set_source, CA(password_source)},
+    {{CONFIG_CA, "client_id", "client-id", "ID", NULL, "OAuth: the API key's client id"},
+     set_text, CA(client_id)},
+    {{CONFIG_CA, "client_secret_source", "client-secret-source", "SOURCE", NULL,
+      "OAuth: where the API key's secret comes from"},
+     set_source, CA(client_secret_source)},
+    {{CONFIG_CA, "token_url", "token-url", "URL", NULL,
+      "OAuth: where tokens are had (default: Sectigo's server, or the one that the CA names)"},
+     set_text, CA(token_url)},
+    {{CONFIG_CA, "token_hosts", "token-hosts", "LIST", "auth.sso.sectigo.com",
+      "OAuth: hosts that the CA may name for that, with commas between"},
+     set_text, CA(token_hosts)},
     {{CONFIG_CA, "client_cert", "client-cert", "FILE|URI", NULL,
       "client certificate: PKCS#12, PEM, or a pkcs11: URI (default: the certificate beside client_key)"},
      set_text, CA(client_cert)},

@@ -75,6 +75,7 @@ struct http_response {
     int64_t retry_after_s; /* -1: not said */
     int64_t total_count;   /* X-Total-Count; -1: not said */
     char tls_version[16];
+    char authenticate[512]; /* WWW-Authenticate; "" if there is none, or it is longer */
     struct buf body;
 };
 

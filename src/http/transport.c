@@ -220,20 +220,33 @@ static size_t take_body(char *data, size_t size, size_t count, void *user)
     return buf_ok(&response->body) ? size * count : 0;
 }
 
+/* The value behind a header's name, trimmed; false if it is another header or does not fit. */
+static bool header_value(const char *data, size_t len, const char *name, char *out, size_t size)
+{
+    size_t skip = strlen(name);
+
+    if (len <= skip || len - skip >= size || strncasecmp(data, name, skip) != 0) {
+        return false;
+    }
+    memcpy(out, data + skip, len - skip);
+    out[len - skip] = '\0';
+    return true;
+}
+
 static size_t take_header(char *data, size_t size, size_t count, void *user)
 {
-    static const char total[] = "x-total-count:";
     struct http_response *response = user;
     size_t len = size * count;
-    char line[128];
+    char line[512];
     uint64_t value = 0;
 
-    if (len > strlen(total) && len < sizeof(line) && strncasecmp(data, total, strlen(total)) == 0) {
-        memcpy(line, data + strlen(total), len - strlen(total));
-        line[len - strlen(total)] = '\0';
-        if (str_to_u64(str_trim(line), INT32_MAX, &value)) {
-            response->total_count = (int64_t)value;
-        }
+    if (header_value(data, len, "x-total-count:", line, sizeof(line)) &&
+        str_to_u64(str_trim(line), INT32_MAX, &value)) {
+        response->total_count = (int64_t)value;
+    }
+    if (header_value(data, len, "www-authenticate:", line, sizeof(line))) {
+        (void)snprintf(response->authenticate, sizeof(response->authenticate), "%s",
+                       str_trim(line));
     }
     return len;
 }

@@ -34,12 +34,14 @@ void keystore_free(struct keystore *keystore);
 
 /* A token as the configuration describes it; all borrowed, all may be NULL. */
 struct keystore_token {
+    const char *section; /* its name in the configuration */
     const char *module;
     const char *init_args;
     const char *quirks;
     const char *uri;        /* which token */
     const char *pin_source; /* NULL: prompt */
     bool pin_source_is_deliberate;
+    bool try_pin_again; /* whatever became of the last one */
 };
 
 /* A key with the certificate that belongs to it. */

@@ -36,12 +36,14 @@ bool ks_connect_token(struct keystore *keystore, const struct keystore_token *to
                       const char *uri, struct hsm_opened *out, struct err *err)
 {
     struct hsm_access access = {
+        .section = token->section,
         .module_path = token->module,
         .init_args = token->init_args,
         .quirks = token->quirks,
         .token_uri = token->uri,
         .pin_source = token->pin_source,
         .pin_source_is_deliberate = token->pin_source_is_deliberate,
+        .try_pin_again = token->try_pin_again,
         .secrets = &keystore->secrets,
     };
 

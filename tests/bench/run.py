@@ -17,7 +17,6 @@ import argparse
 import os
 import platform
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
+import tools  # noqa: E402
 from p11e import BUILD, MODULES, P11ENROLL, PROVIDER, SHIM, SOFTHSM, Token, clean_env, private_file, run  # noqa: E402
 
 BENCH = BUILD / "tests" / "bench" / "p11bench"
@@ -42,15 +42,15 @@ class Plan:
     rounds: int
     slice_ms: int
     cold_rounds: int
+    tool_sizes: list[int]  # of `sizes`, those at which the client is put beside other tools
+    tool_rounds: int
 
 
-WHOLE = Plan(sizes=[1, 100, 1000, 10000], rounds=15, slice_ms=400, cold_rounds=15)
-SMOKE = Plan(sizes=[1, 20], rounds=2, slice_ms=20, cold_rounds=2)
+WHOLE = Plan(sizes=[1, 100, 1000, 10000], rounds=15, slice_ms=400, cold_rounds=15, tool_sizes=[100, 10000], tool_rounds=7)
+SMOKE = Plan(sizes=[1, 20], rounds=2, slice_ms=20, cold_rounds=2, tool_sizes=[20], tool_rounds=2)
 
 
-def spread(values: list[float], digits: int = 2) -> str:
-    """Median, with the smallest and the largest in brackets."""
-    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+spread = tools.spread
 
 
 class Bench:
@@ -202,7 +202,16 @@ def many_table(bench: Bench, count: int) -> list[str]:
     return lines + [f"| {int(done)} | {int(kb)} |" for done, kb in bench.p11bench("many", LABEL, count)]
 
 
-def size_tables(bench: Bench, plan: Plan) -> tuple[list[str], list[str], list[str]]:
+@dataclass
+class SizeTables:
+    lookup: list[str]
+    cold: list[str]
+    listing: list[str]
+    client_list: list[str]
+    client_find: list[str]
+
+
+def size_tables(bench: Bench, plan: Plan) -> SizeTables:
     lookup = ["| key pairs on the token | raw search, ms | through p11enroll.so, ms | time, p11enroll.so : raw |",
               "|---|---|---|---|"]
     names = list(bench.cold())[1:]
@@ -210,6 +219,7 @@ def size_tables(bench: Bench, plan: Plan) -> tuple[list[str], list[str], list[st
                "|---|---|---|---|---|---|"]
     cold = ["| key pairs on the token | floor, ms | " + " | ".join(f"{n} : floor" for n in names) + " |",
             "|---|---|" + "---|" * len(names)]
+    client_list, client_find = list(tools.HEAD), list(tools.HEAD)
     for size in plan.sizes:
         bench.grow(size)
         rows = bench.p11bench("lookup", LABEL, plan.rounds, plan.slice_ms)
@@ -229,14 +239,18 @@ def size_tables(bench: Bench, plan: Plan) -> tuple[list[str], list[str], list[st
         ratios = [spread([a / b for a, b in zip(took[name], took["floor"], strict=True)]) for name in names]
         cold.append(f"| {size} | {spread([1000 * s for s in took['floor']], 1)} | " + " | ".join(ratios) + " |")
         print(lookup[-1], cold[-1], sep="\n", file=sys.stderr, flush=True)
-    return lookup, cold, listing
+        if size in plan.tool_sizes:
+            listed, found = tools.tables(size, bench.conf, bench.token.pin, bench.env, plan.tool_rounds)
+            client_list += listed
+            client_find += found
+    return SizeTables(lookup, cold, listing, client_list, client_find)
 
 
 def machine() -> str:
     cpu = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                 if line.startswith("model name")), platform.machine())
     versions = []
-    for package in ("softhsm2", "openssl", "libp11-3", "libengine-pkcs11-openssl"):
+    for package in ("softhsm2", "openssl", "libp11-3", "libengine-pkcs11-openssl", "opensc", "gnutls-bin"):
         done = run(["dpkg-query", "-W", "-f=${Version}", package], check=False)
         versions.append(f"{package} {done.stdout or 'not installed'}")
     versions.append(f"pkcs11-provider {os.environ.get('P11BENCH_PEER_VERSION') or 'not installed'}")
@@ -266,12 +280,15 @@ def main() -> None:
         calls = call_table(bench)
         phases = phase_table(bench, plan)
         many = many_table(bench, args.many) if args.many else []
-        lookup, cold, listing = size_tables(bench, plan)
+        sized = size_tables(bench, plan)
     finally:
         shutil.rmtree(path, ignore_errors=True)
     text = "\n".join([f"Measured on {machine()}; {plan.rounds} rounds, objects in {base}.", "",
-                      "### Signatures", "", *signatures, "", "### Finding a key in a running process", "", *lookup, "",
-                      "### Listing a token", "", *listing, "", "### A fresh process, from start to CSR", "", *cold, "", "### What a fresh process spends its time on, at one key pair", "", *phases, "",
+                      "### Signatures", "", *signatures, "", "### Finding a key in a running process", "", *sized.lookup, "",
+                      "### Listing a token", "", *sized.listing, "",
+                      "### Listing private keys with the client, beside other tools", "", *sized.client_list, "",
+                      "### Finding one key with the client, beside another tool", "", *sized.client_find, "",
+                      "### A fresh process, from start to CSR", "", *sized.cold, "", "### What a fresh process spends its time on, at one key pair", "", *phases, "",
                       "### Calls into the module for that", "", *calls,
                       *(["", "### Memory over many signatures", "", *many] if many else [])])
     print(text)

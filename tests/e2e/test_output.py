@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from p11e import ROOT, Client
+from p11e import ROOT, Client, private_file
 
 GOLDEN = ROOT / "tests/golden"
 
@@ -95,6 +95,10 @@ def test_json_of_commands_that_change_something(client: Client, tmp_path: Path) 
     client.set("token:main", uri="pkcs11:token=fresh")
     fresh = client.json("token", "init", "--label", "fresh", "--so-pin-source", f"file:{client.token.so_pin_file}")
     compare("json/token-init.json", json.dumps(shape(fresh), indent=1) + "\n")
+    new_pin = private_file(tmp_path / "new-pin", "87654321")
+    for name, *args in (("pin", "change", "--new-pin-source", f"file:{new_pin}"), ("accept",)):
+        changed = client.json("token", name, *args)
+        compare(f"json/token-{name}.json", json.dumps(shape(changed), indent=1) + "\n")
 
 
 def test_json_of_a_failure(client: Client) -> None:
@@ -118,6 +122,12 @@ def test_what_people_see(used: Client) -> None:
             head, *rows = text.splitlines(keepends=True)
             text = "".join([head, *sorted(rows)])
         compare(f"human/{'-'.join(re.sub(r'[^a-z0-9]+', '_', w) for w in command)}.txt", text)
+
+
+def test_what_people_see_of_commands_that_change_a_token(client: Client, tmp_path: Path) -> None:
+    new_pin = private_file(tmp_path / "new-pin", "87654321")
+    for name, *args in (("pin", "change", "--new-pin-source", f"file:{new_pin}"), ("accept",)):
+        compare(f"human/token-{name}.txt", masked(client.run("token", name, *args).stdout, client))
 
 
 def test_errors_that_people_see(client: Client) -> None:

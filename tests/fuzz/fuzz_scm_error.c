@@ -1,4 +1,5 @@
-/* Bodies of answers that are no success: their text, and what they mean for each operation. */
+/* Bodies of answers that are no success: their text, and what they mean for each operation; and the
+ * header that names a server for tokens. */
 #include "fuzz/fuzz.h"
 
 #include "base/str.h"
@@ -24,6 +25,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     AUTO(http_response) struct http_response response;
     struct scm_error error;
 
+    AUTO(str) char *text = fuzz_text(data, size);
+    AUTO(buf) struct buf uri = BUF_INIT(2048);
+    AUTO(buf) struct buf origin = BUF_INIT(2048);
+    AUTO(buf) struct buf host = BUF_INIT(2048);
+    AUTO(buf) struct buf path = BUF_INIT(2048);
+    if (scm_authorization_uri(text, &uri)) {
+        CHECK(uri.len > 0 && strchr(buf_str(&uri), '"') == NULL);
+        if (scm_split_url(buf_str(&uri), &origin, &host, &path)) {
+            CHECK(host.len > 0 && strchr(buf_str(&host), '@') == NULL && path.data[0] == '/');
+            CHECK(!scm_host_in(buf_str(&host), "allowed.example") ||
+                  str_equal_nocase(buf_str(&host), "allowed.example"));
+        }
+    }
     http_response_init(&response);
     buf_add(&response.body, data, size);
     scm_parse_error(&response, &error);

@@ -4,6 +4,7 @@
  */
 #include "base/file.h"
 #include "hsm/access.h"
+#include "hsm/admin.h"
 #include "hsm/cert.h"
 #include "hsm/keygen.h"
 #include "hsm/op.h"

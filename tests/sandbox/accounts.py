@@ -18,6 +18,7 @@ from errors import ScmError
 CUSTOMER = "sandbox"
 ADMIN = "sandbox-admin"
 APPROVER = "sandbox-approver"
+SECRET_FILES = {ADMIN: "admin-client-secret.txt"}
 PASSWORD_FILES = {ADMIN: "admin-password.txt", APPROVER: "approver-password.txt"}
 PRIVILEGES = ["sslRequest", "sslRenew", "sslReplace", "sslRevoke", "sslApprove",
               "autoApproveCertificates"]
@@ -27,6 +28,7 @@ def new_account(login: str, serials: list[str]) -> dict[str, Any]:
     return {"login": login, "password": secrets.token_urlsafe(15), "customerUri": CUSTOMER,
             "certificateSerialNumbers": serials, "privileges": list(PRIVILEGES),
             "organizations": [103, 203, 104, 105], "active": True,
+            "clientId": f"{login}-key", "clientSecret": secrets.token_urlsafe(24) + "]!,#.",
             "email": f"{login}@sandbox.invalid", "passwordExpirationDate": None}
 
 
@@ -81,6 +83,9 @@ class Accounts:
         name = PASSWORD_FILES.get(account["login"])
         if name:
             files.write(self._directory / name, account["password"] + "\n")
+        secret = SECRET_FILES.get(account["login"])
+        if secret and "clientSecret" in account:
+            files.write(self._directory / secret, account["clientSecret"] + "\n")
 
 
 def check_password(account: dict[str, Any], new: Any) -> None:

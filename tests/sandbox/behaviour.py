@@ -154,6 +154,11 @@ TABLE: tuple[Switch, ...] = (
            "shape of a refusal: 401 with JSON, empty or HTML, or 403 with JSON"),
     Switch("login", "private_no_cert", "choice", "401", ("401", "403", "400-html"),
            "reply on /private when no client certificate came"),
+    Switch("login", "oauth", "choice", "give", ("give", "refuse", "no-expiry"),
+           "requests for tokens: given, refused, or given without expires_in"),
+    Switch("login", "oauth_life_s", "int", 300, (0, 86400), "seconds that a new token is good for"),
+    Switch("login", "oauth_names", "text", "",
+           (), "URL that a 401 names for tokens (authorization_uri); empty is the sandbox's own"),
     # Enroll, renew and replace
     Switch("enroll", "enroll_fault", "choice", "none",
            ("none", "stored-cut", "stored-mid-reply", "stored-504", "cut"),

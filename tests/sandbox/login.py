@@ -10,6 +10,7 @@ import accounts as admins
 from accounts import Accounts
 from errors import ScmError
 from message import Reply, Request, error_reply, page_reply
+from tokens import Tokens
 
 
 class Refused(Exception):
@@ -25,7 +26,7 @@ class Admin:
     """Who is logged in."""
 
     account: dict[str, Any]
-    mode: str                  # password or certificate
+    mode: str                  # password, certificate or token
 
     @property
     def login(self) -> str:
@@ -55,8 +56,13 @@ def refuse_no_certificate(b: SimpleNamespace) -> Refused:
     return refuse(b)
 
 
-def login(request: Request, private: bool, accounts: Accounts, b: SimpleNamespace) -> Admin:
+def login(request: Request, private: bool, accounts: Accounts, tokens: Tokens, b: SimpleNamespace) -> Admin:
     """The admin who sends a request; raises Refused."""
+    if request.header("Authorization") is not None and not private:
+        account = accounts.find(tokens.owner(request) or "")
+        if b.auth == "refuse" or account is None or not account.get("active", True):
+            raise refuse(b)
+        return Admin(account, "token")
     if private and request.client_serial is None:
         raise refuse_no_certificate(b)
     account = accounts.find(request.header("login") or "")

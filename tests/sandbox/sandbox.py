@@ -126,6 +126,7 @@ class Sandbox:
         self.app = App(api, Behaviours(options.values), RequestLog(directory / "log.jsonl"),
                        self.server.port)
         self.url = f"https://localhost:{self.server.port}"
+        api.url = self.url
         self.control_url = f"http://127.0.0.1:{self.control_server.server_address[1]}"
         self.server.app = self.app
         self.control_server.control = Control(self.app, ca, directory, self.url)

@@ -14,6 +14,7 @@ import collect as collects
 import details
 import fields
 import listing
+import tokens
 from accounts import Accounts
 from ca import CA
 from certs import load_cert
@@ -83,6 +84,8 @@ class Api:
     def __init__(self, settings: Settings, accounts: Accounts, store: Store, ca: CA) -> None:
         self.settings = settings
         self.accounts = accounts
+        self.tokens = tokens.Tokens(accounts)
+        self.url = ""                  # our own, for what names it
         self.store = store
         self.ca = ca
         self.machine = Machine(store, ca, settings)
@@ -104,14 +107,19 @@ class Api:
 
     def answer(self, request: Request, b: SimpleNamespace, record: dict[str, Any]) -> Reply:
         """The reply to a request; notes who asked in record."""
+        if request.path == tokens.PATH:
+            return self.tokens.give(request, b)
         parts = self.split(request.path)
         if parts is None:
             return plain_error(404, f"No such resource: {request.path}")
         try:
-            admin = login(request, parts[0], self.accounts, b)
+            admin = login(request, parts[0], self.accounts, self.tokens, b)
             record["auth"] = admin.mode
             return self._dispatch(request, parts[1], b, admin)
         except Refused as refused:
+            if refused.reply.status == 401:
+                where = b.oauth_names or self.url + tokens.PATH
+                refused.reply.headers.append(("WWW-Authenticate", f'Bearer realm="apiclients", authorization_uri="{where}"'))
             return refused.reply
         except ScmError as error:
             return error_reply(error)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from p11e import (MODULES, P11KIT_CLIENT, PYTHON, SANITIZED, SOFTHSM, SUPPORT, TPM2_MODULE, P11KitServer, Token, clean_env, need,
                   private_file, run)
@@ -38,6 +39,15 @@ class Bed:
 
     def __post_init__(self) -> None:
         self.pin_file = private_file(self.dir / "bed-pin", PIN + "\n")
+
+    @property
+    def uri(self) -> str:
+        return f"pkcs11:token={quote(self.label)}"
+
+    @property
+    def init_args(self) -> str | None:
+        """What the module wants to be initialised with."""
+        return self.settings[0].split(" = ", 1)[1] if self.settings else None
 
     def tool(self, *args: str) -> None:
         run([*self.wrapper, "pkcs11-tool", "--module", str(self.module), "--token-label", self.label, "--login",

@@ -5,21 +5,17 @@
  *
  *   P11SHIM_MODULE    path of the real module
  *   P11SHIM_LOG       file that gets one line per call: "C_Sign 0x00000000"
- *   P11SHIM_RULES     what goes wrong: FUNCTION:N:ACTION[,...], N = 1, 2, ... or * for every call;
- *                     FUNCTION may be * as well (the n-th call of all)
- *       fail=RV       return RV without calling the module
- *       failafter=RV  call it, then return RV all the same
- *       hang          never come back
- *       delay=MS      wait, then call
- *       kill          SIGKILL to this process before the call
- *       killafter     SIGKILL after the call
- *   P11SHIM_TEMPLATE  TYPE=VALUE[,...] (hex): overwrites a one-byte attribute in the private
- * template of C_GenerateKeyPair, as a token would that ignores what it is asked for P11SHIM_FLAGS
- * flags (hex) that C_GetTokenInfo reports in addition for initialised tokens
- *   P11SHIM_HIDE      TYPE[,...] (hex): mechanisms that the token does not have: it does not list
- *                     them, and nothing is signed or decrypted with them
- *   P11SHIM_ATTRIBUTE TYPE=RV (hex): C_GetAttributeValue fails with RV, as a whole, when that
- *                     attribute is among those it is asked for
+ *   P11SHIM_RULES     what goes wrong: FUNCTION:N:ACTION[,...], N = 1, 2, ..., 2+ for that call and
+ *                     all after it, or * for every call; FUNCTION may be * as well (the n-th call
+ * of all) fail=RV       return RV without calling the module failafter=RV  call it, then return RV
+ * all the same hang          never come back delay=MS      wait, then call kill          SIGKILL to
+ * this process before the call killafter     SIGKILL after the call P11SHIM_TEMPLATE
+ * TYPE=VALUE[,...] (hex): overwrites a one-byte attribute in the private template of
+ * C_GenerateKeyPair, as a token would that ignores what it is asked for P11SHIM_FLAGS flags (hex)
+ * that C_GetTokenInfo reports in addition for initialised tokens P11SHIM_HIDE      TYPE[,...]
+ * (hex): mechanisms that the token does not have: it does not list them, and nothing is signed or
+ * decrypted with them P11SHIM_ATTRIBUTE TYPE=RV (hex): C_GetAttributeValue fails with RV, as a
+ * whole, when that attribute is among those it is asked for
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -40,6 +36,7 @@ enum action { FAIL, FAIL_AFTER, HANG, DELAY, KILL, KILL_AFTER };
 struct rule {
     char function[40];
     unsigned long nth; /* 0: every call */
+    bool onwards;      /* and all after it */
     enum action action;
     unsigned long argument;
     unsigned long seen;
@@ -80,6 +77,7 @@ static void parse_rule(char *text)
     }
     (void)snprintf(rule->function, sizeof(rule->function), "%s", function);
     rule->nth = strcmp(nth, "*") == 0 ? 0 : strtoul(nth, NULL, 10);
+    rule->onwards = strchr(nth, '+') != NULL;
     for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
         size_t len = strlen(actions[i].word);
         if (strncmp(action, actions[i].word, len) == 0) {
@@ -126,7 +124,7 @@ static struct rule *matching(const char *function, bool after)
             continue;
         }
         r->seen++;
-        if (r->nth == 0 || r->seen == r->nth) {
+        if (r->nth == 0 || r->seen == r->nth || (r->onwards && r->seen > r->nth)) {
             hit = r;
         }
     }
@@ -219,6 +217,39 @@ FORWARD(C_SignFinal, (CK_SESSION_HANDLE s, CK_BYTE *out, CK_ULONG *len), (s, out
 FORWARD(C_Decrypt, (CK_SESSION_HANDLE s, CK_BYTE *in, CK_ULONG n, CK_BYTE *out, CK_ULONG *len), (s, in, n, out, len))
 FORWARD(C_DeriveKey, (CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_OBJECT_HANDLE k, CK_ATTRIBUTE *t, CK_ULONG n, CK_OBJECT_HANDLE *o), (s, m, k, t, n, o))
 FORWARD(C_GenerateRandom, (CK_SESSION_HANDLE s, CK_BYTE *out, CK_ULONG n), (s, out, n))
+FORWARD(C_GetOperationState, (CK_SESSION_HANDLE s, CK_BYTE *state, CK_ULONG *len), (s, state, len))
+FORWARD(C_SetOperationState, (CK_SESSION_HANDLE s, CK_BYTE *state, CK_ULONG len, CK_OBJECT_HANDLE e, CK_OBJECT_HANDLE a), (s, state, len, e, a))
+FORWARD(C_GetObjectSize, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o, CK_ULONG *size), (s, o, size))
+FORWARD(C_EncryptInit, (CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_OBJECT_HANDLE k), (s, m, k))
+FORWARD(C_Encrypt, (CK_SESSION_HANDLE s, CK_BYTE *in, CK_ULONG n, CK_BYTE *out, CK_ULONG *len), (s, in, n, out, len))
+FORWARD(C_EncryptUpdate, (CK_SESSION_HANDLE s, CK_BYTE *in, CK_ULONG n, CK_BYTE *out, CK_ULONG *len), (s, in, n, out, len))
+FORWARD(C_EncryptFinal, (CK_SESSION_HANDLE s, CK_BYTE *out, CK_ULONG *len), (s, out, len))
+FORWARD(C_DecryptUpdate, (CK_SESSION_HANDLE s, CK_BYTE *in, CK_ULONG n, CK_BYTE *out, CK_ULONG *len), (s, in, n, out, len))
+FORWARD(C_DecryptFinal, (CK_SESSION_HANDLE s, CK_BYTE *out, CK_ULONG *len), (s, out, len))
+FORWARD(C_DigestInit, (CK_SESSION_HANDLE s, CK_MECHANISM *m), (s, m))
+FORWARD(C_Digest, (CK_SESSION_HANDLE s, CK_BYTE *in, CK_ULONG n, CK_BYTE *out, CK_ULONG *len), (s, in, n, out, len))
+FORWARD(C_DigestUpdate, (CK_SESSION_HANDLE s, CK_BYTE *in, CK_ULONG n), (s, in, n))
+FORWARD(C_DigestKey, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE k), (s, k))
+FORWARD(C_DigestFinal, (CK_SESSION_HANDLE s, CK_BYTE *out, CK_ULONG *len), (s, out, len))
+FORWARD(C_SignRecoverInit, (CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_OBJECT_HANDLE k), (s, m, k))
+FORWARD(C_SignRecover, (CK_SESSION_HANDLE s, CK_BYTE *in, CK_ULONG n, CK_BYTE *out, CK_ULONG *len), (s, in, n, out, len))
+FORWARD(C_VerifyInit, (CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_OBJECT_HANDLE k), (s, m, k))
+FORWARD(C_Verify, (CK_SESSION_HANDLE s, CK_BYTE *in, CK_ULONG n, CK_BYTE *sig, CK_ULONG len), (s, in, n, sig, len))
+FORWARD(C_VerifyUpdate, (CK_SESSION_HANDLE s, CK_BYTE *in, CK_ULONG n), (s, in, n))
+FORWARD(C_VerifyFinal, (CK_SESSION_HANDLE s, CK_BYTE *sig, CK_ULONG len), (s, sig, len))
+FORWARD(C_VerifyRecoverInit, (CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_OBJECT_HANDLE k), (s, m, k))
+FORWARD(C_VerifyRecover, (CK_SESSION_HANDLE s, CK_BYTE *in, CK_ULONG n, CK_BYTE *out, CK_ULONG *len), (s, in, n, out, len))
+FORWARD(C_DigestEncryptUpdate, (CK_SESSION_HANDLE s, CK_BYTE *in, CK_ULONG n, CK_BYTE *out, CK_ULONG *len), (s, in, n, out, len))
+FORWARD(C_DecryptDigestUpdate, (CK_SESSION_HANDLE s, CK_BYTE *in, CK_ULONG n, CK_BYTE *out, CK_ULONG *len), (s, in, n, out, len))
+FORWARD(C_SignEncryptUpdate, (CK_SESSION_HANDLE s, CK_BYTE *in, CK_ULONG n, CK_BYTE *out, CK_ULONG *len), (s, in, n, out, len))
+FORWARD(C_DecryptVerifyUpdate, (CK_SESSION_HANDLE s, CK_BYTE *in, CK_ULONG n, CK_BYTE *out, CK_ULONG *len), (s, in, n, out, len))
+FORWARD(C_GenerateKey, (CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_ATTRIBUTE *t, CK_ULONG n, CK_OBJECT_HANDLE *o), (s, m, t, n, o))
+FORWARD(C_WrapKey, (CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_OBJECT_HANDLE w, CK_OBJECT_HANDLE k, CK_BYTE *out, CK_ULONG *len), (s, m, w, k, out, len))
+FORWARD(C_UnwrapKey, (CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_OBJECT_HANDLE w, CK_BYTE *in, CK_ULONG len, CK_ATTRIBUTE *t, CK_ULONG n, CK_OBJECT_HANDLE *o), (s, m, w, in, len, t, n, o))
+FORWARD(C_SeedRandom, (CK_SESSION_HANDLE s, CK_BYTE *in, CK_ULONG n), (s, in, n))
+FORWARD(C_GetFunctionStatus, (CK_SESSION_HANDLE s), (s))
+FORWARD(C_CancelFunction, (CK_SESSION_HANDLE s), (s))
+FORWARD(C_WaitForSlotEvent, (CK_FLAGS flags, CK_SLOT_ID *slot, void *reserved), (flags, slot, reserved))
 /* clang-format on */
 
 static bool is_hidden(CK_MECHANISM_TYPE type)
@@ -393,6 +424,15 @@ static void load(void)
     USE(C_Decrypt), USE(C_DeriveKey);
     USE(C_SignInit), USE(C_Sign), USE(C_SignUpdate), USE(C_SignFinal);
     USE(C_DecryptInit), USE(C_GenerateRandom), USE(C_GenerateKeyPair);
+    USE(C_GetOperationState), USE(C_SetOperationState), USE(C_GetObjectSize), USE(C_EncryptInit);
+    USE(C_Encrypt), USE(C_EncryptUpdate), USE(C_EncryptFinal), USE(C_DecryptUpdate);
+    USE(C_DecryptFinal), USE(C_DigestInit), USE(C_Digest), USE(C_DigestUpdate), USE(C_DigestKey);
+    USE(C_DigestFinal), USE(C_SignRecoverInit), USE(C_SignRecover), USE(C_VerifyInit);
+    USE(C_Verify), USE(C_VerifyUpdate), USE(C_VerifyFinal), USE(C_VerifyRecoverInit);
+    USE(C_VerifyRecover), USE(C_DigestEncryptUpdate), USE(C_DecryptDigestUpdate);
+    USE(C_SignEncryptUpdate), USE(C_DecryptVerifyUpdate), USE(C_GenerateKey), USE(C_WrapKey);
+    USE(C_UnwrapKey), USE(C_SeedRandom), USE(C_GetFunctionStatus), USE(C_CancelFunction);
+    USE(C_WaitForSlotEvent);
 #undef USE
 }
 

@@ -52,19 +52,33 @@ static void add_path(struct buf *out, const struct scm *scm, const char *templat
     }
 }
 
+void scm_call_path(const struct scm *scm, const struct scm_call *call, struct buf *out)
+{
+    add_path(out, scm, scm_endpoint(call->endpoint)->path, call);
+}
+
 static void add_login(struct http_request *request, const struct scm *scm)
 {
-    http_request_header(request, "customerUri", scm->settings.customer_uri);
-    http_request_header(request, "login", scm->settings.login);
+    const struct ca_settings *settings = &scm->settings;
+
+    /* With OAuth these two are extras that some installations want. */
+    if (settings->customer_uri != NULL) {
+        http_request_header(request, "customerUri", settings->customer_uri);
+    }
+    if (settings->login != NULL) {
+        http_request_header(request, "login", settings->login);
+    }
     /* With a client certificate there is no password header (D255, Authorization). */
-    if (scm->settings.login_kind == CA_LOGIN_PASSWORD) {
-        http_request_secret(request, "password", scm->settings.password);
+    if (settings->login_kind == CA_LOGIN_PASSWORD) {
+        http_request_secret(request, "password", settings->password);
+    } else if (settings->login_kind == CA_LOGIN_OAUTH) {
+        http_request_secret(request, "Authorization", &scm->oauth.header);
     }
 }
 
 /* One request, without repetition. False if there was no answer; err is set then. */
-static bool send_once(struct scm *scm, const struct scm_call *call, const char *path,
-                      struct scm_answer *answer, struct err *err)
+static bool send_request(struct scm *scm, const struct scm_call *call, const char *path,
+                         struct scm_answer *answer, struct err *err)
 {
     const struct scm_endpoint *endpoint = scm_endpoint(call->endpoint);
     enum http_reach reach = HTTP_NOT_SENT;
@@ -96,6 +110,35 @@ static bool send_once(struct scm *scm, const struct scm_call *call, const char *
     }
     answer->class = scm_classify(call->endpoint, answer->response.status, &answer->error);
     return true;
+}
+
+/*
+ * With OAuth, a token may be taken back before its time: a request that was refused for its login
+ * is sent once more with a new one. It was refused, so nothing can happen twice.
+ */
+static bool send_once(struct scm *scm, const struct scm_call *call, const char *path,
+                      struct scm_answer *answer, struct err *err)
+{
+    if (scm->settings.login_kind != CA_LOGIN_OAUTH) {
+        return send_request(scm, call, path, answer, err);
+    }
+    if (!scm_oauth_login(scm, false, err)) {
+        answer->class = err->code == E_NETWORK ? SCM_TRANSIENT : SCM_PERMANENT;
+        return false;
+    }
+    if (!send_request(scm, call, path, answer, err)) {
+        return false;
+    }
+    if (answer->response.status != 401) {
+        return true;
+    }
+    log_line(LOG_DEBUG, "scm", "the token was refused; another one is fetched");
+    if (!scm_oauth_discover(scm, &answer->response, err) || !scm_oauth_login(scm, true, err)) {
+        answer->complete = false;
+        answer->class = SCM_PERMANENT;
+        return false;
+    }
+    return send_request(scm, call, path, answer, err);
 }
 
 static bool may_repeat(const struct scm_endpoint *endpoint, const struct scm_answer *answer)
@@ -180,7 +223,7 @@ bool scm_call(struct scm *scm, const struct scm_call *call, struct scm_answer *a
     const struct scm_endpoint *endpoint = scm_endpoint(call->endpoint);
     AUTO(buf) struct buf path = BUF_INIT(2048);
 
-    add_path(&path, scm, endpoint->path, call);
+    scm_call_path(scm, call, &path);
     if (call->query != NULL) {
         buf_addf(&path, "?%s", call->query);
     }

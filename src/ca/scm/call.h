@@ -5,10 +5,20 @@
 #include "base/cleanup.h"
 #include "ca/scm/scm.h"
 
+/* The token of an OAuth login; lives in memory alone. */
+struct scm_oauth {
+    struct http_client *http; /* of the server that gives out tokens; NULL: not chosen yet */
+    char *url;                /* of it */
+    char *path;
+    struct secret header;  /* "Bearer ..."; unset: none */
+    int64_t good_until_ms; /* monotonic: from then on it is fetched anew */
+};
+
 struct scm {
     struct ca_settings settings; /* borrowed */
     char *prefix;                /* "/private/api" or "/api" */
     int64_t deadline_ms;         /* no pause goes past it; 0: none */
+    struct scm_oauth oauth;
 };
 
 /* One call of an endpoint. */
@@ -45,6 +55,23 @@ bool scm_call_json(struct scm *scm, const struct scm_call *call, struct scm_answ
 
 /* Whether something may have happened at the CA although the call failed. */
 bool scm_is_unclear(const struct scm_answer *answer);
+
+/* The path of a call, without its query. */
+void scm_call_path(const struct scm *scm, const struct scm_call *call, struct buf *out);
+
+/* oauth.c */
+
+/* Sees to it that there is a token that lasts a while; `anew`: another one than now. E_AUTH,
+ * E_CONFIG, E_NETWORK, E_TLS, E_PROTOCOL. */
+bool scm_oauth_login(struct scm *scm, bool anew, struct err *err) NODISCARD;
+
+/*
+ * After a refusal: takes over the server that the CA names for tokens, if it is one that we may ask
+ * and none is configured. False with err if the CA names one that is not allowed.
+ */
+bool scm_oauth_discover(struct scm *scm, const struct http_response *response,
+                        struct err *err) NODISCARD;
+void scm_oauth_done(struct scm_oauth *oauth);
 
 DEFINE_AUTO_DONE(answer, struct scm_answer, scm_answer_done)
 

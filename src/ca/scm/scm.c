@@ -15,14 +15,29 @@ static void scm_close(void *impl)
 
     if (scm != NULL) {
         free(scm->prefix);
+        scm_oauth_done(&scm->oauth);
         free(scm);
     }
 }
 
 DEFINE_AUTO(scm, struct scm *, scm_close)
 
+static bool check_oauth(const struct ca_settings *s, struct err *err)
+{
+    if (s->client_id == NULL || s->client_id[0] == '\0') {
+        return err_set(err, E_CONFIG, "no client id is configured for the CA ('client_id')");
+    }
+    return (s->client_secret != NULL && secret_is_set(s->client_secret)) ||
+           err_set(err, E_CONFIG,
+                   "no client secret is configured for the CA "
+                   "('client_secret_source')");
+}
+
 static bool check_settings(const struct ca_settings *s, struct err *err)
 {
+    if (s->login_kind == CA_LOGIN_OAUTH) {
+        return check_oauth(s, err);
+    }
     if (s->login == NULL || s->login[0] == '\0') {
         return err_set(err, E_CONFIG, "no login name is configured for the CA ('login')");
     }
@@ -358,9 +373,12 @@ static void scm_check(void *impl, struct ca_checks *out)
         check_failed(out, err.code == E_PROTOCOL ? "API" : "credentials", &err);
         return;
     }
-    ca_checks_add(out, "credentials", true, "logged in as '%s' with %s", scm->settings.login,
-                  scm->settings.login_kind == CA_LOGIN_CERT ? "a client certificate"
-                                                            : "a password");
+    const struct ca_settings *settings = &scm->settings;
+    ca_checks_add(out, "credentials", true, "logged in as '%s' with %s",
+                  settings->login_kind == CA_LOGIN_OAUTH ? settings->client_id : settings->login,
+                  settings->login_kind == CA_LOGIN_OAUTH  ? "an OAuth token"
+                  : settings->login_kind == CA_LOGIN_CERT ? "a client certificate"
+                                                          : "a password");
     if (!check_organization(scm, out)) {
         return;
     }

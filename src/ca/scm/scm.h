@@ -122,6 +122,17 @@ bool scm_csr_cn(const char *csr_pem, struct buf *out);
 bool scm_build_enroll(const struct ca_request *request, int64_t org_id, struct buf *out,
                       struct err *err) NODISCARD;
 
+/* oauth_parse.c */
+
+/* The value of authorization_uri= in a WWW-Authenticate header. False if there is none. */
+bool scm_authorization_uri(const char *header, struct buf *out);
+
+/* Splits "https://host:port/path"; false if it is something else. host is without the port. */
+bool scm_split_url(const char *url, struct buf *origin, struct buf *host, struct buf *path);
+
+/* Whether a host is in a list with commas between. */
+bool scm_host_in(const char *host, const char *list);
+
 /* Whether an organization (or department) of that id is in the list. */
 bool scm_has_organization(const json *list, int64_t id, const char **name);
 
