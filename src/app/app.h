@@ -182,6 +182,94 @@ struct app_note {
 };
 bool app_note_old(struct app *app, struct journal *journal, const struct app_note *note,
                   struct err *err) NODISCARD;
+/*
+ * evidence.c: what can be shown about a key: what the module claims, what the device attests, and a
+ * proof that somebody has the private key. docs/man/p11enroll-evidence.1 describes the file.
+ */
+struct app_evidence_request {
+    const char *key_uri;
+    const char *attestation_path; /* a vendor's file; NULL: the token is asked */
+    bool need_attestation;        /* it is a failure if there is none */
+    const char *dropped;          /* attributes that the token did not take; NULL: not known */
+};
+
+enum { APP_FACTS_MAX = 12, APP_HASH_TEXT = 65 };
+
+struct app_fact {
+    const char *name; /* "firmware" */
+    char value[80];
+};
+
+struct app_evidence {
+    struct buf document;    /* the evidence file */
+    struct buf attestation; /* in the vendor's form; empty: there is none */
+    struct buf payload;     /* what Sectigo takes; empty: payload_why says why */
+    char payload_why[512];
+    char label[256], key_type[32];
+    char public_key_sha256[APP_HASH_TEXT], statement_sha256[APP_HASH_TEXT];
+    bool policy_kept, secret_refused;
+    char violations[512], secret_answer[40];
+    const char *form, *device; /* static; NULL: nothing attests the key */
+    bool attestation_checked;  /* its form is one that can be read: it is of this key */
+    struct app_fact facts[APP_FACTS_MAX];
+    size_t fact_count;
+};
+
+void app_evidence_init(struct app_evidence *evidence);
+void app_evidence_done(struct app_evidence *evidence);
+
+/* Collects it, which makes one signature with the key. Logs in. E_EVIDENCE: an attestation that is
+ * of another key, or none although it is needed; and what tokens and files fail with. */
+bool app_evidence_collect(struct app *app, const struct app_evidence_request *request,
+                          struct app_evidence *out, struct err *err) NODISCARD;
+
+/*
+ * evidence_gate.c: evidence that the profile wants of each key (`evidence_dir`): a file for each,
+ * named after the key's id. Both do nothing for a profile that wants none.
+ */
+
+/* Collects it, unless its file is there already: right after the key was made or chosen. E_EVIDENCE
+ * (the file is of another key; the attestation that the profile requires is missing), E_IO. */
+bool app_evidence_keep(struct app *app, const struct keystore_key *key, struct err *err) NODISCARD;
+
+/* Whether it is there: before a certificate is bound. E_EVIDENCE says how to get it. */
+bool app_evidence_gate(struct app *app, const struct keystore_key *key, struct err *err) NODISCARD;
+
+/* evidence_verify.c: the check of an evidence file, offline. */
+struct app_evidence_files {
+    const char *evidence;
+    const char *roots;      /* PEM: who may vouch for a device; NULL: that is not checked */
+    const char *csr, *cert; /* whose key it has to be; NULL */
+};
+
+enum app_check_result { APP_CHECK_OK, APP_CHECK_FAILED, APP_CHECK_NOT };
+
+enum { APP_CHECKS_MAX = 16 };
+
+struct app_evidence_check {
+    const char *name, *title; /* static */
+    enum app_check_result result;
+    char detail[320];
+};
+
+struct app_evidence_verdict {
+    struct app_evidence_check checks[APP_CHECKS_MAX];
+    size_t count, failed, unchecked;
+    /* what the file says, as far as it could be read; made printable by whoever prints it */
+    char label[256], key_type[64], token[256], created[40], device[128];
+    char public_key_sha256[APP_HASH_TEXT], statement_sha256[APP_HASH_TEXT];
+};
+
+/*
+ * Checks everything that can be checked. False only if a file cannot be read or is no evidence at
+ * all (E_IO, E_EVIDENCE); otherwise verdict->failed is the number of checks that failed.
+ */
+bool app_evidence_verify(const struct app_evidence_files *files, int64_t now_s,
+                         struct app_evidence_verdict *verdict, struct err *err) NODISCARD;
+
+/* The same for the bytes of an evidence file, without the other files. E_EVIDENCE. */
+bool app_evidence_verify_bytes(const uint8_t *data, size_t len,
+                               struct app_evidence_verdict *verdict, struct err *err) NODISCARD;
 
 /* revoke.c */
 struct app_revoke {
@@ -214,5 +302,6 @@ void app_check(struct app *app, struct ca_checks *out);
 DEFINE_AUTO_DONE(app_ca, struct app_ca, app_ca_close)
 DEFINE_AUTO_DONE(app_bound, struct app_bound, app_bound_done)
 DEFINE_AUTO_DONE(app_undone, struct app_undone, app_undone_done)
+DEFINE_AUTO_DONE(app_evidence, struct app_evidence, app_evidence_done)
 
 #endif

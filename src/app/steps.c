@@ -80,7 +80,7 @@ static bool make_key(void *ctx, struct order *order, struct err *err)
 
     if (!order->key_is_ours) {
         return keystore_find(s->app->keystore, &token, order->key_uri, &key, err) &&
-               take_key(order, &key, err);
+               app_evidence_keep(s->app, &key, err) && take_key(order, &key, err);
     }
     if (!find_made(s, order, &found, &key, err)) {
         return false;
@@ -91,7 +91,7 @@ static bool make_key(void *ctx, struct order *order, struct err *err)
                             order->key_id_len, buf_str(&label), &key, err))) {
         return false;
     }
-    return take_key(order, &key, err);
+    return app_evidence_keep(s->app, &key, err) && take_key(order, &key, err);
 }
 
 static bool sign(void *ctx, struct order *order, struct err *err)
@@ -190,6 +190,17 @@ static bool verify(void *ctx, struct order *order, struct err *err)
     return take_certificate(order, leaf, chain, err);
 }
 
+/* Binding destroys the attestation on some devices. */
+static bool has_evidence(struct steps *s, const struct order *order, struct err *err)
+{
+    struct keystore_token token = app_token(s->app->selection.token);
+    AUTO(keystore_key) struct keystore_key key = {.pkey = NULL};
+
+    return s->app->selection.profile->evidence_dir == NULL ||
+           (keystore_find(s->app->keystore, &token, order->key_uri, &key, err) &&
+            app_evidence_gate(s->app, &key, err));
+}
+
 static bool bind(void *ctx, struct order *order, struct err *err)
 {
     struct steps *s = ctx;
@@ -197,8 +208,8 @@ static bool bind(void *ctx, struct order *order, struct err *err)
     AUTO(x509_stack) STACK_OF(X509) *chain = NULL;
     AUTO(app_bound) struct app_bound bound = {.detached_dir = NULL};
 
-    if (!x509_bundle_parse((const uint8_t *)order->cert_pem, strlen(order->cert_pem), &certs,
-                           err)) {
+    if (!has_evidence(s, order, err) || !x509_bundle_parse((const uint8_t *)order->cert_pem,
+                                                           strlen(order->cert_pem), &certs, err)) {
         return false;
     }
     if (order->chain_pem[0] != '\0' && !x509_bundle_parse((const uint8_t *)order->chain_pem,

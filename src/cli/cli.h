@@ -141,6 +141,8 @@ bool cmd_key_generate(struct cli *cli, struct err *err);
 bool cmd_key_list(struct cli *cli, struct err *err);
 bool cmd_key_show(struct cli *cli, struct err *err);
 bool cmd_key_pem(struct cli *cli, struct err *err);
+bool cmd_key_evidence(struct cli *cli, struct err *err);
+bool cmd_evidence_verify(struct cli *cli, struct err *err);
 bool cmd_csr_create(struct cli *cli, struct err *err);
 bool cmd_enroll(struct cli *cli, struct err *err);
 bool cmd_order_list(struct cli *cli, struct err *err);
@@ -172,11 +174,18 @@ struct opts_token_pin {
     const char *new_pin_source, *so_pin_source, *new_so_pin_source;
 };
 struct opts_key_generate {
-    const char *label, *type, *id;
+    const char *label, *type, *id, *evidence;
 };
 struct opts_key_pem {
     const char *out_path;
     bool name_module, name_pin_source;
+};
+struct opts_key_evidence {
+    const char *out_path, *attestation, *attestation_out, *payload_out;
+    bool require_attestation;
+};
+struct opts_evidence_verify {
+    const char *roots, *csr, *cert;
 };
 struct opts_csr_create {
     struct cli_list names;
@@ -223,6 +232,12 @@ struct opts_cert_emit {
 bool cli_emit_check(const char *kind, const char *dir, bool detached, struct err *err) NODISCARD;
 bool cli_emit(struct cli *cli, const char *key_uri, const char *kind, const char *dir,
               struct err *err) NODISCARD;
+
+/* cmd_evidence.c, for a key that is to be made and one that was made just now: whether the file can
+ * be written; and the evidence into it. E_OBJECT_EXISTS, E_IO, E_EVIDENCE. */
+bool cli_evidence_may_write(const char *path, struct err *err) NODISCARD;
+bool cli_evidence_write(struct cli *cli, const char *key_uri, const char *path,
+                        struct err *err) NODISCARD;
 
 /* The result of an order, as enroll and the order commands print it. */
 void cli_print_order(struct cli *cli, const struct order *order);

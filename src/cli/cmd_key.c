@@ -69,6 +69,14 @@ static bool parse_id(const char *hex, struct hsm_id *id, struct err *err)
     return true;
 }
 
+static bool write_evidence(struct cli *cli, const struct hsm_key *key, const char *path,
+                           struct err *err)
+{
+    AUTO(buf) struct buf uri = BUF_INIT(HSM_URI_MAX);
+
+    return key_uri_text(key, &uri, err) && cli_evidence_write(cli, buf_str(&uri), path, err);
+}
+
 bool cmd_key_generate(struct cli *cli, struct err *err)
 {
     const struct opts_key_generate *opts = cli->opts;
@@ -82,7 +90,7 @@ bool cmd_key_generate(struct cli *cli, struct err *err)
     if (opts->label == NULL || opts->label[0] == '\0') {
         return err_set(err, E_USAGE, "--label is missing");
     }
-    if (!hsm_key_spec_parse(type, &spec, err) ||
+    if (!cli_evidence_may_write(opts->evidence, err) || !hsm_key_spec_parse(type, &spec, err) ||
         !(opts->id != NULL ? parse_id(opts->id, &id, err) : hsm_new_id(&id, err)) ||
         !cli_token_open(cli, NULL, true, &opened, err)) {
         return false;
@@ -94,7 +102,7 @@ bool cmd_key_generate(struct cli *cli, struct err *err)
         return false;
     }
     print_verdict(cli, &verdict);
-    return true;
+    return opts->evidence == NULL || write_evidence(cli, &key, opts->evidence, err);
 }
 
 static const struct out_column key_columns[] = {

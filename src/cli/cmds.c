@@ -37,12 +37,32 @@ static const struct opt key_generate_opts[] = {
     {"type", 0, OPT_TEXT, "TYPE", AT(opts_key_generate, type),
      "rsa:2048, rsa:3072, rsa:4096, ec:P-256, ec:P-384, ec:P-521, ed25519 or ed448 (default: the profile's)"},
     {"id", 0, OPT_TEXT, "HEX", AT(opts_key_generate, id), "CKA_ID of the key (default: 16 random bytes)"},
+    {"evidence", 0, OPT_TEXT, "FILE", AT(opts_key_generate, evidence), "collect evidence of the new key into that file"},
 };
 
 static const struct opt key_pem_opts[] = {
     {"out", 'o', OPT_TEXT, "FILE", AT(opts_key_pem, out_path), "where the file goes (default: stdout)"},
     {"name-module", 0, OPT_FLAG, NULL, AT(opts_key_pem, name_module), "name the PKCS#11 module in it"},
     {"name-pin-source", 0, OPT_FLAG, NULL, AT(opts_key_pem, name_pin_source), "name in it where the PIN comes from"},
+};
+
+static const struct opt key_evidence_opts[] = {
+    {"out", 'o', OPT_TEXT, "FILE", AT(opts_key_evidence, out_path), "where the evidence goes (default: stdout)"},
+    {"attestation", 0, OPT_TEXT, "FILE", AT(opts_key_evidence, attestation),
+     "the device's attestation, made with its vendor's tool (default: what the token shows)"},
+    {"require-attestation", 0, OPT_FLAG, NULL, AT(opts_key_evidence, require_attestation),
+     "fail if the device does not attest the key"},
+    {"attestation-out", 0, OPT_TEXT, "FILE", AT(opts_key_evidence, attestation_out),
+     "write the attestation in its vendor's form"},
+    {"payload-out", 0, OPT_TEXT, "FILE", AT(opts_key_evidence, payload_out),
+     "write the attestation as Sectigo takes it with a code signing order"},
+};
+
+static const struct opt evidence_verify_opts[] = {
+    {"roots", 0, OPT_TEXT, "FILE", AT(opts_evidence_verify, roots),
+     "PEM roots of the device's maker, to which its attestation must lead"},
+    {"csr", 0, OPT_TEXT, "FILE", AT(opts_evidence_verify, csr), "a certificate request that must be for the key"},
+    {"cert", 'c', OPT_TEXT, "FILE", AT(opts_evidence_verify, cert), "a certificate that must be for the key"},
 };
 
 static const struct opt csr_create_opts[] = {
@@ -158,6 +178,11 @@ const struct cmd cli_cmds[] = {
      GENERAL | TOKEN, TOKEN, cmd_key_show},
     {"key", "pem", "write a PEM file that stands for the key", "URI", 1, 1,
      OPTS(key_pem_opts, opts_key_pem), GENERAL | TOKEN, TOKEN, cmd_key_pem},
+    {"key", "evidence", "collect what can be shown about a key, and prove that it is here", "URI", 1, 1,
+     OPTS(key_evidence_opts, opts_key_evidence), GENERAL | TOKEN, TOKEN, cmd_key_evidence},
+
+    {"evidence", "verify", "check an evidence file, without token or network", "FILE", 1, 1,
+     OPTS(evidence_verify_opts, opts_evidence_verify), NOTHING, NOTHING, cmd_evidence_verify},
 
     {"csr", "create", "sign a certificate request with a key in a token", "URI", 1, 1,
      OPTS(csr_create_opts, opts_csr_create), GENERAL | TOKEN, TOKEN, cmd_csr_create},

@@ -97,6 +97,8 @@ struct config_profile {
     char *issuer_roots;
     char *chain;
     int san; /* enum config_san */
+    char *evidence_dir;
+    bool require_attestation;
     char *external_requester;
     char *comments;
     char *custom_fields;

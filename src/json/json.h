@@ -67,6 +67,14 @@ bool json_append_string(json *array, const char *value);
 /* The compact text, appended. */
 bool json_print(const json *value, struct buf *out, struct err *err) NODISCARD;
 
+/*
+ * The one text that a value has (RFC 8785, for whole numbers alone): members in the order of their
+ * names, the shortest escapes, no white space; so that it can be hashed. With `indent` the same in
+ * lines for people. E_PROTOCOL: a member that is there twice, a number with a fraction, a text that
+ * is not UTF-8.
+ */
+bool json_print_sorted(const json *value, bool indent, struct buf *out, struct err *err) NODISCARD;
+
 DEFINE_AUTO(json, json *, json_free)
 
 #endif

@@ -76,6 +76,8 @@ static const struct {
     {"profile:x", "issuer_roots", "/r", TEXT, OF(profile, issuer_roots), 0},
     {"profile:x", "chain", "none", TEXT, OF(profile, chain), 0},
     {"profile:x", "san", "never", WORD, OF(profile, san), CONFIG_SAN_NEVER},
+    {"profile:x", "evidence_dir", "/e", TEXT, OF(profile, evidence_dir), 0},
+    {"profile:x", "require_attestation", "yes", FLAG, OF(profile, require_attestation), 1},
     {"profile:x", "external_requester", "a@b", TEXT, OF(profile, external_requester), 0},
     {"profile:x", "comments", "c", TEXT, OF(profile, comments), 0},
     {"profile:x", "custom_fields", "a=b", TEXT, OF(profile, custom_fields), 0},

@@ -1,0 +1,499 @@
+#include "app/evidence.h"
+
+#include "base/file.h"
+#include "base/str.h"
+
+#include <openssl/err.h>
+#include <openssl/x509_vfy.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+DEFINE_AUTO(x509_store_ctx, X509_STORE_CTX *, X509_STORE_CTX_free)
+
+/* The file in parts; what could not be read is NULL or empty. */
+struct reading {
+    struct app_evidence_verdict *verdict;
+    json *doc;
+    const json *statement, *possession, *key, *device; /* inside doc */
+    char statement_sha256[APP_HASH_TEXT];
+    struct buf spki;
+    EVP_PKEY *pkey;
+    bool is_attested; /* the attestation was read and is of the key */
+    struct buf raw;
+    struct hsm_attested attested;
+};
+
+static void reading_done(struct reading *r)
+{
+    json_free(r->doc);
+    buf_done(&r->spki);
+    EVP_PKEY_free(r->pkey);
+    buf_done(&r->raw);
+    hsm_attested_done(&r->attested);
+}
+
+DEFINE_AUTO_DONE(reading, struct reading, reading_done)
+
+static void add(struct reading *r, const char *name, const char *title,
+                enum app_check_result result, const char *fmt, ...) PRINTF_LIKE(5, 6);
+
+static void add(struct reading *r, const char *name, const char *title,
+                enum app_check_result result, const char *fmt, ...)
+{
+    struct app_evidence_verdict *v = r->verdict;
+    va_list args;
+
+    if (v->count == APP_CHECKS_MAX) {
+        return;
+    }
+    struct app_evidence_check *check = &v->checks[v->count++];
+    check->name = name;
+    check->title = title;
+    check->result = result;
+    va_start(args, fmt);
+    (void)vsnprintf(check->detail, sizeof(check->detail), fmt, args);
+    va_end(args);
+    v->failed += result == APP_CHECK_FAILED ? 1 : 0;
+    v->unchecked += result == APP_CHECK_NOT ? 1 : 0;
+}
+
+static bool is_known(const json *doc, struct err *err)
+{
+    int64_t version = 0;
+
+    if (!json_find_int(doc, "p11enroll_evidence", &version)) {
+        return err_set(err, E_EVIDENCE, "it is no evidence file");
+    }
+    return version == EVIDENCE_VERSION ||
+           err_set(err, E_EVIDENCE,
+                   "it is an evidence file of version %lld, and this program knows version %d",
+                   (long long)version, EVIDENCE_VERSION);
+}
+
+static void take(const json *object, const char *name, char *out, size_t size)
+{
+    const char *text = NULL;
+
+    if (json_find_string(object, name, &text)) {
+        (void)snprintf(out, size, "%s", text);
+    }
+}
+
+static void describe(struct reading *r)
+{
+    struct app_evidence_verdict *v = r->verdict;
+    const json *token = json_member(r->statement, "token");
+    char label[64] = "";
+    char serial[64] = "";
+
+    take(r->key, "label", v->label, sizeof(v->label));
+    take(r->key, "type", v->key_type, sizeof(v->key_type));
+    take(r->key, "public_key_sha256", v->public_key_sha256, sizeof(v->public_key_sha256));
+    take(r->statement, "created", v->created, sizeof(v->created));
+    take(r->device, "device", v->device, sizeof(v->device));
+    take(token, "label", label, sizeof(label));
+    take(token, "serial", serial, sizeof(serial));
+    (void)snprintf(v->token, sizeof(v->token), "%s (serial %s)", label, serial);
+}
+
+static bool read_document(struct reading *r, const uint8_t *data, size_t len, struct err *err)
+{
+    if (len > EVIDENCE_FILE_MAX) {
+        return err_set(err, E_EVIDENCE, "it has more than %d bytes", EVIDENCE_FILE_MAX);
+    }
+    if (!json_parse(data, len, &r->doc, err)) {
+        err->code = E_EVIDENCE;
+        return false;
+    }
+    if (!is_known(r->doc, err)) {
+        return false;
+    }
+    r->statement = json_member(r->doc, "statement");
+    r->possession = json_member(r->doc, "possession");
+    r->key = json_member(r->statement, "key");
+    r->device = json_member(r->statement, "device_attests");
+    describe(r);
+    return true;
+}
+
+static void check_statement(struct reading *r)
+{
+    const char *given = NULL;
+    struct err err = ERR_INIT;
+    static const char name[] = "statement", title[] = "Statement unchanged";
+
+    if (!json_is_object(r->statement)) {
+        add(r, name, title, APP_CHECK_FAILED, "there is no statement");
+    } else if (!evidence_hash(r->statement, r->statement_sha256, &err) ||
+               !json_get_string(r->doc, "statement_sha256", &given, &err)) {
+        add(r, name, title, APP_CHECK_FAILED, "%.300s", err.msg);
+    } else if (!str_equal(given, r->statement_sha256)) {
+        add(r, name, title, APP_CHECK_FAILED, "its SHA-256 is %s, and the file says another",
+            r->statement_sha256);
+    } else {
+        (void)snprintf(r->verdict->statement_sha256, APP_HASH_TEXT, "%s", r->statement_sha256);
+        add(r, name, title, APP_CHECK_OK, "SHA-256 %s", r->statement_sha256);
+    }
+}
+
+/* The public key, which libcrypto has to write as it stands in the file. */
+static bool read_key(struct reading *r, struct err *err)
+{
+    const char *given = NULL;
+    char hash[APP_HASH_TEXT];
+    unsigned char *der = NULL;
+
+    if (!evidence_decode(r->key, "spki", &r->spki, err) ||
+        !json_get_string(r->key, "public_key_sha256", &given, err) ||
+        !evidence_hash_bytes(r->spki.data, r->spki.len, hash, err)) {
+        return false;
+    }
+    if (!str_equal(given, hash)) {
+        return err_set(err, E_EVIDENCE, "the SHA-256 of the public key is not the one in the file");
+    }
+    const unsigned char *p = r->spki.data;
+    AUTO(pkey) EVP_PKEY *key = d2i_PUBKEY(NULL, &p, (long)r->spki.len);
+    int len = key != NULL ? i2d_PUBKEY(key, &der) : 0;
+    bool same =
+        len > 0 && (size_t)len == r->spki.len && memcmp(der, r->spki.data, (size_t)len) == 0;
+    OPENSSL_free(der);
+    ERR_clear_error();
+    if (!same) {
+        return err_set(err, E_EVIDENCE, "the public key in the file is none, or not in DER");
+    }
+    r->pkey = TAKE(key);
+    return true;
+}
+
+/* What the file calls the key is what it is. */
+static bool is_called_right(const struct reading *r, struct err *err)
+{
+    AUTO(hsm_public) struct hsm_public public = {.known = false};
+    struct hsm_key_spec spec = {.type = HSM_KEY_OTHER};
+    const char *type = NULL;
+    int64_t bits = 0;
+
+    if (!json_get_string(r->key, "type", &type, err) || !json_get_int(r->key, "bits", &bits, err)) {
+        return false;
+    }
+    return (hsm_public_from_spki(r->spki.data, r->spki.len, &spec, &public) && bits == spec.bits &&
+            str_equal(type, hsm_key_spec_name(&spec))) ||
+           err_set(err, E_EVIDENCE, "it is no '%.40s' key of %lld bits", type, (long long)bits);
+}
+
+static void check_key(struct reading *r)
+{
+    struct err err = ERR_INIT;
+
+    if (read_key(r, &err) && is_called_right(r, &err)) {
+        add(r, "public_key", "Public key", APP_CHECK_OK, "SHA-256 %s",
+            r->verdict->public_key_sha256);
+    } else {
+        add(r, "public_key", "Public key", APP_CHECK_FAILED, "%.300s", err.msg);
+    }
+}
+
+static void check_challenge(struct reading *r)
+{
+    AUTO(buf) struct buf expected = BUF_INIT(EVIDENCE_CHALLENGE_MAX);
+    static const char name[] = "challenge", title[] = "Text that was signed";
+    struct err err = ERR_INIT;
+    const char *given = NULL;
+    const char *nonce = NULL;
+
+    if (!json_get_string(r->possession, "challenge", &given, &err) ||
+        !json_get_string(r->possession, "nonce", &nonce, &err) ||
+        !evidence_challenge(r->statement, r->statement_sha256, nonce, &expected, &err)) {
+        add(r, name, title, APP_CHECK_FAILED, "%.300s", err.msg);
+    } else if (!str_equal(buf_str(&expected), given)) {
+        add(r, name, title, APP_CHECK_FAILED, "it is not the one for this statement");
+    } else if (strlen(nonce) < 2 * (size_t)EVIDENCE_NONCE_BYTES) {
+        add(r, name, title, APP_CHECK_FAILED, "its nonce is too short");
+    } else {
+        add(r, name, title, APP_CHECK_OK, "it names the statement, the key and the token");
+    }
+}
+
+static void check_possession(struct reading *r)
+{
+    static const char name[] = "possession", title[] = "Proof of possession";
+    struct err err = ERR_INIT;
+
+    if (r->pkey == NULL) {
+        add(r, name, title, APP_CHECK_FAILED, "there is no public key to check it with");
+    } else if (!evidence_check_proof(r->pkey, r->possession, &err)) {
+        add(r, name, title, APP_CHECK_FAILED, "%.300s", err.msg);
+    } else {
+        add(r, name, title, APP_CHECK_OK, "signed with the private key");
+    }
+}
+
+static void check_claims(struct reading *r)
+{
+    const json *policy = json_member(r->statement, "policy");
+    const json *secret = json_member(json_member(r->statement, "module_claims"), "secret_value");
+    const char *violations = "the file does not say whether the policy was kept";
+    const char *answer = "nothing";
+    bool kept = false;
+    bool refused = false;
+
+    (void)json_find_string(policy, "violations", &violations);
+    if (json_find_bool(policy, "kept", &kept) && kept) {
+        add(r, "policy", "Module claims the policy", APP_CHECK_OK,
+            "this is the module's word, and no proof");
+    } else {
+        add(r, "policy", "Module claims the policy", APP_CHECK_FAILED, "%.300s", violations);
+    }
+    (void)json_find_bool(secret, "refused", &refused);
+    (void)json_find_string(secret, "answer", &answer);
+    add(r, "secret_value", "Module keeps the secret", refused ? APP_CHECK_OK : APP_CHECK_FAILED,
+        "asked for the secret value it said %.100s", answer);
+}
+
+/* Facts that the file shows are those of the attestation in it. */
+static bool facts_agree(const struct reading *r, struct err *err)
+{
+    const json *facts = json_member(r->device, "facts");
+
+    for (size_t i = 0; i < r->attested.fact_count; i++) {
+        const struct hsm_fact *fact = &r->attested.facts[i];
+        const char *given = NULL;
+        if (!json_find_string(facts, fact->name, &given) || !str_equal(given, fact->value)) {
+            return err_set(err, E_EVIDENCE, "it says %s '%s', and the file says something else",
+                           fact->name, fact->value);
+        }
+    }
+    return true;
+}
+
+static bool read_attestation(struct reading *r, const struct hsm_form **form, struct err *err)
+{
+    const char *name = NULL;
+    const char *given = NULL;
+    char hash[APP_HASH_TEXT];
+
+    if (!json_get_string(r->device, "form", &name, err) ||
+        !json_get_string(r->device, "raw_sha256", &given, err) ||
+        !evidence_decode(r->device, "raw", &r->raw, err) ||
+        !evidence_hash_bytes(r->raw.data, r->raw.len, hash, err)) {
+        return false;
+    }
+    if (!str_equal(given, hash)) {
+        return err_set(err, E_EVIDENCE, "its SHA-256 is not the one in the file");
+    }
+    *form = hsm_form_named(name);
+    if (*form == NULL) {
+        return err_set(err, E_EVIDENCE, "its form '%.40s' is not known", name);
+    }
+    return hsm_attestation_parse(*form, r->raw.data, r->raw.len, &r->attested, err) &&
+           facts_agree(r, err);
+}
+
+static void check_attestation(struct reading *r, bool wanted)
+{
+    static const char name[] = "attestation", title[] = "Device attests the key";
+    const struct hsm_form *form = NULL;
+    struct err err = ERR_INIT;
+    bool attested = false;
+
+    if (!json_find_bool(r->device, "attested", &attested) || !attested) {
+        add(r, name, title, wanted ? APP_CHECK_FAILED : APP_CHECK_NOT,
+            "nothing attests this key; what remains is the module's word");
+    } else if (!read_attestation(r, &form, &err)) {
+        add(r, name, title, APP_CHECK_FAILED, "%.300s", err.msg);
+    } else if (form->parse == NULL) {
+        add(r, name, title, wanted ? APP_CHECK_FAILED : APP_CHECK_NOT,
+            "an attestation by a %s is only stored here; the vendor's tool checks it",
+            form->device);
+    } else if (r->pkey == NULL || !hsm_attested_is_of(&r->attested, r->spki.data, r->spki.len)) {
+        add(r, name, title, APP_CHECK_FAILED, "the attestation by a %s is of another key",
+            form->device);
+    } else {
+        r->is_attested = true;
+        add(r, name, title, APP_CHECK_OK, "%s: if its chain holds, %s", form->device, form->proves);
+    }
+}
+
+/* Self-signed certificates of the user are trusted, the others only lead to them. */
+static bool add_roots(const char *path, X509_STORE *store, STACK_OF(X509) * others, struct err *err)
+{
+    AUTO(x509_stack) STACK_OF(X509) *given = NULL;
+    int roots = 0;
+
+    if (!x509_bundle_read(path, &given, err)) {
+        return false;
+    }
+    for (int i = 0; i < sk_X509_num(given); i++) {
+        X509 *cert = sk_X509_value(given, i);
+        bool is_root = X509_NAME_cmp(X509_get_subject_name(cert), X509_get_issuer_name(cert)) == 0;
+        roots += is_root ? 1 : 0;
+        if (is_root && X509_STORE_add_cert(store, cert) != 1) {
+            return err_set_ssl(err, E_MEMORY, "keeping the roots of %s", path);
+        }
+        if (!is_root && (X509_up_ref(cert) != 1 || sk_X509_push(others, cert) <= 0)) {
+            return err_nomem(err);
+        }
+    }
+    return roots > 0 || err_set(err, E_CONFIG, "%s has no self-signed root", path);
+}
+
+static bool verify_chain(struct reading *r, const char *path, int64_t now_s, char why[static 200],
+                         struct err *err)
+{
+    AUTO(x509_store) X509_STORE *store = X509_STORE_new();
+    AUTO(x509_stack) STACK_OF(X509) *others = sk_X509_new_null();
+    AUTO(x509_store_ctx) X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+
+    if (store == NULL || others == NULL || ctx == NULL) {
+        return err_nomem(err);
+    }
+    if (!add_roots(path, store, others, err)) {
+        return false;
+    }
+    for (size_t i = 0; i < r->attested.count; i++) {
+        if (X509_up_ref(r->attested.certs[i]) != 1 ||
+            sk_X509_push(others, r->attested.certs[i]) <= 0) {
+            return err_nomem(err);
+        }
+    }
+    if (X509_STORE_CTX_init(ctx, store, r->attested.about, others) != 1) {
+        return err_set_ssl(err, E_INTERNAL, "checking a chain");
+    }
+    X509_STORE_CTX_set_time(ctx, 0, (time_t)now_s);
+    int verified = X509_verify_cert(ctx);
+    ERR_clear_error();
+    (void)snprintf(why, 200, "%s",
+                   verified == 1 ? ""
+                                 : X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)));
+    return true;
+}
+
+static bool check_chain(struct reading *r, const char *roots, int64_t now_s, struct err *err)
+{
+    static const char name[] = "attestation_chain", title[] = "Chain to the maker's root";
+    char why[200] = "";
+
+    if (!r->is_attested) {
+        add(r, name, title, APP_CHECK_NOT, "there is no attestation to follow");
+        return true;
+    }
+    if (roots == NULL) {
+        add(r, name, title, APP_CHECK_NOT, "no roots were given (--roots)");
+        return true;
+    }
+    if (!verify_chain(r, roots, now_s, why, err)) {
+        return false;
+    }
+    add(r, name, title, why[0] == '\0' ? APP_CHECK_OK : APP_CHECK_FAILED,
+        "the attestation %s a root in %.150s%s%s", why[0] == '\0' ? "leads to" : "does not lead to",
+        roots, why[0] == '\0' ? "" : ": ", why);
+    return true;
+}
+
+static void compare_key(struct reading *r, const char *name, const char *title,
+                        const uint8_t hash[static X509_SPKI_HASH_LEN])
+{
+    uint8_t own[X509_SPKI_HASH_LEN];
+    struct err err = ERR_INIT;
+    bool same = r->pkey != NULL && x509_spki_hash(r->pkey, own, &err) &&
+                memcmp(own, hash, sizeof(own)) == 0;
+
+    add(r, name, title, same ? APP_CHECK_OK : APP_CHECK_FAILED, "%s",
+        same ? "it is for this key" : "it is for another key");
+}
+
+static bool check_csr(struct reading *r, const char *path, struct err *err)
+{
+    static const char name[] = "csr", title[] = "Certificate request";
+    AUTO(buf) struct buf pem = BUF_INIT(64 * 1024);
+    AUTO(x509_req) X509_REQ *csr = NULL;
+    uint8_t hash[X509_SPKI_HASH_LEN];
+
+    if (path == NULL) {
+        add(r, name, title, APP_CHECK_NOT, "none was given (--csr)");
+        return true;
+    }
+    if (!file_read(path, &pem, err)) {
+        return false;
+    }
+    if (!x509_csr_parse(buf_str(&pem), &csr, err) || !x509_csr_spki_hash(csr, hash, err)) {
+        return err_wrap(err, "%s", path);
+    }
+    compare_key(r, name, title, hash);
+    return true;
+}
+
+/* Any of the file's certificates: the issuers may stand beside it. */
+static bool check_cert(struct reading *r, const char *path, struct err *err)
+{
+    static const char name[] = "certificate", title[] = "Certificate";
+    AUTO(x509_stack) STACK_OF(X509) *certs = NULL;
+    uint8_t own[X509_SPKI_HASH_LEN];
+    uint8_t hash[X509_SPKI_HASH_LEN] = {0};
+
+    if (path == NULL) {
+        add(r, name, title, APP_CHECK_NOT, "none was given (--cert)");
+        return true;
+    }
+    if (!x509_bundle_read(path, &certs, err) ||
+        (r->pkey != NULL && !x509_spki_hash(r->pkey, own, err))) {
+        return false;
+    }
+    for (int i = 0; i < sk_X509_num(certs); i++) {
+        if (!x509_cert_spki_hash(sk_X509_value(certs, i), hash, err)) {
+            return false;
+        }
+        if (r->pkey != NULL && memcmp(hash, own, sizeof(own)) == 0) {
+            break;
+        }
+    }
+    compare_key(r, name, title, hash);
+    return true;
+}
+
+static void check_inside(struct reading *r, bool attestation_wanted)
+{
+    check_statement(r);
+    check_key(r);
+    check_challenge(r);
+    check_possession(r);
+    check_claims(r);
+    check_attestation(r, attestation_wanted);
+}
+
+#define READING(of)                                                                                \
+    {                                                                                              \
+        .verdict = (of), .spki = BUF_INIT(EVIDENCE_SPKI_MAX), .raw = BUF_INIT(HSM_ATTESTATION_MAX) \
+    }
+
+bool app_evidence_verify_bytes(const uint8_t *data, size_t len,
+                               struct app_evidence_verdict *verdict, struct err *err)
+{
+    AUTO(reading) struct reading r = READING(verdict);
+
+    memset(verdict, 0, sizeof(*verdict));
+    if (!read_document(&r, data, len, err)) {
+        return false;
+    }
+    check_inside(&r, false);
+    return true;
+}
+
+bool app_evidence_verify(const struct app_evidence_files *files, int64_t now_s,
+                         struct app_evidence_verdict *verdict, struct err *err)
+{
+    AUTO(reading) struct reading r = READING(verdict);
+    AUTO(buf) struct buf text = BUF_INIT(EVIDENCE_FILE_MAX);
+
+    memset(verdict, 0, sizeof(*verdict));
+    if (!file_read(files->evidence, &text, err)) {
+        return false;
+    }
+    if (!read_document(&r, (const uint8_t *)buf_str(&text), text.len, err)) {
+        return err_wrap(err, "%s", files->evidence);
+    }
+    check_inside(&r, files->roots != NULL);
+    return check_chain(&r, files->roots, now_s, err) && check_csr(&r, files->csr, err) &&
+           check_cert(&r, files->cert, err);
+}
