@@ -64,7 +64,7 @@ static const struct {
     {"token:x", "pin_source", "fd:4", TEXT, OF(token, pin_source), 0},
     {"token:x", "certificates", "detached", WORD, OF(token, certificates), CONFIG_CERTS_DETACHED},
     {"token:x", "detached_dir", "/d", TEXT, OF(token, detached_dir), 0},
-    {"token:x", "max_certificate_size", "4096", NUMBER, OF(token, max_certificate_size), 4096},
+    {"token:x", "max_certificate_size", "2048", NUMBER, OF(token, max_certificate_size), 2048},
     {"token:x", "attest_first", "yes", FLAG, OF(token, attest_first), 1},
     {"profile:x", "ca", "x", TEXT, OF(profile, ca), 0},
     {"profile:x", "token", "x", TEXT, OF(profile, token), 0},
