@@ -183,7 +183,7 @@ static bool several(const struct hsm_session *session, const struct hsm_uri *uri
     AUTO(buf) struct buf wanted = BUF_INIT(HSM_URI_MAX);
 
     hsm_uri_format(uri, &wanted);
-    for (size_t i = 0; i < certs->count && i < CANDIDATES_SHOWN; i++) {
+    for (size_t i = 0; certs->list != NULL && i < certs->count && i < CANDIDATES_SHOWN; i++) {
         const struct hsm_cert *cert = &certs->list[i];
         buf_addf(&list, "%s'", i > 0 ? ", " : "");
         str_add_quotable(&list, cert->label, strlen(cert->label), 64);

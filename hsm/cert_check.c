@@ -33,7 +33,8 @@ struct work {
     const struct hsm_check *check;
     struct hsm_check_report *report;
     struct hsm_survey survey;
-    bool stopped; /* by the visitor */
+    bool stopped;                       /* by the visitor */
+    const struct hsm_item *last_issuer; /* most certificates of a token have the same one */
 };
 
 static void report_fix(struct work *w, enum hsm_finding_kind kind, const struct hsm_item *item,
@@ -78,11 +79,15 @@ static bool is_self_issued(X509 *cert)
     return X509_NAME_cmp(X509_get_subject_name(cert), X509_get_issuer_name(cert)) == 0;
 }
 
-static X509 *issuer_of(const struct work *w, X509 *cert)
+static X509 *issuer_of(struct work *w, X509 *cert)
 {
+    if (w->last_issuer != NULL && is_issuer_of(w->last_issuer, cert)) {
+        return w->last_issuer->x509;
+    }
     for (size_t i = first_cert(w); i < w->survey.count; i++) {
         if (is_issuer_of(&w->survey.list[i], cert)) {
-            return w->survey.list[i].x509;
+            w->last_issuer = &w->survey.list[i];
+            return w->last_issuer->x509;
         }
     }
     return NULL;
@@ -100,7 +105,7 @@ static bool is_known_root(const struct work *w, X509 *cert)
 
 /* Roots need not be on the token. Without a list of them, an issuer whose own issuer is missing is
  * taken for the last one below a root. */
-static bool has_chain(const struct work *w, X509 *leaf)
+static bool has_chain(struct work *w, X509 *leaf)
 {
     X509 *at = leaf;
 

@@ -3,7 +3,8 @@
  * programs expect, and mends what can be mended without touching a private key.
  *
  * What belongs together is told by the public half, not by ids or labels. A private key that shows
- * none has that of the public object with its id, or else of a certificate with its id.
+ * none has that of the public object with its id; where there is none, a signature tells, and for
+ * keys that want a PIN for each, the id of a certificate.
  */
 #ifndef HSM_CERT_CHECK_H
 #define HSM_CERT_CHECK_H

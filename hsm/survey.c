@@ -2,10 +2,16 @@
 
 #include "hsm/cert_impl.h"
 #include "hsm/object.h"
+#include "hsm/proof.h"
 
+#include <openssl/evp.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { TRIALS_MAX = 200 };
+
+DEFINE_AUTO(pkey, EVP_PKEY *, EVP_PKEY_free)
 
 void hsm_survey_done(struct hsm_survey *survey)
 {
@@ -83,14 +89,19 @@ static bool add_class(struct hsm_session *session, CK_OBJECT_CLASS class, struct
     return true;
 }
 
-/* A private key that does not show its public half has that of its neighbours. */
-static void complete(struct hsm_survey *s, struct hsm_item *key)
+static void take_half(struct hsm_item *key, const struct hsm_item *from)
 {
-    for (size_t i = s->privates; i < s->count && !key->known; i++) {
+    memcpy(key->digest, from->digest, sizeof(key->digest));
+    key->known = true;
+}
+
+/* A private key that does not show its public half has that of the public object with its id. */
+static void complete(const struct hsm_survey *s, struct hsm_item *key, size_t from, size_t to)
+{
+    for (size_t i = from; i < to && !key->known; i++) {
         const struct hsm_item *other = &s->list[i];
         if (other->known && !other->attestation && hsm_id_equal(&other->id, &key->id)) {
-            memcpy(key->digest, other->digest, sizeof(key->digest));
-            key->known = true;
+            take_half(key, other);
         }
     }
 }
@@ -112,6 +123,82 @@ static const struct hsm_item *key_of(const struct hsm_survey *s, const struct hs
     return found;
 }
 
+static void match_all(struct hsm_survey *s)
+{
+    for (size_t i = s->privates; i < s->count; i++) {
+        if (s->list[i].key == NULL) {
+            s->list[i].key = key_of(s, &s->list[i]);
+        }
+    }
+}
+
+/* The public key of an item in software; NULL if there is none. EVP_PKEY_free() it. */
+static EVP_PKEY *public_of(struct hsm_session *session, const struct hsm_item *item)
+{
+    AUTO(hsm_key) struct hsm_key key = {0};
+    EVP_PKEY *made = NULL;
+    struct err ignored = ERR_INIT;
+
+    if (item->x509 != NULL) {
+        return X509_get_pubkey(item->x509);
+    }
+    return hsm_key_load(session, item->handle, item->class, false, &key, &ignored) &&
+                   key.public.known && hsm_key_public_evp(&key, &made, &ignored)
+               ? made
+               : NULL;
+}
+
+/* Tries the public halves that no key has been found for, by one signature. */
+static bool try_halves(struct hsm_session *session, struct hsm_survey *s, struct hsm_item *item)
+{
+    AUTO(hsm_key) struct hsm_key key = {0};
+    struct hsm_proof proof;
+    struct err ignored = ERR_INIT;
+
+    if (!hsm_key_load(session, item->handle, CKO_PRIVATE_KEY, false, &key, &ignored) ||
+        !hsm_proof_sign(&key, &proof, &ignored)) {
+        return false;
+    }
+    for (size_t i = s->privates; i < s->count && !item->known; i++) {
+        const struct hsm_item *other = &s->list[i];
+        if (other->key != NULL || !other->known || other->attestation) {
+            continue;
+        }
+        AUTO(pkey) EVP_PKEY *public = public_of(session, other);
+        if (public != NULL && hsm_proof_is_of(&proof, public)) {
+            take_half(item, other);
+        }
+    }
+    return true;
+}
+
+static bool has_unmatched(const struct hsm_survey *s)
+{
+    for (size_t i = s->privates; i < s->count; i++) {
+        if (s->list[i].known && s->list[i].key == NULL && !s->list[i].attestation) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Private keys whose public half nobody shows: a signature tells, or else a certificate's id. */
+static void settle(struct hsm_session *session, struct hsm_survey *s)
+{
+    size_t trials = 0;
+
+    for (size_t i = 0; i < s->privates; i++) {
+        struct hsm_item *key = &s->list[i];
+        if (key->known || !has_unmatched(s)) {
+            continue;
+        }
+        if (trials++ >= TRIALS_MAX || !try_halves(session, s, key)) {
+            complete(s, key, s->privates + s->publics, s->count);
+        }
+        match_all(s);
+    }
+}
+
 bool hsm_survey(struct hsm_session *session, struct hsm_survey *out, struct err *err)
 {
     AUTO(hsm_survey) struct hsm_survey s = {.count = 0};
@@ -128,11 +215,10 @@ bool hsm_survey(struct hsm_session *session, struct hsm_survey *out, struct err 
         return false;
     }
     for (size_t i = 0; i < s.privates; i++) {
-        complete(&s, &s.list[i]);
+        complete(&s, &s.list[i], s.privates, s.privates + s.publics);
     }
-    for (size_t i = s.privates; i < s.count; i++) {
-        s.list[i].key = key_of(&s, &s.list[i]);
-    }
+    match_all(&s);
+    settle(session, &s);
     *out = s;
     s = (struct hsm_survey){.count = 0};
     return true;

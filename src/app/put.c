@@ -86,7 +86,8 @@ static bool put_on_token(struct app *app, const struct app_put *put, struct app_
         .chain = str_equal(app->selection.profile->chain, "token") ? put->chain : NULL,
         .keep_old = put->keep_old,
         .max_size = (size_t)section->max_certificate_size,
-        .attestation_missing = section->attest_first && !put->attested,
+        .attestation_missing = section->attest_first && !put->attested &&
+                               app->selection.profile->evidence_dir == NULL, /* it was looked for */
         .note = note,
         .note_ctx = &noting};
 
@@ -94,10 +95,12 @@ static bool put_on_token(struct app *app, const struct app_put *put, struct app_
         return true;
     }
     if (err->code == E_POLICY && how.attestation_missing) {
-        return err_wrap(err,
-                        "'attest_first' is set for token '%s'; collect the attestation with "
-                        "'p11enroll key evidence', then bind with --attested",
-                        section->name);
+        return err_wrap(
+            err,
+            "'attest_first' is set for token '%s'; name an 'evidence_dir' in the profile, "
+            "or collect the attestation with 'p11enroll key evidence' and bind with "
+            "--attested",
+            section->name);
     }
     return false;
 }

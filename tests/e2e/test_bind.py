@@ -151,3 +151,60 @@ def test_killed_anywhere_leaves_the_key_with_a_certificate(
         assert len(bound(client, uri)) == 1
     say(f"bind: {killed} kills at {len(chosen)} of {len(points)} points")
     assert killed == len(chosen)
+
+
+def test_undo_killed_anywhere_leaves_the_key_with_a_certificate(
+        remote: Client, say: Callable[[str], None]) -> None:
+    client = remote
+    uri = made_key(client)
+    first, second = (certificate(client, uri, "www.example.org", days) for days in (90, 200))
+    client.run("cert", "bind", "--key", uri, "--cert", str(first))
+    old = bound(client, uri)
+    client.run("cert", "bind", "--key", uri, "--cert", str(second))
+    total = at_every_call(client, ["cert", "undo", uri])
+    points = [(n, action) for n in range(1, total + 1) for action in ("kill", "killafter")]
+    chosen = sample(points, 12)
+    for n, action in chosen:
+        client.no_rules()
+        client.run("cert", "bind", "--key", uri, "--cert", str(second))
+        client.rules(f"*:{n}:{action}")
+        client.env["P11SHIM_MODULE"] = str(P11KIT_CLIENT)
+        done = client.run("cert", "undo", uri, status=None)
+        assert done.returncode == -9
+        client.no_rules()
+        assert len(bound(client, uri)) >= 1, f"no certificate after a {action} at call {n}"
+        client.run("cert", "undo", uri)
+        assert bound(client, uri) == old
+    say(f"undo: kills at {len(chosen)} of {len(points)} points")
+
+
+def test_mending_killed_anywhere_leaves_the_certificate(remote: Client, say: Callable[[str], None]) -> None:
+    client = remote
+    uri = made_key(client)
+    client.set("profile:web", chain="none")
+    client.run("cert", "bind", "--key", uri, "--cert", str(certificate(client, uri, "www.example.org")))
+    own = bound(client, uri)
+    refused = "C_SetAttributeValue:*:fail=0x10"  # so that it is written anew, and the old one removed
+
+    def damage() -> None:
+        client.token.tool("--set-id", "ff" * 16, "--type", "cert", "--label", "www")
+
+    damage()
+    log = client.rules(refused)
+    client.env["P11SHIM_MODULE"] = str(P11KIT_CLIENT)
+    client.run("cert", "check", "--fix")
+    points = [(n, action) for n in range(1, len(calls(log)) + 1) for action in ("kill", "killafter")]
+    chosen = sample(points, 12)
+    for n, action in chosen:
+        client.no_rules()
+        damage()
+        client.rules(refused, f"*:{n}:{action}")
+        client.env["P11SHIM_MODULE"] = str(P11KIT_CLIENT)
+        done = client.run("cert", "check", "--fix", status=None)
+        assert done.returncode == -9
+        client.no_rules()
+        assert client.json("cert", "list")["certificates"], f"no certificate after a {action} at call {n}"
+        client.run("cert", "check", "--fix", status=None)
+        assert client.json("cert", "check")["findings"] == [] and bound(client, uri) == own
+        assert len(client.json("cert", "list")["certificates"]) == 1
+    say(f"check --fix: kills at {len(chosen)} of {len(points)} points")

@@ -118,11 +118,10 @@ def test_remove_and_undo(bound_key: tuple[Client, str, Path], token: Token) -> N
 
 def test_remove_without_a_place_for_the_journal(bound_key: tuple[Client, str, Path], token: Token) -> None:
     client, _, _ = bound_key
-    blocker = client.dir / "file"
-    blocker.write_text("")
-    client.set("p11enroll", state_dir=str(blocker))
+    (client.state / "journal.db").mkdir(parents=True)
     before = token.snapshot()
-    client.run("cert", "remove", "pkcs11:object=www", "--yes", status=4)
+    done = client.run("cert", "remove", "pkcs11:object=www", "--yes", status=60)
+    assert "journal" in done.stderr
     assert token.snapshot() == before
 
 
@@ -162,12 +161,8 @@ def test_bind_that_cannot_write_down_what_it_replaces_changes_nothing(
     client, uri, _ = bound_key
     renewed = certificate(client, uri, "www.example.org", 200)
     before = token.snapshot()
-    blocker = client.dir / "file"
-    blocker.write_text("")
-    client.set("p11enroll", state_dir=str(blocker))
-    # A PIN that is named for the command goes without its memory, which has no place there either.
-    done = client.run("cert", "bind", "--key", uri, "--cert", str(renewed), "--pin-source", f"file:{token.pin_file}",
-                      status=4)
+    (client.state / "journal.db").mkdir(parents=True)
+    done = client.run("cert", "bind", "--key", uri, "--cert", str(renewed), status=60)
     assert "nothing was changed" in done.stderr and token.snapshot() == before
 
 
@@ -253,3 +248,11 @@ def test_bind_waits_for_the_attestation_where_that_is_asked(client: Client, toke
     assert "--attested" in done.stderr and token.snapshot() == before
     client.run("cert", "bind", "--key", uri, "--cert", str(cert), "--attested")
     client.run("cert", "bind", "--key", uri, "--cert", str(cert))  # there already: nothing is written
+
+
+def test_enrolling_collects_evidence_and_then_binds(client: Client, tmp_path: Path) -> None:
+    client.set("token:main", attest_first="yes")
+    assert "--attested" in client.run("enroll", "--name", "a.example.org", status=28).stderr
+    client.set("profile:web", evidence_dir=str(tmp_path / "evidence"))
+    done = client.json("enroll", "--name", "b.example.org")
+    assert done["state"] == "done" and len(list((tmp_path / "evidence").iterdir())) == 1

@@ -30,6 +30,15 @@ def self_signed(path: Path, name: str, days: int = 365) -> Path:
     return path
 
 
+def signed_by(ca: Path, client: Client, uri: str, out: Path) -> Path:
+    """A certificate from an authority that takes every kind of key."""
+    csr = out.with_suffix(".csr")
+    csr.write_text(client.run("csr", "create", uri, "--name", "www.example.org").stdout)
+    openssl("x509", "-req", "-in", str(csr), "-CA", str(ca), "-CAkey", str(ca) + ".key", "-days", "90", "-out", str(out),
+            "-set_serial", "7")
+    return out
+
+
 @pytest.fixture
 def key(client: Client, token: Token) -> str:
     token.make_key("EC:prime256v1", "0102", "www")
@@ -92,7 +101,7 @@ def test_id_is_changed_in_place_where_the_token_allows_it(client: Client, token:
 def test_copy_is_written_where_an_id_cannot_be_changed(client: Client, token: Token, key: str) -> None:
     client.run("cert", "bind", "--key", key, "--cert", str(certificate(client, key, "www.example.org")))
     token.tool("--set-id", "ffff", "--type", "cert", "--id", "0102")
-    log = client.rules("C_SetAttributeValue:0:fail=0x10")  # CKR_ATTRIBUTE_READ_ONLY
+    log = client.rules("C_SetAttributeValue:*:fail=0x10")  # CKR_ATTRIBUTE_READ_ONLY
     assert problems(client, "--fix", status=0) == [("id-differs", "www", "yes")]
     names = [c for c in calls(log) if c in ("C_CreateObject", "C_DestroyObject")]
     assert names == ["C_CreateObject", "C_DestroyObject"]
@@ -104,9 +113,9 @@ def test_copy_is_written_where_an_id_cannot_be_changed(client: Client, token: To
 def test_mending_that_the_token_forgets_is_noticed(client: Client, token: Token, key: str) -> None:
     client.run("cert", "bind", "--key", key, "--cert", str(certificate(client, key, "www.example.org")))
     token.tool("--set-id", "ffff", "--type", "cert", "--id", "0102")
-    client.rules("C_SetAttributeValue:0:fail=0x0", "C_CreateObject:0:fail=0x0")
+    client.rules("C_SetAttributeValue:*:fail=0x0", "C_CreateObject:*:fail=0x0")
     found = client.json("cert", "check", "--fix", status=28)["findings"]
-    assert found[0]["fixed"] == "no" and "does not have it" in found[0]["text"]
+    assert found[0]["fixed"] == "no" and "does not have it as written" in found[0]["text"]
     client.no_rules()
     assert [p for p, _, _ in problems(client)] == ["id-differs"]
 
@@ -116,6 +125,26 @@ def test_public_key_gets_the_id_of_its_private_key(client: Client, token: Token)
     token.tool("--set-id", "ffff", "--type", "pubkey", "--id", "0102")
     assert ("id-differs", "www", "yes") in problems(client, "--fix")
     assert [o["ID"] for o in token.objects() if "Key" in o["kind"]] == ["0102", "0102"]
+
+
+@pytest.mark.parametrize("kind", ["EC:prime256v1", "EC:secp384r1", "EC:edwards25519"])
+def test_pair_of_which_nothing_shows_that_it_is_one_is_found_by_a_signature(
+        client: Client, token: Token, tmp_path: Path, kind: str) -> None:
+    """SoftHSM shows no public half with the private key, and the public key is gone."""
+    token.make_key(kind, "0102", "www")
+    token.make_key(kind, "0103", "other")
+    client.set("profile:web", chain="none")
+    pem = signed_by(self_signed(tmp_path / "ca.pem", "ca"), client, "pkcs11:object=www;type=private", tmp_path / "x.pem")
+    for key_id in ("0102", "0103"):
+        token.tool("--delete-object", "--type", "pubkey", "--id", key_id)
+    import_cert(token, pem, "0103", "www")  # under the id of the other key
+    found = problems(client)
+    assert [p for p, _, _ in found] == ["id-differs", "key-without-certificate"]
+    log = client.rules()
+    assert ("id-differs", "www", "yes") in problems(client, "--fix")
+    assert 1 <= len(calls(log, "C_Sign")) <= 2
+    client.no_rules()
+    assert [c["id"] for c in client.json("cert", "list")["certificates"]] == ["0102"]
 
 
 def test_expiry(client: Client) -> None:

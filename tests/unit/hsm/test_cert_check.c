@@ -135,7 +135,32 @@ static void test_copy_that_is_not_kept_leaves_the_original(void **state UNUSED)
     fake.create_forgets = true;
     assert_string_equal(check(true), "id-differs 'www'\n");
     assert_true(fake_has(wrong));
-    assert_int_equal(fake.destroys, 0);
+    assert_int_equal(fake_count(CKO_CERTIFICATE), 1);
+}
+
+static void test_names_that_are_not_kept_leave_the_original(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+
+    begin(&s);
+    CK_OBJECT_HANDLE poor = add_cert("1", "www", s.cert, false);
+    fake.create_forgets = true;
+    assert_string_equal(check(true), "names-differ 'www'\n");
+    assert_true(fake_has(poor));
+    assert_int_equal(fake_count(CKO_CERTIFICATE), 1);
+}
+
+static void test_copy_of_an_interrupted_run_is_not_written_again(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+
+    begin(&s);
+    CK_OBJECT_HANDLE wrong = add_cert("2", "www", s.cert, true);
+    CK_OBJECT_HANDLE copy = add_cert("1", "www", s.cert, true);
+    assert_non_null(strstr(check(true), "id-differs 'www' fixed\n"));
+    assert_false(fake_has(wrong));
+    assert_true(fake_has(copy));
+    assert_int_equal(fake.creates, 0);
 }
 
 static void test_label_that_another_certificate_has_is_not_given_twice(void **state UNUSED)
@@ -217,6 +242,8 @@ int main(void)
         cmocka_unit_test(test_pair_that_fits),
         cmocka_unit_test(test_object_without_names_is_written_anew),
         cmocka_unit_test(test_copy_that_is_not_kept_leaves_the_original),
+        cmocka_unit_test(test_names_that_are_not_kept_leave_the_original),
+        cmocka_unit_test(test_copy_of_an_interrupted_run_is_not_written_again),
         cmocka_unit_test(test_label_that_another_certificate_has_is_not_given_twice),
         cmocka_unit_test(test_label_is_given_to_one_of_two_certificates),
         cmocka_unit_test(test_attestation_is_not_looked_at),
