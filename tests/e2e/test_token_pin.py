@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from beds import BEDS, Bed, why_not
-from p11e import SHIM, Client, Token, calls, clean_env, private_file, run
+from p11e import Client, Token, calls, clean_env, private_file, run
 
 NEW = "87654321"
 
