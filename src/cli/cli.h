@@ -140,6 +140,10 @@ bool cmd_token_init(struct cli *cli, struct err *err);
 bool cmd_key_generate(struct cli *cli, struct err *err);
 bool cmd_key_list(struct cli *cli, struct err *err);
 bool cmd_key_show(struct cli *cli, struct err *err);
+bool cmd_key_find(struct cli *cli, struct err *err);
+bool cmd_key_public(struct cli *cli, struct err *err);
+bool cmd_key_rename(struct cli *cli, struct err *err);
+bool cmd_key_delete(struct cli *cli, struct err *err);
 bool cmd_key_pem(struct cli *cli, struct err *err);
 bool cmd_key_evidence(struct cli *cli, struct err *err);
 bool cmd_evidence_verify(struct cli *cli, struct err *err);
@@ -174,7 +178,19 @@ struct opts_token_pin {
     const char *new_pin_source, *so_pin_source, *new_so_pin_source;
 };
 struct opts_key_generate {
-    const char *label, *type, *id, *evidence;
+    const char *label, *type, *id, *policy, *name, *evidence;
+};
+struct opts_key_show {
+    const char *policy;
+};
+struct opts_key_public {
+    const char *out_path;
+};
+struct opts_key_rename {
+    const char *label;
+};
+struct opts_key_delete {
+    bool yes, with_certificates;
 };
 struct opts_key_pem {
     const char *out_path;
