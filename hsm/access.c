@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "hsm/quirks.h"
+#include "hsm/role.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -221,4 +222,66 @@ bool hsm_access_open(const struct hsm_access *access, const char *uri, bool logi
     }
     return hsm_access_check_identity(access, out, err) && hsm_login(out->token, &pin, err) &&
            remember_identity(access, out);
+}
+
+static bool wants_so(const struct hsm_access *access, enum hsm_purpose purpose)
+{
+    switch (purpose) {
+    case HSM_TO_GENERATE:
+        return access->so_generates;
+    case HSM_TO_WRITE_CERTIFICATES:
+        return access->so_writes_certificates;
+    case HSM_TO_USE:
+        break;
+    }
+    return false;
+}
+
+static bool get_so_pin(void *ctx, const struct hsm_token_info *token, struct secret *pin,
+                       struct err *err)
+{
+    const struct pin_request *request = ctx;
+    char what[128];
+
+    (void)snprintf(what, sizeof(what), "PIN of the security officer of %s", hsm_token_name(token));
+    return secret_source_read(request->source, what, request->secrets, pin, err) ||
+           err_wrap(err, "the configuration wants the security officer for this: name the PIN's "
+                         "source with 'so_pin_source'");
+}
+
+bool hsm_access_open_to(const struct hsm_access *access, const char *uri, enum hsm_purpose purpose,
+                        struct hsm_opened *out, struct err *err)
+{
+    struct pin_request request = {.secrets = access->secrets,
+                                  .source = access->so_pin_source != NULL ? access->so_pin_source
+                                                                          : "prompt"};
+
+    if (!wants_so(access, purpose)) {
+        return hsm_access_open(access, uri, true, out, err);
+    }
+    if (!hsm_access_open(access, uri, false, out, err)) {
+        return false;
+    }
+    if (!is_configured_token(access, out)) {
+        hsm_opened_done(out);
+        return hsm_access_open(access, uri, true, out, err);
+    }
+    struct hsm_pin pin = {.get = get_so_pin,
+                          .ctx = &request,
+                          .interactive = secret_source_is_prompt(request.source),
+                          .again = access->try_pin_again,
+                          .source = request.source};
+    return hsm_access_check_identity(access, out, err) && hsm_login_as_so(out->token, &pin, err) &&
+           remember_identity(access, out);
+}
+
+bool hsm_access_explain_role(enum hsm_purpose purpose, struct err *err)
+{
+    if (err->native == CKR_USER_TYPE_INVALID && purpose != HSM_TO_USE) {
+        (void)err_wrap(err,
+                       "this token wants the security officer for it ('%s = so' and "
+                       "'so_pin_source' in the token's section)",
+                       purpose == HSM_TO_GENERATE ? "generate_as" : "write_certificates_as");
+    }
+    return false;
 }

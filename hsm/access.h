@@ -29,6 +29,8 @@ struct hsm_access {
     bool pin_source_is_deliberate; /* given for this command, so it goes to whatever token it names
                                     */
     bool try_pin_again;            /* whatever became of the last one */
+    bool so_generates, so_writes_certificates; /* the token lets nobody else */
+    const char *so_pin_source;                 /* for that; NULL: prompt */
     const struct secret_policy *secrets;
 };
 
@@ -49,6 +51,21 @@ void hsm_opened_done(struct hsm_opened *opened);
  */
 bool hsm_access_open(const struct hsm_access *access, const char *uri, bool login,
                      struct hsm_opened *out, struct err *err) NODISCARD;
+
+/* What a token is opened for: some want the security officer for it. */
+enum hsm_purpose { HSM_TO_USE, HSM_TO_GENERATE, HSM_TO_WRITE_CERTIFICATES };
+
+/*
+ * As hsm_access_open() with a login, in the role that the configuration has for the purpose
+ * (hsm/role.h); a token that is not the configured one is opened by its user. The next
+ * hsm_access_open() with a login is the user's again, and asks for the user's PIN again.
+ */
+bool hsm_access_open_to(const struct hsm_access *access, const char *uri, enum hsm_purpose purpose,
+                        struct hsm_opened *out, struct err *err) NODISCARD;
+
+/* Adds to an error which setting helps, if the token answered that the user may not do it. Returns
+ * false. */
+bool hsm_access_explain_role(enum hsm_purpose purpose, struct err *err);
 
 /*
  * Whether the opened token is the one that the configured section was used with before

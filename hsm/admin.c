@@ -4,6 +4,7 @@
 #include "hsm/ckr.h"
 #include "hsm/module_impl.h"
 #include "hsm/pin_memory.h"
+#include "hsm/role.h"
 #include "hsm/session.h"
 
 #include <openssl/err.h>
@@ -121,23 +122,6 @@ static bool label_is_free(const struct hsm_module *module, const char *label,
     return true;
 }
 
-static bool so_may_try(const struct hsm_token_info *info, struct err *err)
-{
-    if (!info->initialized) {
-        return true; /* the PIN becomes the SO PIN; SoftHSM calls that state "locked" */
-    }
-    if (info->so_pin_locked) {
-        return err_set(err, E_PIN_LOCKED, "the security officer's PIN of %s is locked",
-                       hsm_token_name(info));
-    }
-    if (info->so_pin_final) {
-        return err_set(err, E_PIN_LOCKED,
-                       "%s has one try left for the security officer's PIN; it is not used up here",
-                       hsm_token_name(info));
-    }
-    return true;
-}
-
 /* A label that the token would give back in another form could not be found again. */
 static bool check_label(const char *label, struct err *err)
 {
@@ -235,7 +219,7 @@ static bool initialise_locked(struct hsm_module *module, const struct hsm_uri *u
 
     if (!hsm_module_read_slots(module, err) ||
         !choose_blank(module, uri, init->erase, &token, err) ||
-        !label_is_free(module, init->label, token, err) || !so_may_try(&token->info, err) ||
+        !label_is_free(module, init->label, token, err) || !hsm_so_may_try(&token->info, err) ||
         !check_pins(token, init, err)) {
         return false;
     }
@@ -327,7 +311,7 @@ bool hsm_pin_work_ready(struct hsm_token *token, enum hsm_pin_work_kind kind,
                        "the security officer's PIN is sent only if it is typed, or named for this "
                        "command with --so-pin-source");
     }
-    return so_may_try(info, err) && hsm_pin_memory_allows(info, CKU_SO, how, err);
+    return hsm_so_may_try(info, err) && hsm_pin_memory_allows(info, CKU_SO, how, err);
 }
 
 bool hsm_pin_check_length(const struct hsm_token *token, const struct secret *pin, bool of_so,

@@ -4,6 +4,7 @@
 #include "hsm/ckr.h"
 #include "hsm/pin_memory.h"
 #include "hsm/revive.h"
+#include "hsm/role.h"
 #include "hsm/session_impl.h"
 
 #include <string.h>
@@ -269,6 +270,9 @@ static bool login_now(struct hsm_token *token, const struct hsm_pin *pin, struct
 bool hsm_login(struct hsm_token *token, const struct hsm_pin *pin, struct err *err)
 {
     if (!hsm_token_revive(token, err)) { /* which may find that the login is over */
+        return false;
+    }
+    if (!hsm_leave_so(token, err)) {
         return false;
     }
     return is_logged_in(token) || login_now(token, pin, err);

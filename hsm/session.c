@@ -29,6 +29,21 @@ static bool take_idle(struct hsm_token *token, bool read_write, struct hsm_sessi
     return true;
 }
 
+bool hsm_session_take_idle(struct hsm_token *token, struct hsm_session *session)
+{
+    pthread_mutex_lock(&token->lock);
+    bool taken = take_idle(token, false, session) || take_idle(token, true, session);
+    pthread_mutex_unlock(&token->lock);
+    return taken;
+}
+
+/* While the security officer is logged in there are read/write sessions alone (PKCS#11 2.40,
+ * section 5.6: CKR_SESSION_READ_WRITE_SO_EXISTS). The lock is held. */
+static bool is_writing(const struct hsm_token *token, bool read_write)
+{
+    return read_write || (token->logged_in && token->user == CKU_SO);
+}
+
 /* One session fewer. The lock is held. */
 static void one_less(struct hsm_token *token)
 {
@@ -111,6 +126,7 @@ CK_RV hsm_session_take_now(struct hsm_token *token, bool read_write, struct hsm_
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += SESSION_WAIT_S;
     pthread_mutex_lock(&token->lock);
+    read_write = is_writing(token, read_write);
     while (!take_idle(token, read_write, session)) {
         rv = token->open_sessions < limit_of(token) ? open_locked(token, read_write, session)
                                                     : CKR_SESSION_COUNT;
@@ -135,6 +151,7 @@ bool hsm_session_take_fresh(struct hsm_token *token, bool read_write, struct hsm
         return false;
     }
     pthread_mutex_lock(&token->lock);
+    read_write = is_writing(token, read_write);
     CK_RV rv = open_locked(token, read_write, session);
     while (rv == CKR_SESSION_COUNT &&
            (close_other_idle(token, read_write) || close_other_idle(token, !read_write))) {

@@ -86,6 +86,7 @@ struct hsm_token {
     bool logged_in;
     atomic_ulong ended_by; /* the CK_RV that said the login was gone; CKR_OK: none has */
     CK_USER_TYPE user;
+    bool so_pin_refused; /* the security officer's PIN was wrong in this process */
     atomic_bool
         *pin_refused; /* a PIN was wrong: none is sent again, by this process or its children */
     CK_MECHANISM_TYPE *mechanisms; /* read when first asked for */

@@ -11,7 +11,11 @@ struct keystore_token app_token(const struct config_token *token)
                                    .uri = token->uri,
                                    .pin_source = token->pin_source,
                                    .pin_source_is_deliberate = token->pin_source_is_option,
-                                   .try_pin_again = token->try_pin_again};
+                                   .try_pin_again = token->try_pin_again,
+                                   .so_generates = token->generate_as == CONFIG_ROLE_SO,
+                                   .so_writes_certificates =
+                                       token->write_certificates_as == CONFIG_ROLE_SO,
+                                   .so_pin_source = token->so_pin_source};
 }
 
 void app_ca_close(struct app_ca *connection)

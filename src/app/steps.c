@@ -221,17 +221,6 @@ static bool verify(void *ctx, struct order *order, struct err *err)
     return take_certificate(order, leaf, chain, err);
 }
 
-/* Binding destroys the attestation on some devices. */
-static bool has_evidence(struct steps *s, const struct order *order, struct err *err)
-{
-    struct keystore_token token = app_token(s->app->selection.token);
-    AUTO(keystore_key) struct keystore_key key = {.pkey = NULL};
-
-    return s->app->selection.profile->evidence_dir == NULL ||
-           (keystore_find(s->app->keystore, &token, order->key_uri, &key, err) &&
-            app_evidence_gate(s->app, &key, err));
-}
-
 static bool bind(void *ctx, struct order *order, struct err *err)
 {
     struct steps *s = ctx;
@@ -239,8 +228,8 @@ static bool bind(void *ctx, struct order *order, struct err *err)
     AUTO(x509_stack) STACK_OF(X509) *chain = NULL;
     AUTO(app_bound) struct app_bound bound = {.detached_dir = NULL};
 
-    if (!has_evidence(s, order, err) || !x509_bundle_parse((const uint8_t *)order->cert_pem,
-                                                           strlen(order->cert_pem), &certs, err)) {
+    if (!x509_bundle_parse((const uint8_t *)order->cert_pem, strlen(order->cert_pem), &certs,
+                           err)) {
         return false;
     }
     if (order->chain_pem[0] != '\0' && !x509_bundle_parse((const uint8_t *)order->chain_pem,

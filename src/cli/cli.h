@@ -135,6 +135,7 @@ bool cli_write_public(const char *path, const char *text, struct err *err) NODIS
 bool cmd_token_list(struct cli *cli, struct err *err);
 bool cmd_token_info(struct cli *cli, struct err *err);
 bool cmd_token_accept(struct cli *cli, struct err *err);
+bool cmd_token_test(struct cli *cli, struct err *err);
 bool cmd_token_pin(struct cli *cli, struct err *err);
 bool cmd_token_init(struct cli *cli, struct err *err);
 bool cmd_key_generate(struct cli *cli, struct err *err);
@@ -177,6 +178,9 @@ struct opts_token_init {
 struct opts_token_pin {
     const char *new_pin_source, *so_pin_source, *new_so_pin_source;
 };
+struct opts_token_test {
+    bool yes;
+};
 struct opts_key_generate {
     const char *label, *type, *id, *policy, *name, *evidence;
 };
@@ -197,7 +201,7 @@ struct opts_key_pem {
     bool name_module, name_pin_source;
 };
 struct opts_key_evidence {
-    const char *out_path, *attestation, *attestation_out, *payload_out;
+    const char *out_path, *attestation, *attestation_out, *payload_out, *policy;
     bool require_attestation;
 };
 struct opts_evidence_verify {
@@ -252,8 +256,8 @@ bool cli_emit(struct cli *cli, const char *key_uri, const char *kind, const char
 /* cmd_evidence.c, for a key that is to be made and one that was made just now: whether the file can
  * be written; and the evidence into it. E_OBJECT_EXISTS, E_IO, E_EVIDENCE. */
 bool cli_evidence_may_write(const char *path, struct err *err) NODISCARD;
-bool cli_evidence_write(struct cli *cli, const char *key_uri, const char *path,
-                        struct err *err) NODISCARD;
+bool cli_evidence_write(struct cli *cli, const struct app_evidence_request *request,
+                        const char *path, struct err *err) NODISCARD;
 
 /* The result of an order, as enroll and the order commands print it. */
 void cli_print_order(struct cli *cli, const struct order *order);

@@ -87,12 +87,21 @@ static bool parse_id(const char *hex, struct hsm_id *id, struct err *err)
     return true;
 }
 
-static bool write_evidence(struct cli *cli, const struct hsm_key *key, const char *path,
-                           struct err *err)
+static bool write_evidence(struct cli *cli, const struct hsm_key *key,
+                           const struct hsm_keygen_report *report, struct err *err)
 {
+    const struct opts_key_generate *opts = cli->opts;
     AUTO(buf) struct buf uri = BUF_INIT(HSM_URI_MAX);
 
-    return cli_key_uri(key, &uri, err) && cli_evidence_write(cli, buf_str(&uri), path, err);
+    if (opts->evidence == NULL) {
+        return true;
+    }
+    if (!cli_key_uri(key, &uri, err)) {
+        return false;
+    }
+    struct app_evidence_request request = {
+        .key_uri = buf_str(&uri), .policy = opts->policy, .dropped = report->left_out};
+    return cli_evidence_write(cli, &request, opts->evidence, err);
 }
 
 /* The id that is given, or a random one; and whether the rules want it so. */
@@ -186,7 +195,7 @@ bool cmd_key_generate(struct cli *cli, struct err *err)
 
     if (!cli_evidence_may_write(opts->evidence, err) ||
         !plan_key(cli, &rules, &policy, &id, &label, err) ||
-        !cli_token_open(cli, NULL, true, &opened, err)) {
+        !cli_token_open_to(cli, HSM_TO_GENERATE, &opened, err)) {
         return false;
     }
     struct hsm_key_name name = {
@@ -197,13 +206,15 @@ bool cmd_key_generate(struct cli *cli, struct err *err)
         log_line(LOG_WARN, "key", "%s lets the private key leave the token",
                  hsm_rules_title(&rules));
     }
-    if (!hsm_keygen_with(opened.token, &request, &key, &report, err) ||
-        !cli_print_key(cli, &key, err)) {
+    if (!hsm_keygen_with(opened.token, &request, &key, &report, err)) {
+        return hsm_access_explain_role(HSM_TO_GENERATE, err);
+    }
+    if (!cli_print_key(cli, &key, err)) {
         return false;
     }
     print_verdict(cli, &rules, &report.verdict);
     print_rungs(cli, &policy, &report);
-    return opts->evidence == NULL || write_evidence(cli, &key, opts->evidence, err);
+    return write_evidence(cli, &key, &report, err);
 }
 
 static const struct out_column key_columns[] = {

@@ -21,6 +21,9 @@ struct hsm_access cli_access(const struct cli *cli)
                                .pin_source = t->pin_source,
                                .pin_source_is_deliberate = t->pin_source_is_option,
                                .try_pin_again = t->try_pin_again,
+                               .so_generates = t->generate_as == CONFIG_ROLE_SO,
+                               .so_writes_certificates = t->write_certificates_as == CONFIG_ROLE_SO,
+                               .so_pin_source = t->so_pin_source,
                                .secrets = &cli->secrets};
 }
 
@@ -30,6 +33,14 @@ bool cli_token_open(const struct cli *cli, const char *uri, bool login, struct h
     struct hsm_access access = cli_access(cli);
 
     return hsm_access_open(&access, uri, login, out, err);
+}
+
+bool cli_token_open_to(const struct cli *cli, enum hsm_purpose purpose, struct hsm_opened *out,
+                       struct err *err)
+{
+    struct hsm_access access = cli_access(cli);
+
+    return hsm_access_open_to(&access, NULL, purpose, out, err);
 }
 
 static const char *yes(bool value)

@@ -32,6 +32,10 @@ static const struct opt token_pin_opts[] = {
      "where the security officer's new PIN comes from (default: prompt)"},
 };
 
+static const struct opt token_test_opts[] = {
+    {"yes", 0, OPT_FLAG, NULL, AT(opts_token_test, yes), "make test keys although nobody is at the terminal"},
+};
+
 static const struct opt key_generate_opts[] = {
     {"label", 0, OPT_TEXT, "TEXT", AT(opts_key_generate, label), "label of the key (default: by the policy's pattern)"},
     {"name", 'n', OPT_TEXT, "NAME", AT(opts_key_generate, name), "what {name} in the policy's pattern stands for"},
@@ -71,6 +75,7 @@ static const struct opt key_evidence_opts[] = {
     {"out", 'o', OPT_TEXT, "FILE", AT(opts_key_evidence, out_path), "where the evidence goes (default: stdout)"},
     {"attestation", 0, OPT_TEXT, "FILE", AT(opts_key_evidence, attestation),
      "the device's attestation, made with its vendor's tool (default: what the token shows)"},
+    {"policy", 0, OPT_TEXT, "NAME", AT(opts_key_evidence, policy), "the policy to judge the key by (default: the profile's)"},
     {"require-attestation", 0, OPT_FLAG, NULL, AT(opts_key_evidence, require_attestation),
      "fail if the device does not attest the key"},
     {"attestation-out", 0, OPT_TEXT, "FILE", AT(opts_key_evidence, attestation_out),
@@ -190,6 +195,8 @@ const struct cmd cli_cmds[] = {
      OPTS(token_pin_opts, opts_token_pin), GENERAL | TOKEN, TOKEN, cmd_token_pin},
     {"token", "accept", "remember the token that is there now as that of its section", NULL, 0, 0, NO_OPTS,
      GENERAL | TOKEN, TOKEN, cmd_token_accept},
+    {"token", "test", "try what the token can do with keys that are removed again", NULL, 0, 0,
+     OPTS(token_test_opts, opts_token_test), GENERAL | TOKEN, TOKEN, cmd_token_test},
 
     {"key", "generate", "make a signing key that never leaves the token", NULL, 0, 0,
      OPTS(key_generate_opts, opts_key_generate), GENERAL | TOKEN, TOKEN, cmd_key_generate},

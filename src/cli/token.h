@@ -10,6 +10,10 @@ struct hsm_access cli_access(const struct cli *cli);
 bool cli_token_open(const struct cli *cli, const char *uri, bool login, struct hsm_opened *out,
                     struct err *err) NODISCARD;
 
+/* The configured token, opened and logged in to for a purpose. */
+bool cli_token_open_to(const struct cli *cli, enum hsm_purpose purpose, struct hsm_opened *out,
+                       struct err *err) NODISCARD;
+
 struct hsm_module;
 
 /* A URI that names the token; the module that it is in, with labels for people or without. */

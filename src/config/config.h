@@ -27,6 +27,7 @@ enum config_section {
     CONFIG_SECTIONS
 };
 
+enum config_role { CONFIG_ROLE_USER, CONFIG_ROLE_SO };
 enum config_auth { CONFIG_AUTH_CERT, CONFIG_AUTH_PASSWORD, CONFIG_AUTH_OAUTH };
 enum config_poll { CONFIG_POLL_STEPS, CONFIG_POLL_BACKOFF };
 enum config_san { CONFIG_SAN_AUTO, CONFIG_SAN_ALWAYS, CONFIG_SAN_NEVER };
@@ -86,6 +87,9 @@ struct config_token {
     char *quirks;
     char *uri;
     char *pin_source;
+    int generate_as;           /* enum config_role */
+    int write_certificates_as; /* enum config_role */
+    char *so_pin_source;
     bool try_pin_again;        /* only on the command line */
     bool pin_source_is_option; /* named on the command line, for whatever token that names */
     int certificates;          /* enum config_certificates */

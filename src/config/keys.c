@@ -79,6 +79,7 @@ static bool set_word(int *field, const char *const words[], size_t count, const 
     }
 
 WORDS(set_auth, "cert", "password", "oauth")
+WORDS(set_role, "user", "so")
 WORDS(set_poll, "steps", "backoff")
 WORDS(set_san, "auto", "always", "never")
 WORDS(set_collect, "query", "path")
@@ -247,6 +248,14 @@ static const struct row rows[] = {
      set_text, TOKEN(uri)},
     {{CONFIG_TOKEN, "pin_source", "pin-source", "SOURCE", NULL, "where the user PIN comes from (default: prompt)"},
      set_source, TOKEN(pin_source)},
+    {{CONFIG_TOKEN, "generate_as", NULL, "user|so", "user",
+      "who generates keys: some tokens let only the security officer do it"},
+     set_role, TOKEN(generate_as)},
+    {{CONFIG_TOKEN, "write_certificates_as", NULL, "user|so", "user", "who writes certificates to the token"},
+     set_role, TOKEN(write_certificates_as)},
+    {{CONFIG_TOKEN, "so_pin_source", NULL, "SOURCE", NULL,
+      "where the security officer's PIN comes from, for these two (default: prompt)"},
+     set_source, TOKEN(so_pin_source)},
     {{CONFIG_TOKEN, "certificates", NULL, "token|detached", "token",
       "where certificates go: onto the token, or into files (for tokens that keep none)"},
      set_certificates, TOKEN(certificates)},

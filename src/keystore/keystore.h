@@ -41,7 +41,9 @@ struct keystore_token {
     const char *uri;        /* which token */
     const char *pin_source; /* NULL: prompt */
     bool pin_source_is_deliberate;
-    bool try_pin_again; /* whatever became of the last one */
+    bool try_pin_again;                        /* whatever became of the last one */
+    bool so_generates, so_writes_certificates; /* the security officer has to */
+    const char *so_pin_source;                 /* NULL: prompt */
 };
 
 /* A key with the certificate that belongs to it. */

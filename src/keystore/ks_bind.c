@@ -60,9 +60,9 @@ bool keystore_put(struct keystore *keystore, const struct keystore_token *token,
     AUTO(hsm_key) struct hsm_key key = {0};
     struct hsm_bind_report bound;
 
-    if (!ks_connect_token(keystore, token, key_uri, &target, err) ||
+    if (!ks_connect_token_to(keystore, token, key_uri, HSM_TO_WRITE_CERTIFICATES, &target, err) ||
         !ks_find_private(&target, true, &key, err) || !bind(&target, &key, put, &bound, err)) {
-        return false;
+        return hsm_access_explain_role(HSM_TO_WRITE_CERTIFICATES, err);
     }
     *report = (struct keystore_put_report){.already_there = bound.already_there,
                                            .chain_written = bound.chain_written,
@@ -77,7 +77,7 @@ bool keystore_unbind(struct keystore *keystore, const struct keystore_token *tok
     AUTO(hsm_opened) struct hsm_opened target = {.token = NULL};
     AUTO(hsm_key) struct hsm_key key = {0};
 
-    return ks_connect_token(keystore, token, key_uri, &target, err) &&
+    return ks_connect_token_to(keystore, token, key_uri, HSM_TO_WRITE_CERTIFICATES, &target, err) &&
            ks_find_private(&target, false, &key, err) &&
            hsm_cert_unbind(target.token, &key, cert, removed, err);
 }

@@ -84,6 +84,7 @@ bool keystore_generate(struct keystore *keystore, const struct keystore_token *t
                        const struct keystore_new *wanted, struct keystore_key *out, struct err *err)
 {
     AUTO(hsm_opened) struct hsm_opened target = {.token = NULL};
+    AUTO(hsm_opened) struct hsm_opened user = {.token = NULL};
     AUTO(hsm_key) struct hsm_key key = {0};
     struct hsm_rules rules;
     struct hsm_policy policy;
@@ -94,14 +95,18 @@ bool keystore_generate(struct keystore *keystore, const struct keystore_token *t
     if (!read_rules(&wanted->policy, &rules, err) ||
         !hsm_rules_policy(&rules, wanted->key_type, &policy, err) ||
         !hsm_rules_check_label(&rules, wanted->label, err) ||
-        !ks_connect_token(keystore, token, NULL, &target, err)) {
+        !ks_connect_token_to(keystore, token, NULL, HSM_TO_GENERATE, &target, err)) {
         return false;
     }
     tell_weakness(&rules, wanted);
     struct hsm_key_name name = {.id = &id, .label = wanted->label, .id_is_random = true};
     struct hsm_keygen_request request = {
         .policy = &policy, .name = &name, .on_rung = wanted->told, .ctx = wanted->ctx};
-    return hsm_keygen_with(target.token, &request, &key, &report, err) &&
+    if (!hsm_keygen_with(target.token, &request, &key, &report, err)) {
+        return hsm_access_explain_role(HSM_TO_GENERATE, err);
+    }
+    /* Whoever made the key: it is used by the user. */
+    return ks_connect_token(keystore, token, NULL, &user, err) &&
            ks_describe(keystore, &target, &key, out, err);
 }
 

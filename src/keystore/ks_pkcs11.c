@@ -31,10 +31,10 @@ static bool matches(const struct keystore_source *source, const uint8_t *data UN
     return hsm_uri_is(first);
 }
 
-bool ks_connect_token(struct keystore *keystore, const struct keystore_token *token,
-                      const char *uri, struct hsm_opened *out, struct err *err)
+static struct hsm_access access_of(const struct keystore *keystore,
+                                   const struct keystore_token *token)
 {
-    struct hsm_access access = {
+    return (struct hsm_access){
         .section = token->section,
         .module_path = token->module,
         .init_args = token->init_args,
@@ -43,10 +43,28 @@ bool ks_connect_token(struct keystore *keystore, const struct keystore_token *to
         .pin_source = token->pin_source,
         .pin_source_is_deliberate = token->pin_source_is_deliberate,
         .try_pin_again = token->try_pin_again,
+        .so_generates = token->so_generates,
+        .so_writes_certificates = token->so_writes_certificates,
+        .so_pin_source = token->so_pin_source,
         .secrets = &keystore->secrets,
     };
+}
+
+bool ks_connect_token(struct keystore *keystore, const struct keystore_token *token,
+                      const char *uri, struct hsm_opened *out, struct err *err)
+{
+    struct hsm_access access = access_of(keystore, token);
 
     return hsm_access_open(&access, uri, true, out, err);
+}
+
+bool ks_connect_token_to(struct keystore *keystore, const struct keystore_token *token,
+                         const char *uri, enum hsm_purpose purpose, struct hsm_opened *out,
+                         struct err *err)
+{
+    struct hsm_access access = access_of(keystore, token);
+
+    return hsm_access_open_to(&access, uri, purpose, out, err);
 }
 
 bool keystore_login(struct keystore *keystore, const struct keystore_token *token, struct err *err)

@@ -10,6 +10,11 @@
 bool ks_connect_token(struct keystore *keystore, const struct keystore_token *token,
                       const char *uri, struct hsm_opened *out, struct err *err) NODISCARD;
 
+/* As ks_connect_token(), in the role that the token's section has for the purpose. */
+bool ks_connect_token_to(struct keystore *keystore, const struct keystore_token *token,
+                         const char *uri, enum hsm_purpose purpose, struct hsm_opened *out,
+                         struct err *err) NODISCARD;
+
 /* The one private key that is meant; a URI that names only a token means its only one. */
 bool ks_find_private(struct hsm_opened *target, bool want_public, struct hsm_key *key,
                      struct err *err) NODISCARD;

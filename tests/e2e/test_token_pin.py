@@ -223,3 +223,27 @@ def test_library_that_only_links_a_module_is_none(offline: Client, tmp_path: Pat
     offline.set("token:main", module=str(library))
     done = offline.run("token", "list", status=20)
     assert "its C_GetFunctionList is that of another library" in done.stderr and "libp11-kit.so" in done.stderr
+
+
+# Roles
+
+
+def test_token_that_wants_the_security_officer_is_told_apart(offline: Client) -> None:
+    offline.rules("C_GenerateKeyPair:*:fail=0x103")
+    done = offline.run("key", "generate", "--label", "k", "--type", "ec:P-256", status=29)
+    assert "CKR_USER_TYPE_INVALID" in done.stderr and "generate_as = so" in done.stderr
+
+
+def test_security_officer_generates_if_the_section_says_so(offline: Client, token: Token) -> None:
+    offline.set("token:main", generate_as="so", so_pin_source=source(token.so_pin_file))
+    log = offline.rules()
+    done = offline.run("key", "generate", "--label", "k", "--type", "ec:P-256", status=None)
+    # SoftHSM lets nobody but the user do it: the refusal shows who was logged in.
+    assert "CKR_USER_NOT_LOGGED_IN" in done.stderr and len(calls(log, "C_Login")) == 1
+    offline.run("key", "list")
+
+
+def test_pin_of_the_security_officer_has_to_come_from_somewhere(offline: Client) -> None:
+    offline.set("token:main", generate_as="so")
+    done = offline.run("key", "generate", "--label", "k", status=24, start_new_session=True)
+    assert "so_pin_source" in done.stderr and "there is no terminal" in done.stderr
