@@ -14,7 +14,7 @@ import pytest
 from faults import CODES, FAILURES, KILLS, Bench, Object, Point, visit
 from p11e import P11KIT_CLIENT, SHIM, Client, need, sample
 
-KEPT = 24  # points of a loop that are visited without --full
+KEPT = 16  # points of a loop that are visited without --full
 MORE_CODES = {**CODES, "CKR_USER_NOT_LOGGED_IN": 0x101}
 
 GENERATE = ["key", "generate", "--label", "www", "--type", "ec:P-256"]
@@ -139,27 +139,60 @@ def test_bind_that_replaces(keyed: Client, actions: list[str], say: Callable[[st
     loop(keyed, say, "cert bind, a renewed one", args, actions, check_bind(keyed, args, 1))
 
 
-# A call of each kind (hsm/cryptoki.h), libp11's own as well, and the command that makes it.
-HANGS = {
-    "C_Initialize": "generate", "C_GetInfo": "generate", "C_GetSlotList": "generate", "C_GetTokenInfo": "generate",
-    "C_OpenSession": "generate", "C_Login": "generate", "C_FindObjects": "generate", "C_GenerateKeyPair": "generate",
-    "C_GetAttributeValue": "generate", "C_Finalize": "generate", "C_SignInit": "request", "C_Sign": "request",
-    "C_CreateObject": "bind", "C_DestroyObject": "bind",
-}
+def check_delete(client: Client, args: list[str]) -> Callable[[Bench, Point], None]:
+    wanted = finished(client, args)
+
+    def check(bench: Bench, point: Point) -> None:
+        before = bench.objects()
+        well = ended_well(bench.run(args, point), point)
+        left = bench.objects()
+        if any(o[0] == "Private Key" for o in left):
+            assert bound(left) == bound(before), f"{point}: the key lost its certificate: {left}"
+        if well:
+            assert left == wanted, f"{point}: {left}"
+        again = bench.run(args)
+        nothing_left = left == wanted
+        assert again.returncode == (25 if nothing_left else 0), f"{point}: {again.returncode} {left} {again.stderr}"
+        assert bench.objects() == wanted, f"{point}: {bench.objects()}"
+
+    assert all(o[1] != "www" for o in wanted)
+    return check
+
+
+DELETE = ["key", "delete", "--yes", "pkcs11:object=www"]
+
+
+def test_delete(keyed: Client, actions: list[str], say: Callable[[str], None]) -> None:
+    """What is left of a key that was being deleted is found by the next run."""
+    loop(keyed, say, "key delete", DELETE, actions, check_delete(keyed, DELETE))
+
+
+def test_delete_with_certificates(keyed: Client, actions: list[str], say: Callable[[str], None]) -> None:
+    """The key goes before its certificate."""
+    args = [*DELETE, "--with-certificates"]
+    keyed.run(*bind(certificate(keyed, 80)))
+    loop(keyed, say, "key delete --with-certificates", args, actions, check_delete(keyed, args))
+
+
+# A call of each kind (hsm/cryptoki.h), and the command that makes it.
+HANGS = {"C_GetTokenInfo": "generate", "C_Login": "generate", "C_FindObjects": "generate", "C_GenerateKeyPair": "generate",
+         "C_Finalize": "generate", "C_Sign": "request", "C_CreateObject": "bind", "C_DestroyObject": "bind"}
 
 
 @pytest.mark.parametrize("call", HANGS)
 def test_hang_of_any_kind_ends_by_the_deadline(keyed: Client, call: str) -> None:
     """And the same command, when the token answers again, does its work."""
-    keyed.run(*bind(certificate(keyed, 80)))
-    args = {"generate": ["key", "generate", "--label", "other", "--type", "ec:P-256"],
-            "request": ["csr", "create", "pkcs11:object=www", "--name", "www.example.org"],
-            "bind": bind(certificate(keyed, 81))}[HANGS[call]]
+    args = ["key", "generate", "--label", "other", "--type", "ec:P-256"]
+    if HANGS[call] == "request":
+        args = ["csr", "create", "pkcs11:object=www", "--name", "www.example.org"]
+    elif HANGS[call] == "bind":
+        keyed.run(*bind(certificate(keyed, 80)))
+        args = bind(certificate(keyed, 81))
     keyed.rules(f"{call}:1:hang")
     done = keyed.run(*args, "--token-timeout", "1s", status=30, timeout=60)
     assert "did not come back" in done.stderr and str(SHIM) in done.stderr
     keyed.no_rules()
-    keyed.run(*args, status=27 if call in ("C_GetAttributeValue", "C_Finalize") else 0)  # the key had been made
+    keyed.run(*args, status=27 if call == "C_Finalize" else 0)  # the key had been made
 
 
 def test_what_libp11_was_answered_is_told(offline: Client) -> None:

@@ -5,12 +5,15 @@ docs/interop.md is the table of these cases.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import socket
 import ssl
 import subprocess
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -102,26 +105,52 @@ def test_p11tool(filled: Filled) -> None:
 # NSS
 
 
+@contextlib.contextmanager
+def selfserv(path: Path, pin_file: Path) -> Iterator[int]:
+    """NSS's own TLS server, with the certificate and key "www"."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(["selfserv", "-d", f"sql:{path}", "-n", "www", "-p", str(port), "-f", str(pin_file)],
+                               env=clean_env(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        end = time.monotonic() + 20
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+                break
+            assert process.poll() is None and time.monotonic() < end, "selfserv does not answer"
+            time.sleep(0.05)
+        yield port
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_certutil(tmp_path: Path) -> None:
-    """On NSS's own token: the certificate that we bound is a user's ("u": its key is there), under our label."""
-    wants("certutil")
+    """On NSS's own token: our key signs, and the certificate that we bound is a user's ("u": its key is there)."""
+    wants("certutil", "selfserv")
     if (reason := why_not("NSS softokn")) is not None:
         pytest.skip(reason)
     with BEDS["NSS softokn"](tmp_path) as bed:
         client = Client(tmp_path / "client", bed, None)  # type: ignore[arg-type]
         client.set("token:main", init_args=bed.init_args)
-        csr = client.run("csr", "create", "pkcs11:object=ec", "--name", "localhost").stdout
+        made = client.json("key", "generate", "--label", "www", "--type", "ec:P-256")
+        csr = client.run("csr", "create", made["uri"], "--name", "localhost").stdout
         own_root(tmp_path)
         sign_with_own_root(tmp_path, csr)
-        client.run("cert", "bind", "--key", "pkcs11:object=ec", "--cert", str(tmp_path / "cert.pem"), "--issuer-roots",
+        client.run("cert", "bind", "--key", made["uri"], "--cert", str(tmp_path / "cert.pem"), "--issuer-roots",
                    str(tmp_path / "own.pem"))
         tool = ["certutil", "-d", f"sql:{tmp_path}", "-f", str(bed.pin_file)]
         keys = run([*tool, "-K"], env=clean_env()).stdout
         certs = run([*tool, "-L"], env=clean_env()).stdout
-        assert re.search("^< *1> *ec +02 +ec$", keys, re.MULTILINE), keys
-        assert re.search("^ec +u,u,u$", certs, re.MULTILINE), certs
+        assert re.search(f"^< *2> *ec +{made['id']} +www$", keys, re.MULTILINE), keys
+        assert re.search("^www +u,u,u$", certs, re.MULTILINE), certs
         run([*tool, "-A", "-n", "root", "-t", "CT,,", "-i", str(tmp_path / "own.pem")], env=clean_env())
-        run([*tool, "-V", "-n", "ec", "-u", "V"], env=clean_env())
+        run([*tool, "-V", "-n", "www", "-u", "V"], env=clean_env())
+        with selfserv(tmp_path, bed.pin_file) as port:
+            done = run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", str(tmp_path / "own.pem"),
+                        "-verify_return_error", "-tls1_3"], env=clean_env(), input="GET / HTTP/1.0\r\n\r\n", stdin=None)
+        assert "Verification: OK" in done.stdout and "CN = localhost" in done.stdout, done.stdout
 
 
 # Java
