@@ -77,7 +77,7 @@ static void csv_row(struct out *out, const char *const cells[])
 
 static void csv_table(struct out *out, const char *key UNUSED, const char *empty UNUSED)
 {
-    const char *keys[OUT_COLUMNS_MAX];
+    const char *keys[OUT_COLUMNS_MAX] = {NULL};
 
     for (size_t i = 0; i < out->column_count && i < OUT_COLUMNS_MAX; i++) {
         keys[i] = out->columns[i].key;
