@@ -127,6 +127,7 @@ static const struct {
     {CKA_ALWAYS_SENSITIVE,    "CKA_ALWAYS_SENSITIVE",    SHOW_BOOL},
     {CKA_LOCAL,               "CKA_LOCAL",               SHOW_BOOL},
     {CKA_MODIFIABLE,          "CKA_MODIFIABLE",          SHOW_BOOL},
+    {CKA_COPYABLE,            "CKA_COPYABLE",            SHOW_BOOL},
     {CKA_ALWAYS_AUTHENTICATE, "CKA_ALWAYS_AUTHENTICATE", SHOW_BOOL},
     {CKA_KEY_GEN_MECHANISM,   "CKA_KEY_GEN_MECHANISM",   SHOW_ULONG},
     {CKA_MODULUS,             "CKA_MODULUS",             SHOW_NOT},

@@ -241,20 +241,26 @@ bool hsm_yubikey_payload(const uint8_t *data UNUSED, size_t len UNUSED,
            hsm_add_base64((const uint8_t *)buf_str(&pem), pem.len, out, err);
 }
 
+static bool is_of_key(X509 *cert, const struct hsm_key *key)
+{
+    AUTO(hsm_public) struct hsm_public public = {.known = false};
+    struct hsm_key_spec spec = {.type = HSM_KEY_OTHER};
+
+    return hsm_public_from_x509(cert, &spec, &public) &&
+           hsm_public_equal(&spec, &public, &key->spec, &key->public);
+}
+
 /* The attestation certificate of that very key among those with its id. */
 static const struct hsm_cert *find_about(const struct hsm_certs *certs, const struct hsm_key *key,
                                          bool *other)
 {
     *other = false;
     for (size_t i = 0; i < certs->count; i++) {
-        AUTO(hsm_public) struct hsm_public public = {.known = false};
-        struct hsm_key_spec spec = {.type = HSM_KEY_OTHER};
         X509 *cert = certs->list[i].x509;
         if (cert == NULL || !hsm_has_extension_below(cert, YUBICO_ARC)) {
             continue;
         }
-        if (hsm_public_from_x509(cert, &spec, &public) &&
-            hsm_public_equal(&spec, &public, &key->spec, &key->public)) {
+        if (is_of_key(cert, key)) {
             return &certs->list[i];
         }
         *other = true;

@@ -2,7 +2,9 @@
 
 #include "base/str.h"
 #include "hsm/ckr.h"
+#include "hsm/keygen_impl.h"
 #include "hsm/object.h"
+#include "hsm/weak.h"
 
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -19,43 +21,64 @@ bool hsm_new_id(struct hsm_id *id, struct err *err)
     return true;
 }
 
-/* Nothing on the token may carry the id, and no private key the label. */
-static bool is_unused(struct hsm_session *session, const struct hsm_id *id, const char *label,
-                      struct err *err)
+static bool id_is_used(const struct hsm_session *session, struct err *err)
 {
-    struct attrs by_id = ATTRS_INIT;
-    struct attrs by_label = ATTRS_INIT;
-    AUTO(hsm_handles) struct hsm_handles same_id = HSM_HANDLES_INIT;
-    AUTO(hsm_handles) struct hsm_handles same_label = HSM_HANDLES_INIT;
+    return err_set(err, E_OBJECT_EXISTS,
+                   "%s has an object with that id already; ids are never "
+                   "used twice",
+                   hsm_token_name(&session->token->info));
+}
 
-    attrs_add_bytes(&by_id, CKA_ID, id->data, id->len);
-    attrs_add_ulong(&by_label, CKA_CLASS, CKO_PRIVATE_KEY);
-    attrs_add_string(&by_label, CKA_LABEL, label);
-    if (!hsm_find(session, &by_id, &same_id, err) ||
-        !hsm_find(session, &by_label, &same_label, err)) {
+static bool label_is_used(const struct hsm_session *session, const char *label, struct err *err)
+{
+    return err_set(err, E_OBJECT_EXISTS,
+                   "%s has a private key labelled '%s' already; choose "
+                   "another label, or use that key if a run that was interrupted made it "
+                   "('key show' tells what it is)",
+                   hsm_token_name(&session->token->info), label);
+}
+
+static bool count_of_id(struct hsm_session *session, const struct hsm_id *id, size_t *out,
+                        struct err *err)
+{
+    struct attrs template = ATTRS_INIT;
+    AUTO(hsm_handles) struct hsm_handles found = HSM_HANDLES_INIT;
+
+    attrs_add_bytes(&template, CKA_ID, id->data, id->len);
+    if (!hsm_find(session, &template, &found, err)) {
         return false;
     }
-    if (same_id.count > 0) {
-        return err_set(err, E_OBJECT_EXISTS,
-                       "%s has an object with that id already; ids are never "
-                       "used twice",
-                       hsm_token_name(&session->token->info));
-    }
-    if (same_label.count > 0) {
-        return err_set(err, E_OBJECT_EXISTS,
-                       "%s has a private key labelled '%s' already; choose "
-                       "another label, or use that key if a run that was interrupted made it "
-                       "('key show' tells what it is)",
-                       hsm_token_name(&session->token->info), label);
-    }
+    *out = found.count;
     return true;
 }
 
-/* The objects that a generation made: public, private. */
-struct made {
-    CK_OBJECT_HANDLE handles[2];
-    bool known; /* false: the token reported a failure, and what it left behind is unknown */
-};
+/* Nothing on the token may carry the id. */
+static bool id_is_unused(struct hsm_session *session, const struct hsm_names *names,
+                         const struct hsm_id *id, struct err *err)
+{
+    size_t count = 0;
+
+    if (names != NULL) {
+        return !hsm_names_has_id(names, id) || id_is_used(session, err);
+    }
+    return count_of_id(session, id, &count, err) && (count == 0 || id_is_used(session, err));
+}
+
+/* No private key may have the label. */
+static bool label_is_unused(struct hsm_session *session, const struct hsm_names *names,
+                            const char *label, struct err *err)
+{
+    struct attrs template = ATTRS_INIT;
+    AUTO(hsm_handles) struct hsm_handles found = HSM_HANDLES_INIT;
+
+    if (names != NULL) {
+        return !hsm_names_has_label(names, label) || label_is_used(session, label, err);
+    }
+    attrs_add_ulong(&template, CKA_CLASS, CKO_PRIVATE_KEY);
+    attrs_add_string(&template, CKA_LABEL, label);
+    return hsm_find(session, &template, &found, err) &&
+           (found.count == 0 || label_is_used(session, label, err));
+}
 
 static CK_MECHANISM_TYPE generation_mechanism(enum hsm_key_type type)
 {
@@ -65,7 +88,7 @@ static CK_MECHANISM_TYPE generation_mechanism(enum hsm_key_type type)
 }
 
 static CK_RV generate_as(struct hsm_session *session, const struct hsm_policy *policy,
-                         const struct hsm_key_name *name, struct made *made)
+                         const struct hsm_key_name *name, struct hsm_made *made)
 {
     struct attrs private_template = ATTRS_INIT;
     struct attrs public_template = ATTRS_INIT;
@@ -85,8 +108,8 @@ static CK_RV generate_as(struct hsm_session *session, const struct hsm_policy *p
  * PKCS#11 3.0 names Edwards curves by a PrintableString, 3.1 by an OID as well, and each is refused
  * by some token.
  */
-static CK_RV generate(struct hsm_session *session, const struct hsm_policy *policy,
-                      const struct hsm_key_name *name, struct made *made)
+static CK_RV generate_either_way(struct hsm_session *session, const struct hsm_policy *policy,
+                                 const struct hsm_key_name *name, struct hsm_made *made)
 {
     struct hsm_policy by_name = *policy;
     CK_RV rv = generate_as(session, policy, name, made);
@@ -100,122 +123,118 @@ static CK_RV generate(struct hsm_session *session, const struct hsm_policy *poli
     return rv;
 }
 
-struct cleanup {
-    size_t destroyed;
-    size_t left;      /* would not go */
-    size_t untouched; /* nobody knows who made it */
+/* One run of hsm_keygen_with(). */
+struct run {
+    struct hsm_token *token;
+    const struct hsm_keygen_request *request;
+    struct hsm_policy policy; /* with what is left out of the template now */
+    struct hsm_made made;
+    struct hsm_keygen_report *report;
 };
 
-static void destroy_one(struct hsm_session *session, CK_OBJECT_HANDLE handle, struct cleanup *count)
+static void note_rung(struct run *run, CK_RV rv)
 {
+    struct hsm_keygen_report *report = run->report;
+    AUTO(buf) struct buf names = BUF_INIT(512);
+    char sentence[768];
+
+    hsm_policy_group_names(&run->policy, run->policy.left_out, &names);
+    (void)snprintf(report->left_out, sizeof(report->left_out), "%s", buf_str(&names));
+    report->rungs[report->rung_count].rv = rv;
+    report->rungs[report->rung_count++].left_out = run->policy.left_out;
+    (void)snprintf(sentence, sizeof(sentence),
+                   "%s refused the template of the key (C_GenerateKeyPair: %s); it is asked again "
+                   "without %s",
+                   hsm_token_name(&run->token->info), ckr_name(rv), buf_str(&names));
+    if (run->request->on_rung != NULL) {
+        run->request->on_rung(run->request->ctx, sentence);
+    }
+}
+
+/* A module that cannot stand the strict template, not even to refuse it, gets a lower one at once.
+ */
+static void begin_lower(struct run *run)
+{
+    AUTO(buf) struct buf names = BUF_INIT(512);
+    char sentence[768];
+
+    if (!hsm_module_has_quirk(run->token->module, HSM_QUIRK_NO_USAGE_DENIALS)) {
+        return;
+    }
+    run->policy.left_out = hsm_policy_groups(&run->policy) & HSM_GROUP_ZEROS;
+    hsm_policy_group_names(&run->policy, run->policy.left_out, &names);
+    (void)snprintf(run->report->left_out, sizeof(run->report->left_out), "%s", buf_str(&names));
+    (void)snprintf(sentence, sizeof(sentence),
+                   "%s is asked for the key without %s, as its module is known to need",
+                   hsm_token_name(&run->token->info), buf_str(&names));
+    if (run->request->on_rung != NULL && names.len > 0) {
+        run->request->on_rung(run->request->ctx, sentence);
+    }
+}
+
+/* Whether another template may be tried after that answer: there is one, and nothing was made. */
+static bool may_go_on(struct run *run, struct hsm_session *session, CK_RV rv)
+{
+    bool general = hsm_module_has_quirk(run->token->module, HSM_QUIRK_GENERAL_ERROR_FOR_ATTRIBUTES);
     struct err ignored = ERR_INIT;
+    unsigned left_out = 0;
+    size_t made = 0;
 
-    if (hsm_destroy(session, handle, &ignored)) {
-        count->destroyed++;
-    } else {
-        count->left++;
-    }
-}
-
-/* The very objects that were made, as long as their handles still stand for our id. */
-static bool destroy_made(struct hsm_session *session, const struct hsm_id *id,
-                         const struct made *made, struct cleanup *count, struct err *err)
-{
-    static const CK_ATTRIBUTE_TYPE types[] = {CKA_ID};
-
-    for (size_t i = 0; i < ARRAY_LEN(made->handles); i++) {
-        AUTO(attr_values) struct attr_values values = {.count = 0};
-        if (!hsm_read(session, made->handles[i], types, ARRAY_LEN(types), &values, err)) {
-            return false;
-        }
-        const struct attr_value *v = attr_values_find(&values, CKA_ID);
-        if (v != NULL && v->len == id->len && memcmp(v->data, id->data, id->len) == 0) {
-            destroy_one(session, made->handles[i], count);
-        } else {
-            count->left++;
-        }
-    }
-    return true;
-}
-
-/* Whatever carries the id, if nobody but us can have made it. */
-static bool destroy_by_id(struct hsm_session *session, const struct hsm_id *id, bool is_ours,
-                          struct cleanup *count, struct err *err)
-{
-    struct attrs template = ATTRS_INIT;
-    AUTO(hsm_handles) struct hsm_handles found = HSM_HANDLES_INIT;
-
-    attrs_add_bytes(&template, CKA_ID, id->data, id->len);
-    if (!hsm_find(session, &template, &found, err)) {
+    if (!hsm_is_template_fault(rv, general) || run->report->rung_count == HSM_RUNGS_MAX ||
+        !hsm_ladder_next(&run->policy, &left_out) ||
+        !count_of_id(session, run->request->name->id, &made, &ignored) || made > 0) {
         return false;
     }
-    if (!is_ours) {
-        count->untouched = found.count;
-        return true;
-    }
-    for (size_t i = 0; i < found.count; i++) {
-        destroy_one(session, found.list[i], count);
-    }
+    run->policy.left_out = left_out;
     return true;
 }
 
-static bool clean_up(struct hsm_token *token, const struct hsm_key_name *name,
-                     const struct made *made, struct cleanup *count)
+/* Asks for the key, with less and less in the template if it must be. */
+static CK_RV generate(struct run *run, struct hsm_session *session)
 {
-    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
-    struct err ignored = ERR_INIT;
-
-    return hsm_session_take_fresh(token, true, &session, &ignored) &&
-           (made->known ? destroy_made(&session, name->id, made, count, &ignored)
-                        : destroy_by_id(&session, name->id, name->id_is_random, count, &ignored));
-}
-
-/* Ends a failed generation: cleans up and says what became of the key. err holds the cause. */
-static bool undo(struct hsm_token *token, const struct hsm_key_name *name, const struct made *made,
-                 struct err *err)
-{
-    AUTO(buf) struct buf hex = BUF_INIT(2 * HSM_ID_MAX);
-    struct cleanup count = {0};
-    size_t used = strlen(err->msg);
-    char *end = err->msg + used;
-    size_t room = sizeof(err->msg) - used;
-
-    str_add_hex(&hex, name->id->data, name->id->len, '\0');
-    bool cleaned = clean_up(token, name, made, &count);
-    if (!cleaned) {
-        (void)snprintf(end, room,
-                       "; whether a key was left behind could not be found out: it would "
-                       "have id %s",
-                       buf_str(&hex));
-    } else if (count.left > 0) {
-        (void)snprintf(end, room,
-                       "; what was made could not be destroyed and is still on the "
-                       "token with id %s",
-                       buf_str(&hex));
-    } else if (count.untouched > 0) {
-        (void)snprintf(end, room,
-                       "; there is something with id %s on the token now, which this or another "
-                       "program made; it was left alone",
-                       buf_str(&hex));
-    } else if (count.destroyed > 0) {
-        (void)snprintf(end, room, "; the key that had been made (id %s) was destroyed again",
-                       buf_str(&hex));
+    for (;;) {
+        CK_RV rv = generate_either_way(session, &run->policy, run->request->name, &run->made);
+        if (rv == CKR_OK || !may_go_on(run, session, rv)) {
+            return rv;
+        }
+        note_rung(run, rv);
     }
-    return false;
 }
 
 bool hsm_key_verdict(struct hsm_session *session, const struct hsm_key *key,
                      const struct hsm_policy *policy, struct hsm_verdict *verdict, struct err *err)
 {
     AUTO(attr_values) struct attr_values values = {.count = 0};
+    struct hsm_policy here = *policy;
     size_t count = 0;
     const CK_ATTRIBUTE_TYPE *types = hsm_policy_attributes(&count);
 
+    if (hsm_module_has_quirk(session->token->module, HSM_QUIRK_LOCAL_UNKNOWN)) {
+        here.tolerate_local = true;
+    }
+    if (policy->mechanism_count == 0) {
+        count--; /* the last one, which not every module stands to be asked for */
+    }
     if (!hsm_read(session, key->handle, types, count, &values, err)) {
         return false;
     }
-    hsm_policy_check(policy, &key->spec, &values, verdict);
+    hsm_policy_check(&here, &key->spec, &values, verdict);
     return true;
+}
+
+static bool is_strong(const struct hsm_key *key, struct err *err)
+{
+    enum hsm_weakness weakness = HSM_NOT_WEAK;
+
+    if (key->spec.type != HSM_KEY_RSA) {
+        return true;
+    }
+    if (!hsm_weakness_of(key->public.modulus, key->public.modulus_len, &weakness, err)) {
+        return false;
+    }
+    return weakness == HSM_NOT_WEAK ||
+           err_set(err, E_POLICY, "%s made a weak RSA key: it has %s",
+                   hsm_token_name(&key->token->info), hsm_weakness_text(weakness));
 }
 
 /* In a session that did not take part: what the next process will see, as far as one process can
@@ -235,8 +254,11 @@ static bool read_back(struct hsm_token *token, const struct hsm_policy *policy,
         return err_wrap(err, "reading the new key back");
     }
     if (!verdict->ok) {
-        return err_set(err, E_POLICY, "%s did not make the key that was asked for: %s",
-                       hsm_token_name(&token->info), verdict->violations);
+        return err_set(err, E_POLICY, "%s did not make the key that was asked for: %s%s",
+                       hsm_token_name(&token->info), verdict->violations,
+                       verdict->only_more_usage
+                           ? " (a policy with 'more_usage = accept' tolerates that)"
+                           : "");
     }
     if (!str_equal(key->label, label)) {
         return err_set(err, E_POLICY, "%s gave the new key another label than asked for",
@@ -246,6 +268,100 @@ static bool read_back(struct hsm_token *token, const struct hsm_policy *policy,
         return err_set(err, E_POLICY, "%s shows no public half of the new key",
                        hsm_token_name(&token->info));
     }
+    return is_strong(key, err);
+}
+
+static bool set_id(struct hsm_session *session, const struct hsm_made *made,
+                   const struct hsm_id *id, struct err *err)
+{
+    for (size_t i = 0; i < ARRAY_LEN(made->handles); i++) {
+        struct attrs change = ATTRS_INIT;
+        attrs_add_bytes(&change, CKA_ID, id->data, id->len);
+        CK_RV rv = ck_set_attribute_value(hsm_session_cryptoki(session), session->handle,
+                                          made->handles[i], change.list, change.count);
+        if (rv != CKR_OK) {
+            return ckr_set(err, rv, "C_SetAttributeValue");
+        }
+    }
+    return true;
+}
+
+/* Gives both halves the id that is computed from the key; if that fails, the first one again. */
+static bool change_id(struct run *run, struct hsm_key *key, struct err *err)
+{
+    const struct hsm_keygen_request *request = run->request;
+    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
+    struct err ignored = ERR_INIT;
+    struct hsm_id id;
+
+    if (!hsm_key_id_by_rule(key, request->id_rule, &id, err) ||
+        !hsm_session_take(run->token, true, &session, err) ||
+        !id_is_unused(&session, request->names, &id, err)) {
+        return false;
+    }
+    bool changed = set_id(&session, &run->made, &id, err);
+    if (!changed) {
+        (void)set_id(&session, &run->made, request->name->id, &ignored);
+        return err_wrap(err, "giving the new key its id");
+    }
+    hsm_session_give(&session);
+    hsm_key_done(key);
+    if (read_back(run->token, request->policy, &id, request->name->label, key,
+                  &run->report->verdict, err)) {
+        return true;
+    }
+    if (hsm_session_take(run->token, true, &session, &ignored)) {
+        (void)set_id(&session, &run->made, request->name->id, &ignored);
+    }
+    return false;
+}
+
+static bool finish(struct run *run, struct hsm_key *key, struct err *err)
+{
+    const struct hsm_keygen_request *request = run->request;
+    const struct hsm_key_name *name = request->name;
+    bool computed = request->id_rule == HSM_ID_SHA1 || request->id_rule == HSM_ID_SKI;
+
+    return read_back(run->token, request->policy, name->id, name->label, key, &run->report->verdict,
+                     err) &&
+           (!computed || change_id(run, key, err)) &&
+           (request->names == NULL || (hsm_names_add_id(request->names, &key->id, err) &&
+                                       hsm_names_add_label(request->names, name->label, err)));
+}
+
+bool hsm_keygen_with(struct hsm_token *token, const struct hsm_keygen_request *request,
+                     struct hsm_key *key, struct hsm_keygen_report *report, struct err *err)
+{
+    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
+    const struct hsm_key_name *name = request->name;
+    struct run run = {
+        .token = token, .request = request, .policy = *request->policy, .report = report};
+
+    memset(key, 0, sizeof(*key));
+    memset(report, 0, sizeof(*report));
+    if (token->info.write_protected) {
+        return err_set(err, E_TOKEN, "%s is write-protected", hsm_token_name(&token->info));
+    }
+    if (!hsm_session_take(token, true, &session, err) ||
+        !id_is_unused(&session, request->names, name->id, err) ||
+        !label_is_unused(&session, request->names, name->label, err)) {
+        return false;
+    }
+    begin_lower(&run);
+    CK_RV rv = generate(&run, &session);
+    if (rv != CKR_OK) {
+        (void)ckr_set(err, rv, "C_GenerateKeyPair");
+        (void)err_wrap(err, "%s cannot make a %s key%s%s", hsm_token_name(&token->info),
+                       hsm_key_spec_name(&request->policy->spec),
+                       report->left_out[0] != '\0' ? ", not even without " : "", report->left_out);
+        return hsm_keygen_undo(token, name, &run.made,
+                               err); /* some report a failure and keep the key */
+    }
+    hsm_session_give(&session);
+    if (!finish(&run, key, err)) {
+        hsm_key_done(key);
+        return hsm_keygen_undo(token, name, &run.made, err);
+    }
     return true;
 }
 
@@ -253,28 +369,10 @@ bool hsm_keygen(struct hsm_token *token, const struct hsm_policy *policy,
                 const struct hsm_key_name *name, struct hsm_key *key, struct hsm_verdict *verdict,
                 struct err *err)
 {
-    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
-    struct made made = {.known = false};
+    struct hsm_keygen_request request = {.policy = policy, .name = name};
+    struct hsm_keygen_report report;
 
-    memset(key, 0, sizeof(*key));
-    if (token->info.write_protected) {
-        return err_set(err, E_TOKEN, "%s is write-protected", hsm_token_name(&token->info));
-    }
-    if (!hsm_session_take(token, true, &session, err) ||
-        !is_unused(&session, name->id, name->label, err)) {
-        return false;
-    }
-    CK_RV rv = generate(&session, policy, name, &made);
-    if (rv != CKR_OK) {
-        (void)ckr_set(err, rv, "C_GenerateKeyPair");
-        (void)err_wrap(err, "%s cannot make a %s key", hsm_token_name(&token->info),
-                       hsm_key_spec_name(&policy->spec));
-        return undo(token, name, &made, err); /* some tokens report a failure and keep the key */
-    }
-    hsm_session_give(&session);
-    if (!read_back(token, policy, name->id, name->label, key, verdict, err)) {
-        hsm_key_done(key);
-        return undo(token, name, &made, err);
-    }
-    return true;
+    bool ok = hsm_keygen_with(token, &request, key, &report, err);
+    *verdict = report.verdict;
+    return ok;
 }

@@ -47,6 +47,17 @@ void app_ca_close(struct app_ca *connection);
 /* The token section of the selection, as the keystore wants it. */
 struct keystore_token app_token(const struct config_token *token);
 
+enum { POLICY_TEXT_MAX = 8192 };
+
+/* policy.c: the policy of that name (NULL: none), as the keystore wants it. The text lives in
+ * *text. */
+bool app_policy(const struct config *config, const char *name, struct buf *text,
+                struct keystore_policy *out, struct err *err) NODISCARD;
+
+/* Whether the CA takes keys of that kind at all ("Ed25519"), as far as is known before it is asked.
+ * E_POLICY. */
+bool app_check_kind(const struct config_ca *ca, const char *kind, struct err *err) NODISCARD;
+
 /* enroll.c */
 struct app_enroll {
     const struct x509_names *names; /* at least one */
@@ -182,6 +193,7 @@ struct app_note {
 };
 bool app_note_old(struct app *app, struct journal *journal, const struct app_note *note,
                   struct err *err) NODISCARD;
+
 /*
  * evidence.c: what can be shown about a key: what the module claims, what the device attests, and a
  * proof that somebody has the private key. docs/man/p11enroll-evidence.1 describes the file.
@@ -190,7 +202,9 @@ struct app_evidence_request {
     const char *key_uri;
     const char *attestation_path; /* a vendor's file; NULL: the token is asked */
     bool need_attestation;        /* it is a failure if there is none */
-    const char *dropped;          /* attributes that the token did not take; NULL: not known */
+    const char *policy;           /* to judge by; NULL: the profile's, if it has one */
+    const char *dropped; /* attributes that were not asked for in the end, because the token
+                            refused them; "": none; NULL: not known */
 };
 
 enum { APP_FACTS_MAX = 12, APP_HASH_TEXT = 65 };
@@ -208,7 +222,7 @@ struct app_evidence {
     char label[256], key_type[32];
     char public_key_sha256[APP_HASH_TEXT], statement_sha256[APP_HASH_TEXT];
     bool policy_kept, secret_refused;
-    char violations[512], secret_answer[40];
+    char policy[128], violations[768], secret_answer[40];
     const char *form, *device; /* static; NULL: nothing attests the key */
     bool attestation_checked;  /* its form is one that can be read: it is of this key */
     struct app_fact facts[APP_FACTS_MAX];
@@ -232,8 +246,10 @@ bool app_evidence_collect(struct app *app, const struct app_evidence_request *re
  * (the file is of another key; the attestation that the profile requires is missing), E_IO. */
 bool app_evidence_keep(struct app *app, const struct keystore_key *key, struct err *err) NODISCARD;
 
-/* Whether it is there: before a certificate is bound. E_EVIDENCE says how to get it. */
-bool app_evidence_gate(struct app *app, const struct keystore_key *key, struct err *err) NODISCARD;
+/* Whether it is there: before a certificate is bound. *attested becomes true if it has an
+ * attestation by the device. E_EVIDENCE says how to get it. */
+bool app_evidence_gate(struct app *app, const char *key_uri, bool *attested,
+                       struct err *err) NODISCARD;
 
 /* evidence_verify.c: the check of an evidence file, offline. */
 struct app_evidence_files {
@@ -302,6 +318,7 @@ void app_check(struct app *app, struct ca_checks *out);
 DEFINE_AUTO_DONE(app_ca, struct app_ca, app_ca_close)
 DEFINE_AUTO_DONE(app_bound, struct app_bound, app_bound_done)
 DEFINE_AUTO_DONE(app_undone, struct app_undone, app_undone_done)
+
 DEFINE_AUTO_DONE(app_evidence, struct app_evidence, app_evidence_done)
 
 #endif

@@ -8,5 +8,5 @@ bool app_csr(struct app *app, const char *key_uri, const char *subject,
     struct x509_csr request = {.subject = subject, .names = names};
 
     return keystore_find(app->keystore, &token, key_uri, &key, err) &&
-           x509_csr_create(&request, key.pkey, out, err);
+           keystore_check_strength(&key, err) && x509_csr_create(&request, key.pkey, out, err);
 }

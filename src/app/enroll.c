@@ -40,16 +40,30 @@ static bool look_at_key(struct app *app, const struct app_enroll *request, struc
     AUTO(keystore_key) struct keystore_key key = {.pkey = NULL};
 
     if (request->key_uri == NULL) {
-        return keystore_kind_name(app->selection.profile->key_type, wish->kind, err) &&
-               keystore_login(app->keystore, &token, err);
+        return keystore_login(app->keystore, &token, err);
     }
     if (!keystore_find(app->keystore, &token, request->key_uri, &key, err) ||
+        !keystore_check_strength(&key, err) || !app_check_kind(app->selection.ca, key.kind, err) ||
         !x509_spki_hash(key.pkey, wish->spki_hash, err)) {
         return false;
     }
     wish->has_key = true;
     memcpy(wish->kind, key.kind, sizeof(key.kind));
     return true;
+}
+
+/* What kind of key will be made; the policy and the CA must want such a key. */
+static bool plan_kind(struct app *app, const struct app_enroll *request, struct wish *wish,
+                      struct err *err)
+{
+    const struct config_profile *p = app->selection.profile;
+    AUTO(buf) struct buf text = BUF_INIT(POLICY_TEXT_MAX);
+    struct keystore_policy policy;
+
+    return request->key_uri != NULL ||
+           (app_policy(app->config, p->policy, &text, &policy, err) &&
+            keystore_policy_kind(&policy, p->key_type, wish->kind, err) &&
+            app_check_kind(app->selection.ca, wish->kind, err));
 }
 
 /* What the CA and the token can tell. */
@@ -112,10 +126,22 @@ static bool set_dedupe(const struct app *app, const struct app_enroll *request, 
     return order_set(&order->dedupe, buf_str(&hex), err);
 }
 
-static bool plan_key(struct app *app, const struct app_enroll *request, struct order *order,
-                     struct err *err)
+/* The profile's label, or the policy's. */
+static const char *label_of(const struct app *app)
 {
     const struct config_profile *p = app->selection.profile;
+    const struct config_policy *policy =
+        p->policy != NULL ? config_policy_named(app->config, p->policy) : NULL;
+
+    return p->label != NULL                          ? p->label
+           : policy != NULL && policy->label != NULL ? policy->label
+                                                     : CONFIG_LABEL;
+}
+
+static bool plan_key(struct app *app, const struct app_enroll *request, struct wish *wish,
+                     struct err *err)
+{
+    struct order *order = &wish->order;
 
     if (request->key_uri != NULL) {
         order->key_is_ours = false;
@@ -123,14 +149,15 @@ static bool plan_key(struct app *app, const struct app_enroll *request, struct o
     }
     order->key_is_ours = true;
     return keystore_new_id(order->key_id, &order->key_id_len, err) &&
-           order_set(&order->key_type, p->key_type, err) &&
-           order_set(&order->key_label, p->label, err);
+           order_set(&order->key_type, wish->kind, err) &&
+           order_set(&order->key_label, label_of(app), err);
 }
 
-static bool plan(struct app *app, const struct app_enroll *request, struct order *order,
+static bool plan(struct app *app, const struct app_enroll *request, struct wish *wish,
                  struct err *err)
 {
     const struct config_profile *p = app->selection.profile;
+    struct order *order = &wish->order;
     AUTO(str) char *names = x509_names_join(request->names, ',');
 
     order->state = ORDER_PLANNED;
@@ -148,7 +175,7 @@ static bool plan(struct app *app, const struct app_enroll *request, struct order
            order_set(&order->comments, p->comments, err) &&
            order_set(&order->external_requester, p->external_requester, err) &&
            order_set(&order->custom_fields, p->custom_fields, err) &&
-           plan_key(app, request, order, err) && set_dedupe(app, request, order, err);
+           plan_key(app, request, wish, err) && set_dedupe(app, request, order, err);
 }
 
 /* Whether a key was named now that is not the one the order was begun with. */
@@ -299,10 +326,11 @@ static bool begin(struct enrolment *e, struct order *order, struct err *err)
 static bool prepare(struct enrolment *e, const struct app_enroll *request, struct err *err)
 {
     return check_profile(e->app->selection.profile, err) &&
+           plan_kind(e->app, request, &e->wish, err) &&
            journal_open(e->app->state_dir, e->app->clock, &e->journal, err) &&
            app_ca_open(e->app, &e->connection, err) &&
            preflight(e->app, e->connection.ca, request, &e->wish, err) &&
-           plan(e->app, request, &e->wish.order, err) &&
+           plan(e->app, request, &e->wish, err) &&
            order_check(e->connection.ca, &e->wish.order, err);
 }
 

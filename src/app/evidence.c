@@ -39,13 +39,15 @@ void app_evidence_done(struct app_evidence *evidence)
 static bool open_key(struct app *app, const char *uri, struct hsm_opened *opened,
                      struct hsm_session *session, struct hsm_key *key, struct err *err)
 {
-    const struct config_token *t = app->selection.token;
-    struct hsm_access access = {.module_path = t->module,
-                                .init_args = t->init_args,
-                                .quirks = t->quirks,
-                                .token_uri = t->uri,
-                                .pin_source = t->pin_source,
-                                .pin_source_is_deliberate = t->pin_source_is_option,
+    struct keystore_token t = app_token(app->selection.token);
+    struct hsm_access access = {.section = t.section,
+                                .module_path = t.module,
+                                .init_args = t.init_args,
+                                .quirks = t.quirks,
+                                .token_uri = t.uri,
+                                .pin_source = t.pin_source,
+                                .pin_source_is_deliberate = t.pin_source_is_deliberate,
+                                .try_pin_again = t.try_pin_again,
                                 .secrets = &app->secrets};
 
     /* What was there before the key was made must not answer for the module. */
@@ -114,18 +116,34 @@ static bool read_attestation(const struct app_evidence_request *request,
     return true;
 }
 
+/* The policy that is named, or the profile's, or what is asked of every key. */
+static bool judge(struct app *app, struct hsm_session *session,
+                  const struct app_evidence_request *request, struct evidence_facts *facts,
+                  struct err *err)
+{
+    const char *name = request->policy != NULL ? request->policy : app->selection.profile->policy;
+    AUTO(buf) struct buf text = BUF_INIT(POLICY_TEXT_MAX);
+    struct keystore_policy named;
+
+    if (!app_policy(app->config, name, &text, &named, err) ||
+        !hsm_rules_read(named.name, named.text, &facts->rules, err)) {
+        return false;
+    }
+    struct hsm_policy policy = hsm_rules_policy_of(&facts->rules, &facts->key->spec);
+    return hsm_key_verdict(session, facts->key, &policy, &facts->verdict, err);
+}
+
 static bool gather(struct app *app, struct hsm_session *session,
                    const struct app_evidence_request *request, struct evidence_facts *facts,
                    struct err *err)
 {
     const struct hsm_key *key = facts->key;
-    struct hsm_policy policy = hsm_policy_signing(key->spec);
 
     facts->now_s = clock_wall_s(app->clock);
     facts->dropped = request->dropped;
     return read_spki(key, facts, err) && hsm_claims_read(session, key, &facts->claims, err) &&
            hsm_secret_try(session, key, &facts->secret, err) &&
-           hsm_key_verdict(session, key, &policy, &facts->verdict, err) &&
+           judge(app, session, request, facts, err) &&
            get_attestation(session, key, request, facts, err) &&
            read_attestation(request, facts, err);
 }
@@ -180,6 +198,7 @@ static bool describe(const struct evidence_facts *facts, struct app_evidence *ou
     (void)snprintf(out->label, sizeof(out->label), "%s", facts->key->label);
     (void)snprintf(out->key_type, sizeof(out->key_type), "%s",
                    hsm_key_spec_name(&facts->key->spec));
+    (void)snprintf(out->policy, sizeof(out->policy), "%s", hsm_rules_title(&facts->rules));
     out->policy_kept = facts->verdict.ok;
     (void)snprintf(out->violations, sizeof(out->violations), "%s", facts->verdict.violations);
     out->secret_refused = facts->secret.refused;

@@ -5,6 +5,7 @@
 #include "app/app.h"
 #include "hsm/evidence.h"
 #include "hsm/policy.h"
+#include "hsm/rules.h"
 #include "json/json.h"
 
 #include <openssl/evp.h>
@@ -16,6 +17,7 @@ enum {
     EVIDENCE_CHALLENGE_MAX = 2048,
     EVIDENCE_SIGNATURE_MAX = 2048,
     EVIDENCE_SPKI_MAX = 4096,
+    EVIDENCE_WHY_SIZE = 200,
 };
 
 /* Everything that was found out about a key, before it is written down. */
@@ -24,6 +26,7 @@ struct evidence_facts {
     int64_t now_s;
     struct hsm_claims claims;
     struct hsm_secret_try secret;
+    struct hsm_rules rules;
     struct hsm_verdict verdict;
     const char *dropped;
     uint8_t *spki; /* DER, owned by OpenSSL's allocator */
@@ -55,6 +58,13 @@ bool evidence_check_proof(EVP_PKEY *key, const json *possession, struct err *err
 /* Base64 in one line, without anything else; at most out->max bytes. E_EVIDENCE names the field. */
 bool evidence_decode(const json *object, const char *name, struct buf *out,
                      struct err *err) NODISCARD;
+
+/*
+ * evidence_chain.c: whether the attestation leads to one of the self-signed certificates of a file;
+ * `why` is empty then and says what is wrong otherwise. E_IO, E_CONFIG: the file is not usable.
+ */
+bool evidence_chain(const struct hsm_attested *attested, const char *roots_path, int64_t now_s,
+                    char why[static EVIDENCE_WHY_SIZE], struct err *err) NODISCARD;
 
 DEFINE_AUTO(md_ctx, EVP_MD_CTX *, EVP_MD_CTX_free)
 

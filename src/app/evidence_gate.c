@@ -6,31 +6,30 @@
 #include <stdio.h>
 #include <string.h>
 
-/* DIR/ID.json: the id of a key is never used twice, and no binding changes it. NULL: none wanted.
- */
-static bool path_of(const struct app *app, const struct keystore_key *key, char **out,
-                    struct err *err)
+static bool is_wanted(const struct config_profile *profile)
 {
-    const char *dir = app->selection.profile->evidence_dir;
+    return profile->evidence_dir != NULL && profile->evidence_dir[0] != '\0';
+}
+
+/* DIR/ID.json: the id of a key is never used twice, and no binding changes it. */
+static bool path_of(const struct config_profile *profile, const struct keystore_key *key,
+                    char **out, struct err *err)
+{
     AUTO(buf) struct buf name = BUF_INIT(2 * KEYSTORE_ID_MAX + 8);
 
-    *out = NULL;
-    if (dir == NULL || dir[0] == '\0') {
-        return true;
-    }
     if (key->id_len == 0) {
         return err_set(err, E_EVIDENCE, "key '%s' has no CKA_ID to name its evidence by",
                        key->label);
     }
     str_add_hex(&name, key->id, key->id_len, '\0');
     buf_add_str(&name, ".json");
-    *out = file_join(dir, buf_str(&name));
+    *out = file_join(profile->evidence_dir, buf_str(&name));
     return *out != NULL || err_nomem(err);
 }
 
 /* Whether the file is sound evidence of that very key. */
 static bool is_of_key(const char *path, const struct keystore_key *key, bool need_attestation,
-                      struct err *err)
+                      bool *attested, struct err *err)
 {
     struct app_evidence_verdict verdict;
     struct app_evidence_files files = {.evidence = path};
@@ -55,6 +54,7 @@ static bool is_of_key(const char *path, const struct keystore_key *key, bool nee
             return err_set(err, E_EVIDENCE, "%s: %s: %s", path, check->title, check->detail);
         }
     }
+    *attested = verdict.device[0] != '\0';
     return true;
 }
 
@@ -63,16 +63,17 @@ bool app_evidence_keep(struct app *app, const struct keystore_key *key, struct e
     const struct config_profile *profile = app->selection.profile;
     AUTO(str) char *path = NULL;
     AUTO(app_evidence) struct app_evidence evidence;
+    bool attested = false;
 
     app_evidence_init(&evidence);
-    if (!path_of(app, key, &path, err)) {
-        return false;
-    }
-    if (path == NULL) {
+    if (!is_wanted(profile)) {
         return true;
     }
+    if (!path_of(profile, key, &path, err)) {
+        return false;
+    }
     if (file_exists(path)) { /* of an earlier run */
-        return is_of_key(path, key, profile->require_attestation, err);
+        return is_of_key(path, key, profile->require_attestation, &attested, err);
     }
     struct app_evidence_request request = {.key_uri = key->uri,
                                            .need_attestation = profile->require_attestation};
@@ -81,22 +82,26 @@ bool app_evidence_keep(struct app *app, const struct keystore_key *key, struct e
            file_write_atomic(path, buf_str(&evidence.document), evidence.document.len, 0644, err);
 }
 
-bool app_evidence_gate(struct app *app, const struct keystore_key *key, struct err *err)
+bool app_evidence_gate(struct app *app, const char *key_uri, bool *attested, struct err *err)
 {
+    struct keystore_token token = app_token(app->selection.token);
+    const struct config_profile *profile = app->selection.profile;
+    AUTO(keystore_key) struct keystore_key key = {.pkey = NULL};
     AUTO(str) char *path = NULL;
 
-    if (!path_of(app, key, &path, err)) {
-        return false;
-    }
-    if (path == NULL) {
+    if (!is_wanted(profile)) {
         return true;
+    }
+    if (!keystore_find(app->keystore, &token, key_uri, &key, err) ||
+        !path_of(profile, &key, &path, err)) {
+        return false;
     }
     if (!file_exists(path)) {
         return err_set(err, E_EVIDENCE,
                        "the profile '%s' wants evidence of key '%s' before a certificate is bound, "
                        "because binding destroys the attestation on some devices, and %s is not "
                        "there; collect it with 'p11enroll key evidence %s --out %s'",
-                       app->selection.profile->name, key->label, path, key->uri, path);
+                       profile->name, key.label, path, key.uri, path);
     }
-    return is_of_key(path, key, app->selection.profile->require_attestation, err);
+    return is_of_key(path, &key, profile->require_attestation, attested, err);
 }

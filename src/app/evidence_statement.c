@@ -193,9 +193,12 @@ static json *policy(const struct evidence_facts *facts)
 {
     AUTO(json) json *made = json_new_object();
 
-    if (!json_add_string(made, "name", "signing") ||
+    const char *name = facts->rules.name;
+
+    if (!put(made, "name", name[0] != '\0' ? name : "signing key") ||
         !json_add_bool(made, "kept", facts->verdict.ok) ||
         (!facts->verdict.ok && !put(made, "violations", facts->verdict.violations)) ||
+        (facts->verdict.notes[0] != '\0' && !put(made, "tolerated", facts->verdict.notes)) ||
         (facts->dropped != NULL && !put(made, "dropped_attributes", facts->dropped))) {
         return NULL;
     }

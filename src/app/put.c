@@ -133,12 +133,12 @@ static bool put_into_files(struct app *app, const struct app_put *put, const cha
     return (out->detached_dir != NULL && out->report.cert_uri != NULL) || err_nomem(err);
 }
 
-bool app_put(struct app *app, const struct app_put *put, struct app_bound *out, struct err *err)
+static bool put_somewhere(struct app *app, const struct app_put *put, struct app_bound *out,
+                          struct err *err)
 {
     const struct config_token *section = app->selection.token;
     AUTO(str) char *dir = NULL;
 
-    *out = (struct app_bound){.detached_dir = NULL};
     if (put->detached_dir != NULL) {
         return put_into_files(app, put, put->detached_dir, out, err);
     }
@@ -153,4 +153,17 @@ bool app_put(struct app *app, const struct app_put *put, struct app_bound *out, 
     }
     dir = app_detached_dir(section->detached_dir, put->leaf);
     return dir != NULL ? put_into_files(app, put, dir, out, err) : err_nomem(err);
+}
+
+bool app_put(struct app *app, const struct app_put *put, struct app_bound *out, struct err *err)
+{
+    struct app_put known = *put;
+    bool attested = false;
+
+    *out = (struct app_bound){.detached_dir = NULL};
+    if (!app_evidence_gate(app, put->key_uri, &attested, err)) {
+        return false;
+    }
+    known.attested = put->attested || attested;
+    return put_somewhere(app, &known, out, err);
 }

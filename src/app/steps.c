@@ -1,6 +1,7 @@
 #include "app/app.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/str.h"
 
 #include <stdio.h>
@@ -11,6 +12,7 @@
 struct steps {
     struct app *app;
     struct journal *journal;
+    struct order *order; /* that a key is being made for */
 };
 
 static bool take_key(struct order *order, struct keystore_key *key, struct err *err)
@@ -56,9 +58,21 @@ static bool expand_label(const struct order *order, const char *pattern, int64_t
     return buf_ok(out) || err_set(err, E_CONFIG, "the key's label is too long");
 }
 
+/* What happens on the token is journaled when it happens. */
+static void told(void *ctx, const char *sentence)
+{
+    struct steps *s = ctx;
+    struct err err = ERR_INIT;
+
+    log_line(LOG_WARN, "key", "%s", sentence);
+    if (!journal_save(s->journal, s->order, sentence, &err)) {
+        log_line(LOG_WARN, "key", "that is not in the journal: %s", err.msg);
+    }
+}
+
 /* The key made before a crash, if there is one: it carries the id that was written down first. */
-static bool find_made(struct steps *s, struct order *order, bool *found, struct keystore_key *key,
-                      struct err *err)
+static bool find_made(struct steps *s, const struct keystore_policy *policy, struct order *order,
+                      bool *found, struct keystore_key *key, struct err *err)
 {
     struct keystore_token token = app_token(s->app->selection.token);
 
@@ -67,7 +81,27 @@ static bool find_made(struct steps *s, struct order *order, bool *found, struct 
         return false;
     }
     return !*found ||
-           keystore_check_policy(s->app->keystore, &token, key->uri, order->key_type, err);
+           keystore_check_policy(s->app->keystore, &token, key->uri, policy, order->key_type, err);
+}
+
+static bool generate(struct steps *s, const struct keystore_policy *policy, struct order *order,
+                     struct keystore_key *key, struct err *err)
+{
+    struct keystore_token token = app_token(s->app->selection.token);
+    AUTO(buf) struct buf label = BUF_INIT(255);
+
+    if (!expand_label(order, order->key_label, clock_wall_s(s->app->clock), &label, err)) {
+        return false;
+    }
+    s->order = order;
+    struct keystore_new wanted = {.policy = *policy,
+                                  .key_type = order->key_type,
+                                  .id = order->key_id,
+                                  .id_len = order->key_id_len,
+                                  .label = buf_str(&label),
+                                  .told = told,
+                                  .ctx = s};
+    return keystore_generate(s->app->keystore, &token, &wanted, key, err);
 }
 
 static bool make_key(void *ctx, struct order *order, struct err *err)
@@ -75,20 +109,17 @@ static bool make_key(void *ctx, struct order *order, struct err *err)
     struct steps *s = ctx;
     struct keystore_token token = app_token(s->app->selection.token);
     AUTO(keystore_key) struct keystore_key key = {.pkey = NULL};
-    AUTO(buf) struct buf label = BUF_INIT(255);
+    AUTO(buf) struct buf text = BUF_INIT(POLICY_TEXT_MAX);
+    struct keystore_policy policy;
     bool found = false;
 
     if (!order->key_is_ours) {
         return keystore_find(s->app->keystore, &token, order->key_uri, &key, err) &&
                app_evidence_keep(s->app, &key, err) && take_key(order, &key, err);
     }
-    if (!find_made(s, order, &found, &key, err)) {
-        return false;
-    }
-    if (!found &&
-        (!expand_label(order, order->key_label, clock_wall_s(s->app->clock), &label, err) ||
-         !keystore_generate(s->app->keystore, &token, order->key_type, order->key_id,
-                            order->key_id_len, buf_str(&label), &key, err))) {
+    if (!app_policy(s->app->config, s->app->selection.profile->policy, &text, &policy, err) ||
+        !find_made(s, &policy, order, &found, &key, err) ||
+        (!found && !generate(s, &policy, order, &key, err))) {
         return false;
     }
     return app_evidence_keep(s->app, &key, err) && take_key(order, &key, err);
@@ -105,7 +136,7 @@ static bool sign(void *ctx, struct order *order, struct err *err)
 
     if (!x509_names_add_list(&names, order->names, err) ||
         !keystore_find(s->app->keystore, &token, order->key_uri, &key, err) ||
-        !x509_spki_hash(key.pkey, hash, err)) {
+        !keystore_check_strength(&key, err) || !x509_spki_hash(key.pkey, hash, err)) {
         return false;
     }
     if (memcmp(hash, order->spki_hash, sizeof(hash)) != 0) {
@@ -190,17 +221,6 @@ static bool verify(void *ctx, struct order *order, struct err *err)
     return take_certificate(order, leaf, chain, err);
 }
 
-/* Binding destroys the attestation on some devices. */
-static bool has_evidence(struct steps *s, const struct order *order, struct err *err)
-{
-    struct keystore_token token = app_token(s->app->selection.token);
-    AUTO(keystore_key) struct keystore_key key = {.pkey = NULL};
-
-    return s->app->selection.profile->evidence_dir == NULL ||
-           (keystore_find(s->app->keystore, &token, order->key_uri, &key, err) &&
-            app_evidence_gate(s->app, &key, err));
-}
-
 static bool bind(void *ctx, struct order *order, struct err *err)
 {
     struct steps *s = ctx;
@@ -208,8 +228,8 @@ static bool bind(void *ctx, struct order *order, struct err *err)
     AUTO(x509_stack) STACK_OF(X509) *chain = NULL;
     AUTO(app_bound) struct app_bound bound = {.detached_dir = NULL};
 
-    if (!has_evidence(s, order, err) || !x509_bundle_parse((const uint8_t *)order->cert_pem,
-                                                           strlen(order->cert_pem), &certs, err)) {
+    if (!x509_bundle_parse((const uint8_t *)order->cert_pem, strlen(order->cert_pem), &certs,
+                           err)) {
         return false;
     }
     if (order->chain_pem[0] != '\0' && !x509_bundle_parse((const uint8_t *)order->chain_pem,

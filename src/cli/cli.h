@@ -141,6 +141,10 @@ bool cmd_token_init(struct cli *cli, struct err *err);
 bool cmd_key_generate(struct cli *cli, struct err *err);
 bool cmd_key_list(struct cli *cli, struct err *err);
 bool cmd_key_show(struct cli *cli, struct err *err);
+bool cmd_key_find(struct cli *cli, struct err *err);
+bool cmd_key_public(struct cli *cli, struct err *err);
+bool cmd_key_rename(struct cli *cli, struct err *err);
+bool cmd_key_delete(struct cli *cli, struct err *err);
 bool cmd_key_pem(struct cli *cli, struct err *err);
 bool cmd_key_evidence(struct cli *cli, struct err *err);
 bool cmd_evidence_verify(struct cli *cli, struct err *err);
@@ -178,14 +182,26 @@ struct opts_token_test {
     bool yes;
 };
 struct opts_key_generate {
-    const char *label, *type, *id, *evidence;
+    const char *label, *type, *id, *policy, *name, *evidence;
+};
+struct opts_key_show {
+    const char *policy;
+};
+struct opts_key_public {
+    const char *out_path;
+};
+struct opts_key_rename {
+    const char *label;
+};
+struct opts_key_delete {
+    bool yes, with_certificates;
 };
 struct opts_key_pem {
     const char *out_path;
     bool name_module, name_pin_source;
 };
 struct opts_key_evidence {
-    const char *out_path, *attestation, *attestation_out, *payload_out;
+    const char *out_path, *attestation, *attestation_out, *payload_out, *policy;
     bool require_attestation;
 };
 struct opts_evidence_verify {
@@ -240,8 +256,8 @@ bool cli_emit(struct cli *cli, const char *key_uri, const char *kind, const char
 /* cmd_evidence.c, for a key that is to be made and one that was made just now: whether the file can
  * be written; and the evidence into it. E_OBJECT_EXISTS, E_IO, E_EVIDENCE. */
 bool cli_evidence_may_write(const char *path, struct err *err) NODISCARD;
-bool cli_evidence_write(struct cli *cli, const char *key_uri, const char *path,
-                        struct err *err) NODISCARD;
+bool cli_evidence_write(struct cli *cli, const struct app_evidence_request *request,
+                        const char *path, struct err *err) NODISCARD;
 
 /* The result of an order, as enroll and the order commands print it. */
 void cli_print_order(struct cli *cli, const struct order *order);

@@ -22,6 +22,8 @@ static const char *section_word(enum config_section section)
         return "token";
     case CONFIG_PROFILE:
         return "profile";
+    case CONFIG_POLICY:
+        return "policy";
     case CONFIG_SECTIONS:
         break;
     }

@@ -28,13 +28,13 @@ bool cli_evidence_may_write(const char *path, struct err *err)
     return is_free(path, err);
 }
 
-bool cli_evidence_write(struct cli *cli, const char *key_uri, const char *path, struct err *err)
+bool cli_evidence_write(struct cli *cli, const struct app_evidence_request *request,
+                        const char *path, struct err *err)
 {
-    struct app_evidence_request request = {.key_uri = key_uri};
     AUTO(app_evidence) struct app_evidence evidence;
 
     app_evidence_init(&evidence);
-    if (!cli_app(cli, err) || !app_evidence_collect(&cli->app, &request, &evidence, err) ||
+    if (!cli_app(cli, err) || !app_evidence_collect(&cli->app, request, &evidence, err) ||
         !write_part(path, &evidence.document, err)) {
         return err_wrap(err, "the key was made, and there is no evidence of it");
     }
@@ -96,7 +96,8 @@ static void print_evidence(struct cli *cli, const struct app_evidence *e)
     out_text(out, "public_key_sha256", "Public key SHA-256", e->public_key_sha256);
     out_text(out, "statement_sha256", "Statement SHA-256", e->statement_sha256);
     out_group(out, "module_claims", "The module claims:");
-    out_text(out, "policy", "Signing-key policy", e->policy_kept ? "kept" : "violated");
+    out_text(out, "policy_name", "Judged by", e->policy);
+    out_text(out, "policy", "It is", e->policy_kept ? "kept" : "violated");
     out_text(out, "policy_violations", "Violations", e->policy_kept ? NULL : e->violations);
     out_text(out, "secret_value_answer", "Reading the secret", e->secret_answer);
     out_bool(out, "secret_value_refused", "Was refused", e->secret_refused);
@@ -123,7 +124,8 @@ bool cmd_key_evidence(struct cli *cli, struct err *err)
     AUTO(app_evidence) struct app_evidence evidence;
     struct app_evidence_request request = {.key_uri = cli->operands[0],
                                            .attestation_path = opts->attestation,
-                                           .need_attestation = opts->require_attestation};
+                                           .need_attestation = opts->require_attestation,
+                                           .policy = opts->policy};
 
     app_evidence_init(&evidence);
     if (!is_free(opts->out_path, err) || !is_free(opts->attestation_out, err) ||

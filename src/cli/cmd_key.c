@@ -1,20 +1,20 @@
-#include "cli/cli.h"
+#include "cli/key.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/str.h"
-#include "cli/token.h"
-#include "hsm/cert.h"
-#include "hsm/key.h"
+#include "hsm/ckr.h"
 #include "hsm/keygen.h"
 #include "hsm/object.h"
 #include "hsm/pem_uri.h"
-#include "hsm/policy.h"
+#include "hsm/rules.h"
+#include "hsm/weak.h"
 #include "x509/x509.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static bool key_uri_text(const struct hsm_key *key, struct buf *out, struct err *err)
+bool cli_key_uri(const struct hsm_key *key, struct buf *out, struct err *err)
 {
     AUTO(hsm_uri) struct hsm_uri uri = {0};
 
@@ -25,13 +25,12 @@ static bool key_uri_text(const struct hsm_key *key, struct buf *out, struct err 
     return buf_ok(out) || err_nomem(err);
 }
 
-/* Fields that generate and show have in common. */
-static bool print_key(struct cli *cli, const struct hsm_key *key, struct err *err)
+bool cli_print_key(struct cli *cli, const struct hsm_key *key, struct err *err)
 {
     AUTO(buf) struct buf uri = BUF_INIT(HSM_URI_MAX);
     AUTO(buf) struct buf id = BUF_INIT(2 * HSM_ID_MAX);
 
-    if (!key_uri_text(key, &uri, err)) {
+    if (!cli_key_uri(key, &uri, err)) {
         return false;
     }
     str_add_hex(&id, key->id.data, key->id.len, '\0');
@@ -42,7 +41,8 @@ static bool print_key(struct cli *cli, const struct hsm_key *key, struct err *er
     return true;
 }
 
-static void print_verdict(struct cli *cli, const struct hsm_verdict *verdict)
+static void print_verdict(struct cli *cli, const struct hsm_rules *rules,
+                          const struct hsm_verdict *verdict)
 {
     out_group(&cli->out, "module_claims", "The module claims:");
     out_bool(&cli->out, "sensitive", "Sensitive", verdict->sensitive);
@@ -51,9 +51,27 @@ static void print_verdict(struct cli *cli, const struct hsm_verdict *verdict)
     out_bool(&cli->out, "always_sensitive", "Always sensitive", verdict->always_sensitive);
     out_bool(&cli->out, "never_extractable", "Never extractable", verdict->never_extractable);
     out_group_end(&cli->out);
-    out_text(&cli->out, "policy", "Signing-key policy", verdict->ok ? "kept" : "violated");
+    out_text(&cli->out, "policy_name", "Policy", rules->name[0] != '\0' ? rules->name : NULL);
+    out_text(&cli->out, "policy", rules->name[0] != '\0' ? "Policy is" : "Signing-key policy",
+             verdict->ok ? "kept" : "violated");
     out_text(&cli->out, "policy_violations", "Violations",
              verdict->ok ? NULL : verdict->violations);
+    out_text(&cli->out, "policy_notes", "Tolerated", verdict->notes[0] ? verdict->notes : NULL);
+    out_text(&cli->out, "policy_weakness", "Weaker than usual",
+             hsm_policy_is_weak(&rules->policy) ? "this policy lets the private key leave the token"
+                                                : NULL);
+}
+
+/* The policy of that name (NULL: the profile's, if it has one). */
+static bool read_rules(const struct cli *cli, const char *name, struct hsm_rules *rules,
+                       struct err *err)
+{
+    AUTO(buf) struct buf text = BUF_INIT(POLICY_TEXT_MAX);
+    struct keystore_policy policy;
+
+    return app_policy(cli->config, name != NULL ? name : cli->selection.profile->policy, &text,
+                      &policy, err) &&
+           hsm_rules_read(policy.name, policy.text, rules, err);
 }
 
 static bool parse_id(const char *hex, struct hsm_id *id, struct err *err)
@@ -69,42 +87,134 @@ static bool parse_id(const char *hex, struct hsm_id *id, struct err *err)
     return true;
 }
 
-static bool write_evidence(struct cli *cli, const struct hsm_key *key, const char *path,
-                           struct err *err)
+static bool write_evidence(struct cli *cli, const struct hsm_key *key,
+                           const struct hsm_keygen_report *report, struct err *err)
 {
+    const struct opts_key_generate *opts = cli->opts;
     AUTO(buf) struct buf uri = BUF_INIT(HSM_URI_MAX);
 
-    return key_uri_text(key, &uri, err) && cli_evidence_write(cli, buf_str(&uri), path, err);
+    if (opts->evidence == NULL) {
+        return true;
+    }
+    if (!cli_key_uri(key, &uri, err)) {
+        return false;
+    }
+    struct app_evidence_request request = {
+        .key_uri = buf_str(&uri), .policy = opts->policy, .dropped = report->left_out};
+    return cli_evidence_write(cli, &request, opts->evidence, err);
+}
+
+/* The id that is given, or a random one; and whether the rules want it so. */
+static bool choose_id(const struct hsm_rules *rules, const char *hex, struct hsm_id *id,
+                      struct err *err)
+{
+    if (hex == NULL) {
+        return rules->id != HSM_ID_GIVEN
+                   ? hsm_new_id(id, err)
+                   : err_set(err, E_USAGE, "%s wants an id to be given: --id is missing",
+                             hsm_rules_title(rules));
+    }
+    return (rules->id == HSM_ID_ANY || rules->id == HSM_ID_GIVEN ||
+            err_set(err, E_POLICY, "%s does not let an id be given; leave --id out",
+                    hsm_rules_title(rules))) &&
+           parse_id(hex, id, err);
+}
+
+/* The label that is given, or one by the policy's pattern. */
+static bool choose_label(struct cli *cli, const struct hsm_rules *rules, const struct hsm_id *id,
+                         struct buf *out, struct err *err)
+{
+    const struct opts_key_generate *opts = cli->opts;
+    char date[CLOCK_TEXT_SIZE];
+
+    if (opts->label != NULL && opts->label[0] != '\0') {
+        buf_add_str(out, opts->label);
+        return (buf_ok(out) || err_set(err, E_USAGE, "--label is too long")) &&
+               hsm_rules_check_label(rules, opts->label, err);
+    }
+    if (rules->label[0] == '\0') {
+        return err_set(err, E_USAGE, "--label is missing");
+    }
+    clock_format(clock_wall_s(&cli->clock), date);
+    date[10] = '\0';
+    struct hsm_label_values values = {.name = opts->name, .date = date, .id = id};
+    return hsm_label_expand(rules->label, &values, out, err) ||
+           err_wrap(err, "%s; give --label or --name", hsm_rules_title(rules));
+}
+
+static void tell_rung(void *ctx UNUSED, const char *sentence)
+{
+    log_line(LOG_WARN, "key", "%s", sentence);
+}
+
+static const struct out_column rung_columns[] = {
+    {"answer", "THE TOKEN ANSWERED", 30, false},
+    {"left_out", "AND WAS ASKED AGAIN WITHOUT", 0, false},
+};
+
+static void print_rungs(struct cli *cli, const struct hsm_policy *policy,
+                        const struct hsm_keygen_report *report)
+{
+    out_text(&cli->out, "left_out", "Not asked for",
+             report->left_out[0] != '\0' ? report->left_out : NULL);
+    if (report->rung_count == 0 && !cli->common.json) {
+        return;
+    }
+    out_table(&cli->out, "fallbacks", rung_columns, ARRAY_LEN(rung_columns), NULL);
+    for (size_t i = 0; i < report->rung_count; i++) {
+        AUTO(buf) struct buf names = BUF_INIT(512);
+        hsm_policy_group_names(policy, report->rungs[i].left_out, &names);
+        const char *cells[] = {ckr_name(report->rungs[i].rv), buf_str(&names)};
+        out_row(&cli->out, cells);
+    }
+    out_table_end(&cli->out);
+}
+
+/* What is to be made, before the token is asked for anything. */
+static bool plan_key(struct cli *cli, struct hsm_rules *rules, struct hsm_policy *policy,
+                     struct hsm_id *id, struct buf *label, struct err *err)
+{
+    const struct opts_key_generate *opts = cli->opts;
+    const char *type = opts->type != NULL ? opts->type : cli->selection.profile->key_type;
+
+    return read_rules(cli, opts->policy, rules, err) &&
+           hsm_rules_policy(rules, type, policy, err) && choose_id(rules, opts->id, id, err) &&
+           choose_label(cli, rules, id, label, err);
 }
 
 bool cmd_key_generate(struct cli *cli, struct err *err)
 {
     const struct opts_key_generate *opts = cli->opts;
-    const char *type = opts->type != NULL ? opts->type : cli->selection.profile->key_type;
     AUTO(hsm_opened) struct hsm_opened opened = {.token = NULL};
     AUTO(hsm_key) struct hsm_key key = {0};
-    struct hsm_key_spec spec;
-    struct hsm_verdict verdict;
+    AUTO(buf) struct buf label = BUF_INIT(HSM_LABEL_MAX);
+    struct hsm_rules rules;
+    struct hsm_policy policy;
+    struct hsm_keygen_report report;
     struct hsm_id id = {.set = false};
 
-    if (opts->label == NULL || opts->label[0] == '\0') {
-        return err_set(err, E_USAGE, "--label is missing");
-    }
-    if (!cli_evidence_may_write(opts->evidence, err) || !hsm_key_spec_parse(type, &spec, err) ||
-        !(opts->id != NULL ? parse_id(opts->id, &id, err) : hsm_new_id(&id, err)) ||
+    if (!cli_evidence_may_write(opts->evidence, err) ||
+        !plan_key(cli, &rules, &policy, &id, &label, err) ||
         !cli_token_open_to(cli, HSM_TO_GENERATE, &opened, err)) {
         return false;
     }
-    struct hsm_policy policy = hsm_policy_signing(spec);
-    struct hsm_key_name name = {.id = &id, .label = opts->label, .id_is_random = opts->id == NULL};
-    if (!hsm_keygen(opened.token, &policy, &name, &key, &verdict, err)) {
+    struct hsm_key_name name = {
+        .id = &id, .label = buf_str(&label), .id_is_random = opts->id == NULL};
+    struct hsm_keygen_request request = {
+        .policy = &policy, .name = &name, .id_rule = rules.id, .on_rung = tell_rung};
+    if (hsm_policy_is_weak(&policy)) {
+        log_line(LOG_WARN, "key", "%s lets the private key leave the token",
+                 hsm_rules_title(&rules));
+    }
+    if (!hsm_keygen_with(opened.token, &request, &key, &report, err)) {
         return hsm_access_explain_role(HSM_TO_GENERATE, err);
     }
-    if (!print_key(cli, &key, err)) {
+    if (!cli_print_key(cli, &key, err)) {
         return false;
     }
-    print_verdict(cli, &verdict);
-    return opts->evidence == NULL || write_evidence(cli, &key, opts->evidence, err);
+    print_verdict(cli, &rules, &report.verdict);
+    print_rungs(cli, &policy, &report);
+    return write_evidence(cli, &key, &report, err);
 }
 
 static const struct out_column key_columns[] = {
@@ -122,7 +232,7 @@ static bool list_one(struct cli *cli, struct hsm_session *session, CK_OBJECT_HAN
     AUTO(buf) struct buf id = BUF_INIT(2 * HSM_ID_MAX);
 
     if (!hsm_key_load(session, handle, CKO_PRIVATE_KEY, false, &key, err) ||
-        !key_uri_text(&key, &uri, err)) {
+        !cli_key_uri(&key, &uri, err)) {
         return false;
     }
     str_add_hex(&id, key.id.data, key.id.len, '\0');
@@ -165,28 +275,21 @@ static const struct out_column cert_columns[] = {
     {"label", NULL, 0, false},
 };
 
-static bool print_certificates(struct cli *cli, struct hsm_session *session,
-                               const struct hsm_key *key, struct err *err)
+bool cli_print_certificates(struct cli *cli, const struct hsm_certs *certs, const char *when_none,
+                            struct err *err)
 {
-    AUTO(hsm_certs) struct hsm_certs certs = HSM_CERTS_INIT;
-    struct hsm_uri uri = {.id = key->id};
-
-    if (key->id.set && !hsm_certs_find(session, &uri, &certs, err)) {
-        return false;
-    }
-    out_table(&cli->out, "certificates", cert_columns, ARRAY_LEN(cert_columns),
-              "No certificate is bound to it.");
-    for (size_t i = 0; i < certs.count; i++) {
+    out_table(&cli->out, "certificates", cert_columns, ARRAY_LEN(cert_columns), when_none);
+    for (size_t i = 0; i < certs->count; i++) {
         AUTO(x509_info) struct x509_info info = {.subject = NULL};
         char until[CLOCK_TEXT_SIZE];
-        if (certs.list[i].x509 == NULL || !x509_info(certs.list[i].x509, &info, err)) {
+        if (certs->list[i].x509 == NULL || !x509_info(certs->list[i].x509, &info, err)) {
             err_clear(err);
-            const char *cells[] = {"(not a certificate)", NULL, NULL, certs.list[i].label};
+            const char *cells[] = {"(not a certificate)", NULL, NULL, certs->list[i].label};
             out_row(&cli->out, cells);
             continue;
         }
         clock_format(info.not_after_s, until);
-        const char *cells[] = {info.subject, info.serial, until, certs.list[i].label};
+        const char *cells[] = {info.subject, info.serial, until, certs->list[i].label};
         out_row(&cli->out, cells);
     }
     out_table_end(&cli->out);
@@ -211,26 +314,41 @@ static bool print_public(struct cli *cli, const struct hsm_key *key, struct err 
     return true;
 }
 
+/* Whether the modulus of an RSA key is one of those that are known to be weak. */
+static bool print_strength(struct cli *cli, const struct hsm_key *key, struct err *err)
+{
+    enum hsm_weakness weakness = HSM_NOT_WEAK;
+
+    if (key->spec.type == HSM_KEY_RSA && key->public.known &&
+        !hsm_weakness_of(key->public.modulus, key->public.modulus_len, &weakness, err)) {
+        return false;
+    }
+    out_text(&cli->out, "weakness", "WEAK, it has", hsm_weakness_text(weakness));
+    return true;
+}
+
 bool cmd_key_show(struct cli *cli, struct err *err)
 {
+    const struct opts_key_show *opts = cli->opts;
     AUTO(hsm_opened) struct hsm_opened opened = {.token = NULL};
     AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
-    AUTO(hsm_key) struct hsm_key key = {0};
+    AUTO(hsm_family) struct hsm_family family = {.strangers = 0};
+    struct hsm_rules rules;
     struct hsm_verdict verdict;
 
-    if (!cli_token_open(cli, cli->operands[0], true, &opened, err) ||
-        !hsm_session_take(opened.token, false, &session, err) ||
-        !hsm_key_find(&session, &opened.uri, CKO_PRIVATE_KEY, true, &key, err)) {
+    if (!read_rules(cli, opts->policy, &rules, err) ||
+        !cli_family(cli, &opened, &session, &family, err)) {
         return false;
     }
-    struct hsm_policy policy = hsm_policy_signing(key.spec);
-    if (!hsm_key_verdict(&session, &key, &policy, &verdict, err) || !print_key(cli, &key, err) ||
-        !print_public(cli, &key, err)) {
+    struct hsm_policy policy = hsm_rules_policy_of(&rules, &family.key.spec);
+    if (!hsm_key_verdict(&session, &family.key, &policy, &verdict, err) ||
+        !cli_print_key(cli, &family.key, err) || !print_public(cli, &family.key, err) ||
+        !print_strength(cli, &family.key, err)) {
         return false;
     }
-    out_bool(&cli->out, "always_authenticate", "PIN for every use", key.always_authenticate);
-    print_verdict(cli, &verdict);
-    return print_certificates(cli, &session, &key, err);
+    out_bool(&cli->out, "always_authenticate", "PIN for every use", family.key.always_authenticate);
+    print_verdict(cli, &rules, &verdict);
+    return cli_print_certificates(cli, &family.certs, "No certificate is bound to it.", err);
 }
 
 /* The PEM file: the key's URI, and what was asked to be named in it. There is never a PIN in it. */

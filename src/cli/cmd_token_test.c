@@ -131,11 +131,17 @@ static void check_objects(struct run *run, const struct keystore_key *key)
     report(run, "change of an id", changes ? "ok" : "not offered", changes ? NULL : err.msg);
 }
 
+/* The token refused attributes, and was asked for less. */
+static void tell_refusal(void *ctx, const char *sentence)
+{
+    report(ctx, "attributes of a key", "not all", sentence);
+}
+
 /* Makes a key of the kind and signs with it. True if there is one now. */
 static bool check_kind(struct run *run, const char *kind, struct keystore_key *key)
 {
     struct hsm_key_spec spec;
-    struct hsm_id id;
+    struct hsm_id id = {.set = false};
     struct err err = ERR_INIT;
     char what[48];
     char label[96];
@@ -150,9 +156,11 @@ static bool check_kind(struct run *run, const char *kind, struct keystore_key *k
         return false;
     }
     (void)snprintf(label, sizeof(label), "%s-%s", run->test.label, kind);
-    bool made =
-        hsm_selftest_id(&run->test, &id, &err) &&
-        keystore_generate(run->cli->keystore, &run->token, kind, id.data, id.len, label, key, &err);
+    struct keystore_new wanted = {
+        .key_type = kind, .id = id.data, .label = label, .told = tell_refusal, .ctx = run};
+    bool made = hsm_selftest_id(&run->test, &id, &err);
+    wanted.id_len = id.len;
+    made = made && keystore_generate(run->cli->keystore, &run->token, &wanted, key, &err);
     if (!note(run, what, made, &err)) {
         return false;
     }

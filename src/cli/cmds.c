@@ -37,11 +37,32 @@ static const struct opt token_test_opts[] = {
 };
 
 static const struct opt key_generate_opts[] = {
-    {"label", 0, OPT_TEXT, "TEXT", AT(opts_key_generate, label), "label of the key (required)"},
+    {"label", 0, OPT_TEXT, "TEXT", AT(opts_key_generate, label), "label of the key (default: by the policy's pattern)"},
+    {"name", 'n', OPT_TEXT, "NAME", AT(opts_key_generate, name), "what {name} in the policy's pattern stands for"},
+    {"policy", 0, OPT_TEXT, "NAME", AT(opts_key_generate, policy),
+     "what the key must be: tls-server, code-signing, client-auth, or one of the configuration (default: the profile's)"},
     {"type", 0, OPT_TEXT, "TYPE", AT(opts_key_generate, type),
-     "rsa:2048, rsa:3072, rsa:4096, ec:P-256, ec:P-384, ec:P-521, ed25519 or ed448 (default: the profile's)"},
+     "rsa:2048, rsa:3072, rsa:4096, ec:P-256, ec:P-384, ec:P-521, ed25519 or ed448 (default: the profile's, else the policy's)"},
     {"id", 0, OPT_TEXT, "HEX", AT(opts_key_generate, id), "CKA_ID of the key (default: 16 random bytes)"},
     {"evidence", 0, OPT_TEXT, "FILE", AT(opts_key_generate, evidence), "collect evidence of the new key into that file"},
+};
+
+static const struct opt key_show_opts[] = {
+    {"policy", 0, OPT_TEXT, "NAME", AT(opts_key_show, policy), "the policy to judge it by (default: the profile's)"},
+};
+
+static const struct opt key_public_opts[] = {
+    {"out", 'o', OPT_TEXT, "FILE", AT(opts_key_public, out_path), "where the PEM goes (default: stdout)"},
+};
+
+static const struct opt key_rename_opts[] = {
+    {"label", 0, OPT_TEXT, "TEXT", AT(opts_key_rename, label), "the new label (required)"},
+};
+
+static const struct opt key_delete_opts[] = {
+    {"yes", 0, OPT_FLAG, NULL, AT(opts_key_delete, yes), "do it; without, what would be lost is printed"},
+    {"with-certificates", 0, OPT_FLAG, NULL, AT(opts_key_delete, with_certificates),
+     "destroy the key's certificates as well"},
 };
 
 static const struct opt key_pem_opts[] = {
@@ -54,6 +75,7 @@ static const struct opt key_evidence_opts[] = {
     {"out", 'o', OPT_TEXT, "FILE", AT(opts_key_evidence, out_path), "where the evidence goes (default: stdout)"},
     {"attestation", 0, OPT_TEXT, "FILE", AT(opts_key_evidence, attestation),
      "the device's attestation, made with its vendor's tool (default: what the token shows)"},
+    {"policy", 0, OPT_TEXT, "NAME", AT(opts_key_evidence, policy), "the policy to judge the key by (default: the profile's)"},
     {"require-attestation", 0, OPT_FLAG, NULL, AT(opts_key_evidence, require_attestation),
      "fail if the device does not attest the key"},
     {"attestation-out", 0, OPT_TEXT, "FILE", AT(opts_key_evidence, attestation_out),
@@ -180,8 +202,16 @@ const struct cmd cli_cmds[] = {
      OPTS(key_generate_opts, opts_key_generate), GENERAL | TOKEN, TOKEN, cmd_key_generate},
     {"key", "list", "list the private keys of a token", NULL, 0, 0, NO_OPTS,
      GENERAL | TOKEN, TOKEN, cmd_key_list},
-    {"key", "show", "show one key: kind, policy, public half, certificate", "URI", 1, 1, NO_OPTS,
-     GENERAL | TOKEN, TOKEN, cmd_key_show},
+    {"key", "show", "show one key: kind, policy, public half, certificate", "URI", 1, 1,
+     OPTS(key_show_opts, opts_key_show), GENERAL | TOKEN, TOKEN, cmd_key_show},
+    {"key", "find", "list everything that a URI means, and why", "URI", 1, 1, NO_OPTS,
+     GENERAL | TOKEN, TOKEN, cmd_key_find},
+    {"key", "public", "write the public half of a key as PEM", "URI", 1, 1,
+     OPTS(key_public_opts, opts_key_public), GENERAL | TOKEN, TOKEN, cmd_key_public},
+    {"key", "rename", "give a key, its public half and its certificates another label", "URI", 1, 1,
+     OPTS(key_rename_opts, opts_key_rename), GENERAL | TOKEN, TOKEN, cmd_key_rename},
+    {"key", "delete", "destroy a key pair", "URI", 1, 1,
+     OPTS(key_delete_opts, opts_key_delete), GENERAL | TOKEN, TOKEN, cmd_key_delete},
     {"key", "pem", "write a PEM file that stands for the key", "URI", 1, 1,
      OPTS(key_pem_opts, opts_key_pem), GENERAL | TOKEN, TOKEN, cmd_key_pem},
     {"key", "evidence", "collect what can be shown about a key, and prove that it is here", "URI", 1, 1,

@@ -5,10 +5,8 @@
 #include <stdlib.h>
 
 static const char *const section_words[CONFIG_SECTIONS] = {
-    [CONFIG_GENERAL] = "p11enroll",
-    [CONFIG_CA] = "ca",
-    [CONFIG_TOKEN] = "token",
-    [CONFIG_PROFILE] = "profile",
+    [CONFIG_GENERAL] = "p11enroll", [CONFIG_CA] = "ca",         [CONFIG_TOKEN] = "token",
+    [CONFIG_PROFILE] = "profile",   [CONFIG_POLICY] = "policy",
 };
 
 /* One list of sections, whatever their type: the name is every struct's first member. */
@@ -25,6 +23,8 @@ static struct list list_of(struct config *c, enum config_section kind)
         return (struct list){(void **)c->cas, &c->ca_count, sizeof(struct config_ca)};
     case CONFIG_TOKEN:
         return (struct list){(void **)c->tokens, &c->token_count, sizeof(struct config_token)};
+    case CONFIG_POLICY:
+        return (struct list){(void **)c->policies, &c->policy_count, sizeof(struct config_policy)};
     case CONFIG_PROFILE:
     case CONFIG_GENERAL: /* there is one of it; nobody asks for a list */
     case CONFIG_SECTIONS:
@@ -95,7 +95,8 @@ bool config_section(struct config *config, enum config_section kind, const char 
 
 void config_free(struct config *config)
 {
-    static const enum config_section kinds[] = {CONFIG_CA, CONFIG_TOKEN, CONFIG_PROFILE};
+    static const enum config_section kinds[] = {CONFIG_CA, CONFIG_TOKEN, CONFIG_PROFILE,
+                                                CONFIG_POLICY};
 
     if (config == NULL) {
         return;
@@ -258,4 +259,26 @@ bool config_token_named(const struct config *config, const char *name,
         }
     }
     return err_set(err, E_CONFIG, "there is no section [token:%s]", name);
+}
+
+const struct config_policy *config_policy_named(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->policy_count; i++) {
+        if (str_equal(config->policies[i]->name, name)) {
+            return config->policies[i];
+        }
+    }
+    return NULL;
+}
+
+void config_policy_text(const struct config_policy *policy, struct buf *out)
+{
+    const struct config_key *key = NULL;
+
+    for (size_t i = 0; (key = config_key_at(i)) != NULL; i++) {
+        const char *value = key->section == CONFIG_POLICY ? config_text_of(key, policy) : NULL;
+        if (value != NULL) {
+            buf_addf(out, "%s = %s\n", key->name, value);
+        }
+    }
 }

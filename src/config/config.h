@@ -2,13 +2,14 @@
  * Settings: p11enroll.conf (INI), and the same settings as options.
  *
  * One table (keys.c) lists every key: its section, its type, its default, its help and the option
- * that sets it for one run. Sections are [p11enroll], [ca:NAME], [token:NAME] and [profile:NAME]; a
- * profile names its CA and its token. An unknown section or key is an error, as is a value that is
- * not understood.
+ * that sets it for one run. Sections are [p11enroll], [ca:NAME], [token:NAME], [profile:NAME] and
+ * [policy:NAME]; a profile names its CA, its token and its policy. An unknown section or key is an
+ * error, as is a value that is not understood.
  */
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/compiler.h"
 #include "base/err.h"
@@ -17,7 +18,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum config_section { CONFIG_GENERAL, CONFIG_CA, CONFIG_TOKEN, CONFIG_PROFILE, CONFIG_SECTIONS };
+enum config_section {
+    CONFIG_GENERAL,
+    CONFIG_CA,
+    CONFIG_TOKEN,
+    CONFIG_PROFILE,
+    CONFIG_POLICY,
+    CONFIG_SECTIONS
+};
 
 enum config_role { CONFIG_ROLE_USER, CONFIG_ROLE_SO };
 enum config_auth { CONFIG_AUTH_CERT, CONFIG_AUTH_PASSWORD, CONFIG_AUTH_OAUTH };
@@ -68,7 +76,8 @@ struct config_ca {
     int64_t backoff_base_s, backoff_max_s;
     int64_t backoff_attempts;
     int64_t poll_scale_percent;
-    int collect_form; /* enum config_collect */
+    bool public_trust; /* what it issues is for everybody: no kinds of keys that few accept */
+    int collect_form;  /* enum config_collect */
 };
 
 struct config_token {
@@ -95,8 +104,9 @@ struct config_profile {
     char *token;
     char *product;
     int64_t term_days;
-    char *key_type;
-    char *label;
+    char *policy;   /* NULL: that of a signing key */
+    char *key_type; /* NULL: as the policy says */
+    char *label;    /* NULL: as the policy says */
     char *subject;
     char *issuer_roots;
     char *chain;
@@ -107,6 +117,23 @@ struct config_profile {
     char *comments;
     char *custom_fields;
 };
+
+/* What keys must be. The values are understood by whoever makes keys; here they are texts. */
+struct config_policy {
+    char *name;
+    char *type;
+    char *usage;
+    char *sensitive, *extractable;
+    char *always_authenticate;
+    char *modifiable, *copyable;
+    char *allowed_mechanisms;
+    char *more_usage;
+    char *id;
+    char *label;
+};
+
+/* The label of a new key where neither profile nor policy says one. */
+#define CONFIG_LABEL "{name}-{date}-{id}"
 
 struct config; /* everything that was read */
 
@@ -182,6 +209,12 @@ const char *config_token_section(const struct config_token *token);
 /* The token section of that name; E_CONFIG if there is none. */
 bool config_token_named(const struct config *config, const char *name,
                         const struct config_token **out, struct err *err) NODISCARD;
+
+/* The policy section of that name; NULL if there is none. */
+const struct config_policy *config_policy_named(const struct config *config, const char *name);
+
+/* Appends the settings of a policy that were made, as lines of 'key = value'. */
+void config_policy_text(const struct config_policy *policy, struct buf *out);
 
 DEFINE_AUTO(config, struct config *, config_free)
 

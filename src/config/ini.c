@@ -84,6 +84,7 @@ static const struct {
     {"ca:", CONFIG_CA},
     {"token:", CONFIG_TOKEN},
     {"profile:", CONFIG_PROFILE},
+    {"policy:", CONFIG_POLICY},
 };
 
 static bool find_section(struct config *config, const char *section, enum config_section *kind,
@@ -104,11 +105,11 @@ static bool find_section(struct config *config, const char *section, enum config
     if (section[0] == '\0') {
         return err_set(err, E_CONFIG,
                        "settings stand in a section: [p11enroll], [ca:NAME], "
-                       "[token:NAME] or [profile:NAME]");
+                       "[token:NAME], [profile:NAME] or [policy:NAME]");
     }
     return err_set(err, E_CONFIG,
                    "there is no section [%s]; sections are [p11enroll], [ca:NAME], "
-                   "[token:NAME] and [profile:NAME]",
+                   "[token:NAME], [profile:NAME] and [policy:NAME]",
                    section);
 }
 

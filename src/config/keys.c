@@ -31,6 +31,14 @@ static bool set_bool(void *field, const char *value, struct err *err)
            err_set(err, E_USAGE, "'%.40s' is neither yes nor no", value);
 }
 
+/* A text that is yes or no. */
+static bool set_yes(void *field, const char *value, struct err *err)
+{
+    bool yes = false;
+
+    return set_bool(&yes, value, err) && set_text(field, value, err);
+}
+
 static bool set_number(void *field, const char *value, struct err *err)
 {
     uint64_t number = 0;
@@ -85,6 +93,22 @@ static bool set_chain(void *field, const char *value, struct err *err)
     return set_word(&at, words, ARRAY_LEN(words), value, err) && set_text(field, value, err);
 }
 
+static bool set_more_usage(void *field, const char *value, struct err *err)
+{
+    static const char *const words[] = {"refuse", "accept"};
+    int at = 0;
+
+    return set_word(&at, words, ARRAY_LEN(words), value, err) && set_text(field, value, err);
+}
+
+static bool set_id(void *field, const char *value, struct err *err)
+{
+    static const char *const words[] = {"any", "random", "sha1", "ski", "given"};
+    int at = 0;
+
+    return set_word(&at, words, ARRAY_LEN(words), value, err) && set_text(field, value, err);
+}
+
 static bool set_tls(void *field, const char *value, struct err *err)
 {
     if (str_equal(value, "1.2") || str_equal(value, "1.3")) {
@@ -104,6 +128,7 @@ struct row {
 #define CA(f) offsetof(struct config_ca, f)
 #define TOKEN(f) offsetof(struct config_token, f)
 #define PROFILE(f) offsetof(struct config_profile, f)
+#define POLICY(f) offsetof(struct config_policy, f)
 
 /* clang-format off */
 static const struct row rows[] = {
@@ -205,6 +230,9 @@ static const struct row rows[] = {
     {{CONFIG_CA, "collect_form", "collect-form", "query|path", "query",
       "collect/ID?format=F, or collect/ID/F"},
      set_collect, CA(collect_form)},
+    {{CONFIG_CA, "public_trust", NULL, "BOOL", "yes",
+      "certificates are for everybody, so no Ed25519 or Ed448 key is made or sent; no: a private CA"},
+     set_bool, CA(public_trust)},
 
     {{CONFIG_TOKEN, "module", "module", "FILE", NULL, "the PKCS#11 module (shared library)"},
      set_text, TOKEN(module)},
@@ -212,7 +240,8 @@ static const struct row rows[] = {
       "argument for C_Initialize, for the few modules that take one"},
      set_text, TOKEN(init_args)},
     {{CONFIG_TOKEN, "quirks", NULL, "WORDS", NULL,
-      "what to leave out for a faulty module: no-finalise, no-copy, no-allowed-mechanisms"},
+      "what to leave out for a faulty module: no-finalise, no-copy, no-allowed-mechanisms, "
+      "general-error-for-attributes, no-usage-denials, local-unknown"},
      set_text, TOKEN(quirks)},
     {{CONFIG_TOKEN, "uri", "token-uri", "URI", NULL,
       "which token: pkcs11:token=LABEL[;serial=...] (default: the only one)"},
@@ -248,11 +277,17 @@ static const struct row rows[] = {
      set_text, PROFILE(product)},
     {{CONFIG_PROFILE, "term", "term", "DAYS", "0", "validity; 0: the product's only or shortest term"},
      set_number, PROFILE(term_days)},
-    {{CONFIG_PROFILE, "key_type", "key-type", "TYPE", "rsa:3072",
-      "rsa:2048, rsa:3072, rsa:4096, ec:P-256, ec:P-384, ec:P-521, ed25519 or ed448"},
+    {{CONFIG_PROFILE, "policy", "policy", "NAME", NULL,
+      "what a new key must be: tls-server, code-signing, client-auth, or a section [policy:NAME]; "
+      "default: a key that signs and stays in the token"},
+     set_text, PROFILE(policy)},
+    {{CONFIG_PROFILE, "key_type", "key-type", "TYPE", NULL,
+      "rsa:2048, rsa:3072, rsa:4096, ec:P-256, ec:P-384, ec:P-521, ed25519 or ed448; "
+      "default: the first of the policy, else rsa:3072"},
      set_text, PROFILE(key_type)},
-    {{CONFIG_PROFILE, "label", "label", "TEXT", "{name}-{date}-{id}",
-      "label of a new key; {name}: first name, {date}: day, {id}: begin of the key id, {order}: order number"},
+    {{CONFIG_PROFILE, "label", "label", "TEXT", NULL,
+      "label of a new key; {name}: first name, {date}: day, {id}: begin of the key id, {order}: order number; "
+      "default: the policy's, else {name}-{date}-{id}"},
      set_text, PROFILE(label)},
     {{CONFIG_PROFILE, "subject", "subject", "DN", NULL, "subject of the request (default: CN=first name)"},
      set_text, PROFILE(subject)},
@@ -277,6 +312,34 @@ static const struct row rows[] = {
      set_text, PROFILE(comments)},
     {{CONFIG_PROFILE, "custom_fields", "custom-fields", "LIST", NULL, "NAME=VALUE;NAME=VALUE, as the CA account demands"},
      set_text, PROFILE(custom_fields)},
+
+    {{CONFIG_POLICY, "type", NULL, "TYPES", NULL,
+      "kinds of keys that are allowed, the first is the default; rsa:3072+ is RSA of 3072 bits or more"},
+     set_text, POLICY(type)},
+    {{CONFIG_POLICY, "usage", NULL, "WORDS", NULL, "what the key may do: sign, decrypt, derive; default: sign"},
+     set_text, POLICY(usage)},
+    {{CONFIG_POLICY, "sensitive", NULL, "BOOL", NULL, "the key is never shown in the clear; default: yes"},
+     set_yes, POLICY(sensitive)},
+    {{CONFIG_POLICY, "extractable", NULL, "BOOL", NULL, "the key may be taken out, wrapped; default: no"},
+     set_yes, POLICY(extractable)},
+    {{CONFIG_POLICY, "always_authenticate", NULL, "BOOL", NULL, "the token wants a PIN for each use; default: no"},
+     set_yes, POLICY(always_authenticate)},
+    {{CONFIG_POLICY, "modifiable", NULL, "BOOL", NULL,
+      "the key's attributes may be changed later; default: as the token likes"},
+     set_yes, POLICY(modifiable)},
+    {{CONFIG_POLICY, "copyable", NULL, "BOOL", NULL, "the key may be copied; default: as the token likes"},
+     set_yes, POLICY(copyable)},
+    {{CONFIG_POLICY, "allowed_mechanisms", NULL, "WORDS", NULL,
+      "mechanisms that the key is for, like CKM_ECDSA or 0x1041; default: as the token likes"},
+     set_text, POLICY(allowed_mechanisms)},
+    {{CONFIG_POLICY, "more_usage", NULL, "WORD", NULL,
+      "a key that the token allows more than was asked for: refuse or accept; default: refuse"},
+     set_more_usage, POLICY(more_usage)},
+    {{CONFIG_POLICY, "id", NULL, "WORD", NULL,
+      "the key's CKA_ID: random, sha1 of the public key, ski (RFC 5280), given, or any; default: any"},
+     set_id, POLICY(id)},
+    {{CONFIG_POLICY, "label", NULL, "TEXT", NULL, "pattern of the key's label, as in a profile; labels must fit it"},
+     set_text, POLICY(label)},
 };
 /* clang-format on */
 
@@ -332,7 +395,16 @@ bool config_set_defaults(enum config_section section, void *data, struct err *er
 
 static bool is_text(const struct row *row)
 {
-    return row->set == set_text || row->set == set_source || row->set == set_chain;
+    return row->set == set_text || row->set == set_source || row->set == set_chain ||
+           row->set == set_yes || row->set == set_more_usage || row->set == set_id;
+}
+
+const char *config_text_of(const struct config_key *key, const void *section)
+{
+    const struct row *row = row_of(key);
+
+    return is_text(row) ? *(char *const *)(const void *)((const char *)section + row->offset)
+                        : NULL;
 }
 
 void config_free_fields(enum config_section section, void *data)

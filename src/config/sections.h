@@ -20,6 +20,8 @@ struct config {
     size_t token_count;
     struct config_profile *profiles[CONFIG_SECTIONS_MAX];
     size_t profile_count;
+    struct config_policy *policies[CONFIG_SECTIONS_MAX];
+    size_t policy_count;
     struct config_override overrides[CONFIG_OVERRIDES_MAX];
     size_t override_count;
 };
@@ -30,6 +32,8 @@ const struct config_key *config_find_option(const char *option);
 bool config_set(void *section, const struct config_key *key, const char *value,
                 struct err *err) NODISCARD;
 bool config_set_defaults(enum config_section section, void *data, struct err *err) NODISCARD;
+/* The text of a field that is one; NULL if it is not set. */
+const char *config_text_of(const struct config_key *key, const void *section);
 void config_free_fields(enum config_section section, void *data);
 
 /* config.c: the section of that name, made if it is not there. */

@@ -92,22 +92,53 @@ bool keystore_login(struct keystore *keystore, const struct keystore_token *toke
 /* A new random key id, to be written down before keystore_generate(). */
 bool keystore_new_id(uint8_t id[static KEYSTORE_ID_MAX], size_t *len, struct err *err) NODISCARD;
 
+/* A policy for new keys: its name, and its settings as lines of text. Both NULL: a signing key that
+ * stays in the token. No text: one that is built in. */
+struct keystore_policy {
+    const char *name;
+    const char *text;
+};
+
+/* What is to be made; all borrowed. */
+struct keystore_new {
+    struct keystore_policy policy;
+    const char *key_type; /* as in the configuration ("rsa:3072"); NULL: the policy's first */
+    const uint8_t *id;    /* random, from keystore_new_id() */
+    size_t id_len;
+    const char *label;
+    /* May be NULL. Told a sentence when the token refuses attributes and is asked for less. */
+    void (*told)(void *ctx, const char *sentence);
+    void *ctx;
+};
+
 /*
- * Generates a signing key (sensitive, not extractable) with that id and label, reads it back and
- * checks it. key_type as in the configuration ("rsa:3072"). Blocks, for minutes on a smartcard.
- * E_POLICY, E_OBJECT_EXISTS.
+ * Generates a key under a policy, reads it back and checks it. Blocks, for minutes on a smartcard.
+ * E_CONFIG, E_POLICY, E_OBJECT_EXISTS.
  */
 bool keystore_generate(struct keystore *keystore, const struct keystore_token *token,
-                       const char *key_type, const uint8_t *id, size_t id_len, const char *label,
-                       struct keystore_key *out, struct err *err) NODISCARD;
+                       const struct keystore_new *wanted, struct keystore_key *out,
+                       struct err *err) NODISCARD;
 
 /* "RSA-3072" for "rsa:3072": how a CA's product names the kind. E_USAGE. */
 bool keystore_kind_name(const char *key_type, char out[static 32], struct err *err) NODISCARD;
 
+/* The kind that a policy means by a key type (NULL: its first), before anything is made. E_POLICY
+ * if the policy does not allow it; E_CONFIG for a policy that is not understood, or that needs an
+ * id other than one that was written down before. */
+bool keystore_policy_kind(const struct keystore_policy *policy, const char *key_type,
+                          char out[static 32], struct err *err) NODISCARD;
+
+/* Whether a key of that kind (keystore_kind_name()) is one that public CAs do not accept. */
+bool keystore_kind_is_private(const char *kind);
+
 /* Whether an existing key is what keystore_generate() would have made. E_POLICY says what is not.
  */
 bool keystore_check_policy(struct keystore *keystore, const struct keystore_token *token,
-                           const char *key_uri, const char *key_type, struct err *err) NODISCARD;
+                           const char *key_uri, const struct keystore_policy *policy,
+                           const char *key_type, struct err *err) NODISCARD;
+
+/* Whether a key is known to be weak by its public half (RSA: ROCA, close primes). E_POLICY. */
+bool keystore_check_strength(const struct keystore_key *key, struct err *err) NODISCARD;
 
 /* The one private key that the URI means (token attributes may be left to the token's
  * configuration). */

@@ -4,7 +4,6 @@
 #include "hsm/access.h"
 #include "hsm/cert.h"
 #include "hsm/key.h"
-#include "hsm/keygen.h"
 #include "hsm/object.h"
 #include "hsm/session.h"
 #include "x509/x509.h"
@@ -130,9 +129,8 @@ bool ks_public_uri(const struct hsm_key *key, enum hsm_uri_type type, char **out
     return *out != NULL || err_nomem(err);
 }
 
-/* Fills a keystore_key from a key that was found or made. */
-static bool describe(struct keystore *keystore, const struct hsm_opened *target,
-                     const struct hsm_key *key, struct keystore_key *out, struct err *err)
+bool ks_describe(struct keystore *keystore, const struct hsm_opened *target,
+                 const struct hsm_key *key, struct keystore_key *out, struct err *err)
 {
     AUTO(buf) struct buf uri = BUF_INIT(2 * HSM_URI_MAX);
     AUTO(keystore_key) struct keystore_key made = {.pkey = NULL};
@@ -181,7 +179,7 @@ bool keystore_find(struct keystore *keystore, const struct keystore_token *token
 
     return ks_connect_token(keystore, token, uri, &target, err) &&
            ks_find_private(&target, false, &key, err) &&
-           describe(keystore, &target, &key, out, err);
+           ks_describe(keystore, &target, &key, out, err);
 }
 
 bool keystore_find_id(struct keystore *keystore, const struct keystore_token *token,
@@ -206,79 +204,7 @@ bool keystore_find_id(struct keystore *keystore, const struct keystore_token *to
         return true;
     }
     *found = true;
-    return describe(keystore, &target, &key, out, err);
-}
-
-bool keystore_new_id(uint8_t id[static KEYSTORE_ID_MAX], size_t *len, struct err *err)
-{
-    struct hsm_id made;
-
-    if (!hsm_new_id(&made, err)) {
-        return false;
-    }
-    memcpy(id, made.data, made.len);
-    *len = made.len;
-    return true;
-}
-
-bool keystore_generate(struct keystore *keystore, const struct keystore_token *token,
-                       const char *key_type, const uint8_t *id, size_t id_len, const char *label,
-                       struct keystore_key *out, struct err *err)
-{
-    AUTO(hsm_opened) struct hsm_opened target = {.token = NULL};
-    AUTO(hsm_opened) struct hsm_opened user = {.token = NULL};
-    AUTO(hsm_key) struct hsm_key key = {0};
-    struct hsm_key_spec spec;
-    struct hsm_verdict verdict;
-    struct hsm_id new_id = {.set = true, .len = id_len};
-
-    memcpy(new_id.data, id, id_len);
-    if (!hsm_key_spec_parse(key_type, &spec, err) ||
-        !ks_connect_token_to(keystore, token, NULL, HSM_TO_GENERATE, &target, err)) {
-        return false;
-    }
-    struct hsm_policy policy = hsm_policy_signing(spec);
-    struct hsm_key_name name = {.id = &new_id, .label = label, .id_is_random = true};
-    if (!hsm_keygen(target.token, &policy, &name, &key, &verdict, err)) {
-        return hsm_access_explain_role(HSM_TO_GENERATE, err);
-    }
-    /* Whoever made the key: it is used by the user. */
-    return ks_connect_token(keystore, token, NULL, &user, err) &&
-           describe(keystore, &target, &key, out, err);
-}
-
-bool keystore_kind_name(const char *key_type, char out[static 32], struct err *err)
-{
-    struct hsm_key_spec spec;
-
-    if (!hsm_key_spec_parse(key_type, &spec, err)) {
-        return false;
-    }
-    (void)snprintf(out, 32, "%s", hsm_key_spec_name(&spec));
-    return true;
-}
-
-bool keystore_check_policy(struct keystore *keystore, const struct keystore_token *token,
-                           const char *key_uri, const char *key_type, struct err *err)
-{
-    AUTO(hsm_opened) struct hsm_opened target = {.token = NULL};
-    AUTO(hsm_key) struct hsm_key key = {0};
-    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
-    struct hsm_key_spec spec;
-    struct hsm_verdict verdict;
-
-    if (!hsm_key_spec_parse(key_type, &spec, err) ||
-        !ks_connect_token(keystore, token, key_uri, &target, err) ||
-        !ks_find_private(&target, true, &key, err) ||
-        !hsm_session_take(target.token, false, &session, err)) {
-        return false;
-    }
-    struct hsm_policy policy = hsm_policy_signing(spec);
-    if (!hsm_key_verdict(&session, &key, &policy, &verdict, err)) {
-        return false;
-    }
-    return verdict.ok || err_set(err, E_POLICY, "key '%s' on %s is not what was asked for: %s",
-                                 key.label, hsm_token_name(&key.token->info), verdict.violations);
+    return ks_describe(keystore, &target, &key, out, err);
 }
 
 /* A certificate for TLS from the token itself */
@@ -378,7 +304,7 @@ static bool open_pkcs11(struct keystore *keystore, const struct keystore_source 
     }
     target.uri.type = HSM_URI_ANY; /* the URI may name the certificate; its key is wanted as well */
     if (!ks_find_private(&target, true, &key, err) ||
-        !describe(keystore, &target, &key, &described, err)) {
+        !ks_describe(keystore, &target, &key, &described, err)) {
         return false;
     }
     bool found = file ? x509_bundle_read(source->cert, &certs, err)

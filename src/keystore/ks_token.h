@@ -23,4 +23,8 @@ bool ks_find_private(struct hsm_opened *target, bool want_public, struct hsm_key
 bool ks_public_uri(const struct hsm_key *key, enum hsm_uri_type type, char **out,
                    struct err *err) NODISCARD;
 
+/* Fills a keystore_key from a key that was found or made. */
+bool ks_describe(struct keystore *keystore, const struct hsm_opened *target,
+                 const struct hsm_key *key, struct keystore_key *out, struct err *err) NODISCARD;
+
 #endif

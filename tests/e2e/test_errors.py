@@ -234,6 +234,7 @@ def test_preflight_refuses_before_a_key_is_made(client: Client, token: Token) ->
     client.set("profile:web", term="90")
     fails(client, 44, "does not take EC P-256 keys", args=("enroll", "--name", "a.example.org"))
     client.set("profile:web", key_type="ed25519")
+    client.set("ca:sandbox", public_trust="no")  # else it is not even asked
     fails(client, 44, "does not take Ed25519 keys; it takes: RSA", args=("enroll", "--name", "a.example.org"))
     client.set("profile:web", product="4711")
     fails(client, 44, "no product '4711'", args=("enroll", "--name", "a.example.org"))

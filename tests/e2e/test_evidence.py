@@ -172,6 +172,48 @@ def test_secret_value_that_the_module_gives_is_told_and_not_kept(offline: Client
         assert shown["secret_value"] == shown["policy"] == "failed"
 
 
+def policy_of(path: Path) -> Json:
+    return json.loads(path.read_text())["statement"]["policy"]
+
+
+def test_named_policy_judges(offline: Client) -> None:
+    uri = made(offline)["uri"]
+    kept = policy_of(collected(offline, uri, "--policy", "tls-server"))
+    assert kept["name"] == "tls-server" and kept["kept"] is True
+    offline.set("policy:strict", modifiable="no", type="ec:P-256")
+    path = collected(offline, uri, "--policy", "strict", name="strict.json")
+    broken = policy_of(path)
+    assert broken["name"] == "strict" and broken["kept"] is False and "CKA_MODIFIABLE" in broken["violations"]
+    assert "CKA_MODIFIABLE" in details(offline, path, status=52)["policy"]
+    done = offline.run("key", "evidence", uri, "--policy", "nobody", status=3)
+    assert "nobody" in done.stderr
+
+
+def test_what_the_token_refused_is_told(offline: Client) -> None:
+    first, second = offline.dir / "first.json", offline.dir / "second.json"
+    offline.run("key", "generate", "--label", "a", "--type", "ec:P-256", "--evidence", str(first))
+    assert policy_of(first)["dropped_attributes"] == ""
+    offline.set("policy:loose", type="ec:P-256", more_usage="accept")
+    offline.rules("C_GenerateKeyPair:1:fail=0xd1")  # CKR_TEMPLATE_INCONSISTENT: it is asked again for less
+    offline.run("key", "generate", "--label", "b", "--policy", "loose", "--evidence", str(second))
+    assert "CKA_DERIVE" in policy_of(second)["dropped_attributes"]
+
+
+def test_label_that_is_no_text_is_made_readable(offline: Client) -> None:
+    offline.run("key", "generate", "--label", os.fsdecode(b"bad\xff\x1b[31m"), "--type", "ec:P-256", "--id", "0c")
+    path = collected(offline, "pkcs11:id=%0c")
+    assert json.loads(path.read_text())["statement"]["key"]["label"] == "bad\\xff\\x1b[31m"
+    shown = offline.run("evidence", "verify", str(path), status=None).stdout
+    assert "\x1b" not in shown and "Proof of possession         ok" in shown
+
+
+def test_it_takes_one_login(offline: Client) -> None:
+    uri = made(offline)["uri"]
+    log = offline.rules()
+    offline.run("key", "evidence", uri)
+    assert len(calls(log, "C_Login")) == 1 and len(calls(log, "C_SignInit")) == 1
+
+
 def test_token_that_goes_away_meanwhile_is_an_error(offline: Client) -> None:
     uri = made(offline)["uri"]
     log = offline.rules()
@@ -181,6 +223,15 @@ def test_token_that_goes_away_meanwhile_is_an_error(offline: Client) -> None:
     done = offline.run("key", "evidence", uri, "--out", str(offline.dir / "e.json"), status=21)
     assert "collecting evidence" in done.stderr and "CKR_DEVICE_REMOVED" in done.stderr
     assert not (offline.dir / "e.json").exists()
+
+
+def test_token_that_was_exchanged_gets_no_pin(offline: Client, token: Token) -> None:
+    uri = f"pkcs11:object={made(offline)['label']}"
+    run(["softhsm2-util", "--delete-token", "--token", token.label], env=clean_env(**token.env))
+    token.add(token.label)
+    log = offline.rules()
+    done = offline.run("key", "evidence", uri, status=21)
+    assert "token accept" in done.stderr and calls(log, "C_Login") == []
 
 
 # The check
@@ -565,6 +616,16 @@ def test_generate_makes_no_key_if_the_evidence_has_no_place(offline: Client) -> 
     assert offline.json("key", "list")["keys"] == []
 
 
+def test_key_without_the_evidence_that_was_wanted_is_said(offline: Client) -> None:
+    path = offline.dir / "new.json"
+    offline.rules("C_Sign:1:fail=0x5")
+    done = offline.run("key", "generate", "--label", "k", "--type", "ec:P-256", "--evidence", str(path), status=None)
+    assert done.returncode not in (0, 27) and "the key was made, and there is no evidence of it" in done.stderr
+    assert "proof of possession" in done.stderr and not path.exists()
+    offline.no_rules()
+    offline.run("key", "evidence", "pkcs11:object=k", "--out", str(path))
+
+
 def test_enroll_collects_it_before_the_request(client: Client) -> None:
     client.set("profile:web", evidence_dir=str(client.dir / "evidence"))
     answer = client.json("enroll", "--name", "www.example.org", "--cert-out", str(client.dir / "c.pem"))
@@ -628,4 +689,25 @@ def test_bind_wants_the_evidence_as_well(client: Client, tmp_path: Path) -> None
     assert "is evidence of another key" in done.stderr
     os.unlink(path)
     client.run("key", "evidence", key["uri"], "--out", str(path))
+    client.run("cert", "bind", "--key", key["uri"], "--cert", str(cert))
+
+
+def test_evidence_with_an_attestation_is_what_the_tokens_section_waits_for(client: Client, tmp_path: Path) -> None:
+    """A card that writes the certificate over the attestation ('attest_first')."""
+    assert client.sandbox is not None
+    key = made(client)
+    csr = client.run("csr", "create", key["uri"], "--name", "www.example.org").stdout
+    answer = client.sandbox.sign(csr, ["www.example.org"])
+    cert = tmp_path / "cert.pem"
+    cert.write_text(answer["cert"] + answer["chain"])
+    client.set("profile:web", evidence_dir=str(client.dir / "evidence"))
+    client.set("token:main", attest_first="yes")
+    (client.dir / "evidence").mkdir()
+    path = client.dir / "evidence" / f"{key['id']}.json"
+    client.run("key", "evidence", key["uri"], "--out", str(path))
+    client.run("cert", "bind", "--key", key["uri"], "--cert", str(cert), status=28)
+    path.unlink()
+    attestation = tmp_path / "cvc"
+    attestation.write_bytes(b"\x67\x03\x01\x02\x03")
+    client.run("key", "evidence", key["uri"], "--attestation", str(attestation), "--out", str(path))
     client.run("cert", "bind", "--key", key["uri"], "--cert", str(cert))

@@ -61,7 +61,8 @@ def used(client: Client) -> Client:
 
 
 COMMANDS = [
-    ("token", "list"), ("token", "info"), ("key", "list"), ("key", "show", "pkcs11:object=by-hand"),
+    ("token", "list"), ("token", "info"), ("key", "list"), ("key", "show", "pkcs11:object=by-hand"), ("key", "find", "pkcs11:object=by-hand"),
+    ("key", "public", "pkcs11:object=by-hand"),
     ("products",), ("check",), ("order", "list"), ("order", "show", "1"), ("order", "show", "2"),
     ("order", "collect", "1"), ("config", "keys"), ("version",),
 ]
@@ -80,6 +81,9 @@ def test_json_of_commands_that_change_something(client: Client, tmp_path: Path) 
     compare("json/key-generate.json", json.dumps(shape(made), indent=1) + "\n")
     pem = client.json("key", "pem", made["uri"])
     compare("json/key-pem.json", json.dumps(shape(pem), indent=1) + "\n")
+    renamed = client.json("key", "rename", made["uri"], "--label", "k2")
+    compare("json/key-rename.json", json.dumps(shape(renamed), indent=1) + "\n")
+    client.json("key", "rename", renamed["uri"], "--label", "k")
     csr = client.json("csr", "create", made["uri"], "--name", "www.example.org")
     compare("json/csr-create.json", json.dumps(shape(csr), indent=1) + "\n")
     assert client.sandbox is not None
@@ -88,6 +92,10 @@ def test_json_of_commands_that_change_something(client: Client, tmp_path: Path) 
     client.set("profile:web", issuer_roots=None)
     bound = client.json("cert", "bind", "--key", made["uri"], "--cert", str(path), "--no-chain-check")
     compare("json/cert-bind.json", json.dumps(shape(bound), indent=1) + "\n")
+    compare("json/key-delete-refused.json",
+            json.dumps(shape(client.json("key", "delete", made["uri"], status=2)), indent=1) + "\n")
+    other = client.json("key", "generate", "--label", "k3", "--type", "ec:P-256")
+    compare("json/key-delete.json", json.dumps(shape(client.json("key", "delete", other["uri"], "--yes")), indent=1) + "\n")
     client.set("profile:web", issuer_roots=str(client.sandbox.dir / "issuer-root.pem"))
     compare("json/enroll.json", json.dumps(shape(client.json("enroll", "--name", "a.example.org")), indent=1) + "\n")
     client.sandbox.set(validated_domains="example.com")
@@ -120,10 +128,26 @@ def test_what_people_see(used: Client) -> None:
         if command[0] in ("config", "version") or command == ("order", "collect", "1"):
             continue
         text = masked(used.run(*command).stdout, used)
-        if command == ("key", "list"):  # the token has an order of its own
+        if command[:2] == ("key", "public"):
+            text = re.sub(r"(?m)^[A-Za-z0-9+/=]+$", "BASE64", text)
+        if command[:2] in (("key", "list"), ("key", "find")):  # the token has an order of its own
             head, *rows = text.splitlines(keepends=True)
             text = "".join([head, *sorted(rows)])
         compare(f"human/{'-'.join(re.sub(r'[^a-z0-9]+', '_', w) for w in command)}.txt", text)
+
+
+def test_what_people_see_of_a_key_that_changes(client: Client) -> None:
+    client.set("policy:card", type="ec:P-256", more_usage="accept", label="{name}-{date}")
+    client.rules("C_GenerateKeyPair:1:fail=0x12")
+    texts = []
+    for command, status in (
+            (("key", "generate", "--policy", "card", "--name", "www"), 0),
+            (("key", "rename", "pkcs11:", "--label", "new"), 0), (("key", "delete", "pkcs11:object=new"), 2),
+            (("key", "delete", "pkcs11:object=new", "--yes"), 0)):
+        done = client.run(*command, status=status)
+        text = re.sub(r"\d{4}-\d\d-\d\d", "YYYY-MM-DD", masked(done.stdout + done.stderr, client))
+        texts.append(f"$ p11enroll {' '.join(command)}\n{text}")
+    compare("human/key-changes.txt", "\n".join(texts))
 
 
 def test_what_people_see_of_commands_that_change_a_token(client: Client, tmp_path: Path) -> None:

@@ -361,11 +361,45 @@ static void add_key_attributes(struct fake_object *object, CK_OBJECT_CLASS class
     }
 }
 
+static bool is_refused(const CK_ATTRIBUTE *list, CK_ULONG count)
+{
+    for (CK_ULONG i = 0; i < count; i++) {
+        for (size_t k = 0; k < fake.refused_count; k++) {
+            if (list[i].type == fake.refused[k]) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static CK_RV set_attributes(CK_SESSION_HANDLE session UNUSED, CK_OBJECT_HANDLE handle,
+                            CK_ATTRIBUTE *list, CK_ULONG count)
+{
+    struct fake_object *object = object_of(handle);
+
+    fake.sets++;
+    if (object == NULL) {
+        return CKR_OBJECT_HANDLE_INVALID;
+    }
+    if (fake.set_rv != CKR_OK && fake.sets >= fake.set_fails) {
+        return fake.set_rv;
+    }
+    for (CK_ULONG i = 0; i < count; i++) {
+        set_attr(object, list[i].type, list[i].pValue, list[i].ulValueLen);
+    }
+    return CKR_OK;
+}
+
 CK_RV fake_generate(CK_SESSION_HANDLE session UNUSED, CK_MECHANISM *mechanism UNUSED,
                     CK_ATTRIBUTE *public_list, CK_ULONG public_count, CK_ATTRIBUTE *private_list,
                     CK_ULONG private_count, CK_OBJECT_HANDLE *public_key,
                     CK_OBJECT_HANDLE *private_key)
 {
+    fake.generates++;
+    if (is_refused(private_list, private_count)) {
+        return fake.refused_rv;
+    }
     if (fake.generate_rv != CKR_OK && !fake.generate_keeps) {
         return fake.generate_rv;
     }
@@ -518,6 +552,7 @@ void fake_begin(void)
                                   .C_CreateObject = create,
                                   .C_DestroyObject = destroy,
                                   .C_GenerateKeyPair = fake_generate,
+                                  .C_SetAttributeValue = set_attributes,
                                   .C_SignInit = sign_init,
                                   .C_CopyObject = copy_object,
                                   .C_Initialize = initialize,

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FAKE_OBJECTS = 600, FAKE_ATTRS = 20, FAKE_COPY = 9999 };
+enum { FAKE_OBJECTS = 600, FAKE_ATTRS = 28, FAKE_COPY = 9999 };
 
 struct fake_attr {
     CK_ATTRIBUTE_TYPE type;
@@ -55,8 +55,13 @@ struct fake {
     bool create_forgets;        /* C_CreateObject says OK and keeps nothing */
     bool create_overwrites;     /* one certificate per id: the new one gets the old one's handle */
     bool generate_keeps;        /* C_GenerateKeyPair fails and leaves the key */
-    CK_ATTRIBUTE_TYPE flip;     /* generated private keys have this flag the other way round */
-    bool no_public_half;        /* generated keys show none */
+    const CK_ATTRIBUTE_TYPE *refused; /* in the template of a private key, with refused_rv */
+    size_t refused_count;
+    CK_RV refused_rv;
+    CK_RV set_rv; /* of C_SetAttributeValue, from the set_fails-th call on; 0: of all */
+    unsigned set_fails;
+    CK_ATTRIBUTE_TYPE flip; /* generated private keys have this flag the other way round */
+    bool no_public_half;    /* generated keys show none */
     CK_C_GetAttributeValue get_attributes; /* instead of the store's answer */
 
     /* what happened */
@@ -64,6 +69,7 @@ struct fake {
     unsigned find_inits, finds, find_finals, attribute_calls, creates, destroys, signs;
     unsigned sign_inits, copies, initializes, derives;
     unsigned sign_updates, sign_finals, mechanism_lists;
+    unsigned generates, sets;
     CK_MECHANISM_TYPE used_mechanism; /* by the last C_SignInit */
     CK_ULONG signed_bytes;            /* of the message of the last signature */
     CK_OBJECT_HANDLE used_handle;     /* by the last C_SignInit */

@@ -26,7 +26,7 @@ static const struct hsm_claim *claim(const struct hsm_claims *claims, const char
         }
     }
     fail_msg("no claim %s", name);
-    return NULL;
+    return &claims->list[0];
 }
 
 static void read_claims(const struct hsm_key *key, struct hsm_claims *claims)

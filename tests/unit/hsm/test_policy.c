@@ -191,6 +191,130 @@ static void test_each_wrong_value_is_named(void **state UNUSED)
     }
 }
 
+static void test_more_usage_alone_is_told_from_other_violations(void **state UNUSED)
+{
+    struct hsm_verdict verdict;
+
+    check(CKA_DECRYPT, 1, &verdict);
+    assert_true(verdict.only_more_usage);
+    check(CKA_SIGN, 0, &verdict);
+    assert_false(verdict.only_more_usage);
+    check(CKA_EXTRACTABLE, 1, &verdict);
+    assert_false(verdict.only_more_usage);
+    check(CKA_VENDOR_DEFINED, 0, &verdict);
+    assert_false(verdict.only_more_usage);
+}
+
+/* Policies of one's own */
+
+static void check_own(const struct hsm_policy *policy, CK_ATTRIBUTE_TYPE type, const void *data,
+                      size_t len, struct hsm_verdict *verdict)
+{
+    AUTO(attr_values) struct attr_values values = {.count = 0};
+    static const CK_ATTRIBUTE_TYPE flags[] = {CKA_TOKEN, CKA_PRIVATE, CKA_SENSITIVE, CKA_SIGN};
+
+    for (size_t i = 0; i < ARRAY_LEN(flags) + 2; i++) {
+        struct attr_value *v = &values.list[values.count++];
+        size_t size = i == ARRAY_LEN(flags) + 1 ? len : 1;
+        v->type = i < ARRAY_LEN(flags) ? flags[i] : i == ARRAY_LEN(flags) ? CKA_EXTRACTABLE : type;
+        v->present = true;
+        v->len = size;
+        v->data = calloc(1, size + 1);
+        assert_non_null(v->data);
+        if (i > ARRAY_LEN(flags)) {
+            memcpy(v->data, data, len);
+        } else {
+            v->data[0] = i < ARRAY_LEN(flags) || policy->extractable ? 1 : 0;
+        }
+    }
+    hsm_policy_check(policy, &policy->spec, &values, verdict);
+}
+
+static void test_own_policy_template(void **state UNUSED)
+{
+    struct hsm_policy policy = hsm_policy_signing(spec_of("rsa:3072"));
+    struct attrs attrs = ATTRS_INIT;
+
+    policy.extractable = true;
+    policy.readable = true;
+    policy.modifiable = HSM_NO;
+    policy.copyable = HSM_YES;
+    policy.mechanisms[0] = CKM_RSA_PKCS;
+    policy.mechanism_count = 1;
+    hsm_policy_private_template(&policy, &id, "www", &attrs);
+    assert_contains(text_of(&attrs), "CKA_SENSITIVE=false\nCKA_EXTRACTABLE=true\n");
+    assert_contains(text_of(&attrs), "CKA_MODIFIABLE=false\nCKA_COPYABLE=true\n");
+    assert_contains(text_of(&attrs), "CKA_ALLOWED_MECHANISMS");
+    assert_true(hsm_policy_is_weak(&policy));
+}
+
+static void test_groups_are_left_out_of_the_template(void **state UNUSED)
+{
+    struct hsm_policy policy = hsm_policy_signing(spec_of("rsa:3072"));
+    struct attrs private = ATTRS_INIT;
+    struct attrs public = ATTRS_INIT;
+
+    policy.modifiable = HSM_NO;
+    policy.left_out = hsm_policy_groups(&policy);
+    hsm_policy_private_template(&policy, &id, "www", &private);
+    hsm_policy_public_template(&policy, &id, "www", &public);
+    assert_golden(text_of(&private), "CKA_TOKEN=true\nCKA_PRIVATE=true\nCKA_SENSITIVE=true\n"
+                                     "CKA_SIGN=true\nCKA_ID=01ff\nCKA_LABEL='www'\n");
+    assert_lacks(text_of(&public), "CKA_ENCRYPT");
+    assert_contains(text_of(&public), "CKA_VERIFY=true\n");
+}
+
+static void test_extractable_key_is_judged_by_its_policy(void **state UNUSED)
+{
+    struct hsm_policy policy = hsm_policy_signing(spec_of("rsa:3072"));
+    static const uint8_t no = 0;
+    struct hsm_verdict verdict;
+
+    policy.extractable = true;
+    check_own(&policy, CKA_NEVER_EXTRACTABLE, &no, 1, &verdict);
+    assert_true(verdict.ok);
+    policy.extractable = false;
+    check_own(&policy, CKA_NEVER_EXTRACTABLE, &no, 1, &verdict);
+    assert_string_equal(verdict.violations, "CKA_NEVER_EXTRACTABLE is false");
+}
+
+static void test_demands_that_are_not_shown_are_noted(void **state UNUSED)
+{
+    struct hsm_policy policy = hsm_policy_signing(spec_of("rsa:3072"));
+    static const uint8_t yes = 1;
+    struct hsm_verdict verdict;
+
+    policy.modifiable = HSM_NO;
+    policy.mechanisms[0] = CKM_RSA_PKCS;
+    policy.mechanism_count = 1;
+    check_own(&policy, CKA_LOCAL, &yes, 1, &verdict);
+    assert_true(verdict.ok);
+    assert_string_equal(verdict.notes,
+                        "CKA_MODIFIABLE is not shown, CKA_ALLOWED_MECHANISMS is not shown");
+    check_own(&policy, CKA_MODIFIABLE, &yes, 1, &verdict);
+    assert_string_equal(verdict.violations, "CKA_MODIFIABLE is true");
+}
+
+static void test_allowed_mechanisms_are_compared(void **state UNUSED)
+{
+    struct hsm_policy policy = hsm_policy_signing(spec_of("rsa:3072"));
+    CK_MECHANISM_TYPE shown[] = {CKM_RSA_PKCS, CKM_RSA_PKCS_PSS};
+    struct hsm_verdict verdict;
+
+    policy.mechanisms[0] = CKM_RSA_PKCS_PSS;
+    policy.mechanisms[1] = CKM_RSA_PKCS;
+    policy.mechanism_count = 2;
+    check_own(&policy, CKA_ALLOWED_MECHANISMS, shown, sizeof(shown), &verdict);
+    assert_true(verdict.ok);
+    policy.mechanism_count = 1;
+    check_own(&policy, CKA_ALLOWED_MECHANISMS, shown, sizeof(shown), &verdict);
+    assert_string_equal(verdict.violations, "CKA_ALLOWED_MECHANISMS allows others");
+    check_own(&policy, CKA_ALLOWED_MECHANISMS, shown, 0, &verdict);
+    assert_false(verdict.ok);
+    check_own(&policy, CKA_ALLOWED_MECHANISMS, shown, 3, &verdict);
+    assert_false(verdict.ok);
+}
+
 static void test_usage_that_is_wanted_has_to_be_shown(void **state UNUSED)
 {
     struct hsm_verdict verdict;
@@ -292,6 +416,12 @@ int main(void)
         cmocka_unit_test(test_key_that_does_not_say_counts_as_extractable),
         cmocka_unit_test(test_every_violation_is_listed),
         cmocka_unit_test(test_key_of_another_size_is_a_violation),
+        cmocka_unit_test(test_more_usage_alone_is_told_from_other_violations),
+        cmocka_unit_test(test_own_policy_template),
+        cmocka_unit_test(test_groups_are_left_out_of_the_template),
+        cmocka_unit_test(test_extractable_key_is_judged_by_its_policy),
+        cmocka_unit_test(test_demands_that_are_not_shown_are_noted),
+        cmocka_unit_test(test_allowed_mechanisms_are_compared),
         cmocka_unit_test(test_all_violations_together_fit),
     };
 

@@ -50,8 +50,10 @@ static void test_unknown_word(void **state UNUSED)
         unsigned quirks = 77;
         assert_false(hsm_quirks_parse(texts[i], &quirks, &err));
         assert_int_equal(err.code, E_CONFIG);
-        assert_string_equal(err.msg, "quirks: there is no 'no-fun'; there are no-finalise, "
-                                     "no-copy, no-allowed-mechanisms");
+        assert_string_equal(err.msg,
+                            "quirks: there is no 'no-fun'; there are no-finalise, "
+                            "no-copy, no-allowed-mechanisms, "
+                            "general-error-for-attributes, no-usage-denials, local-unknown");
         assert_int_equal(quirks, 77);
     }
 }
@@ -64,7 +66,8 @@ static void test_part_of_a_word_is_none(void **state UNUSED)
     assert_false(hsm_quirks_parse("no", &quirks, &err));
     assert_false(hsm_quirks_parse("no-copy-at-all", &quirks, &err));
     assert_string_equal(err.msg, "quirks: there is no 'no-copy-at-all'; there are no-finalise, "
-                                 "no-copy, no-allowed-mechanisms");
+                                 "no-copy, no-allowed-mechanisms, "
+                                 "general-error-for-attributes, no-usage-denials, local-unknown");
 }
 
 static void test_format(void **state UNUSED)
@@ -83,7 +86,10 @@ static void test_modules(void **state UNUSED)
     } cases[] = {
         {"Yubico (www.yubico.com)", "YubiHSM PKCS#11 Library", HSM_QUIRK(NO_FINALISE)},
         {"Yubico (www.yubico.com)", "PKCS#11 PIV Library (SP-800-73)", 0},
-        {"tpm2-software.github.io", "TPM2.0 Cryptoki", HSM_QUIRK(NO_COPY)},
+        {"tpm2-software.github.io", "TPM2.0 Cryptoki",
+         HSM_QUIRK(NO_COPY) | HSM_QUIRK(NO_USAGE_DENIALS)},
+        {"Mozilla Foundation", "NSS Internal Crypto Services",
+         HSM_QUIRK(GENERAL_ERROR_FOR_ATTRIBUTES) | HSM_QUIRK(LOCAL_UNKNOWN)},
         {"SoftHSM", "Implementation of PKCS11", 0},
         {"", "", 0},
     };

@@ -70,7 +70,8 @@ static void test_empty_file_is_all_defaults(void **state UNUSED)
 
     assert_string_equal(s.ca->url, "https://cert-manager.com");
     assert_int_equal(s.ca->timeout_s, 60);
-    assert_string_equal(s.profile->key_type, "rsa:3072");
+    assert_null(s.profile->key_type);
+    assert_true(s.ca->public_trust);
     assert_null(s.token->module);
     assert_false(s.general->allow_env_secrets);
 }
@@ -174,7 +175,7 @@ static void test_section_without_settings_can_be_chosen(void **state UNUSED)
     struct err err = ERR_INIT;
 
     assert_ok(choose(config, &web, NEED_ALL, &out, &err), &err);
-    assert_string_equal(out.profile->key_type, "rsa:3072");
+    assert_string_equal(out.profile->chain, "token");
 }
 
 static void test_unknown_setting_is_an_error_with_its_line(void **state UNUSED)

@@ -57,6 +57,7 @@ static const struct {
     {"ca:x", "backoff_attempts", "9", NUMBER, OF(ca, backoff_attempts), 9},
     {"ca:x", "poll_scale", "1", NUMBER, OF(ca, poll_scale_percent), 1},
     {"ca:x", "collect_form", "path", WORD, OF(ca, collect_form), CONFIG_COLLECT_PATH},
+    {"ca:x", "public_trust", "no", FLAG, OF(ca, public_trust), 0},
     {"token:x", "module", "/m.so", TEXT, OF(token, module), 0},
     {"token:x", "init_args", "a=b", TEXT, OF(token, init_args), 0},
     {"token:x", "quirks", "no-copy", TEXT, OF(token, quirks), 0},
@@ -74,6 +75,7 @@ static const struct {
     {"profile:x", "token", "x", TEXT, OF(profile, token), 0},
     {"profile:x", "product", "p", TEXT, OF(profile, product), 0},
     {"profile:x", "term", "365", NUMBER, OF(profile, term_days), 365},
+    {"profile:x", "policy", "x", TEXT, OF(profile, policy), 0},
     {"profile:x", "key_type", "p256", TEXT, OF(profile, key_type), 0},
     {"profile:x", "label", "l", TEXT, OF(profile, label), 0},
     {"profile:x", "subject", "CN=x", TEXT, OF(profile, subject), 0},
@@ -85,11 +87,23 @@ static const struct {
     {"profile:x", "external_requester", "a@b", TEXT, OF(profile, external_requester), 0},
     {"profile:x", "comments", "c", TEXT, OF(profile, comments), 0},
     {"profile:x", "custom_fields", "a=b", TEXT, OF(profile, custom_fields), 0},
+    {"policy:x", "type", "p256", TEXT, OF(policy, type), 0},
+    {"policy:x", "usage", "decrypt", TEXT, OF(policy, usage), 0},
+    {"policy:x", "sensitive", "no", TEXT, OF(policy, sensitive), 0},
+    {"policy:x", "extractable", "yes", TEXT, OF(policy, extractable), 0},
+    {"policy:x", "always_authenticate", "yes", TEXT, OF(policy, always_authenticate), 0},
+    {"policy:x", "modifiable", "no", TEXT, OF(policy, modifiable), 0},
+    {"policy:x", "copyable", "no", TEXT, OF(policy, copyable), 0},
+    {"policy:x", "allowed_mechanisms", "CKM_ECDSA", TEXT, OF(policy, allowed_mechanisms), 0},
+    {"policy:x", "more_usage", "accept", TEXT, OF(policy, more_usage), 0},
+    {"policy:x", "id", "ski", TEXT, OF(policy, id), 0},
+    {"policy:x", "label", "l", TEXT, OF(policy, label), 0},
 };
 
 static const enum config_section section_of[] = {CONFIG_GENERAL, CONFIG_CA, CONFIG_TOKEN,
-                                                 CONFIG_PROFILE};
-static const char *const section_names[] = {"p11enroll", "ca:x", "token:x", "profile:x"};
+                                                 CONFIG_PROFILE, CONFIG_POLICY};
+static const char *const section_names[] = {"p11enroll", "ca:x", "token:x", "profile:x",
+                                            "policy:x"};
 
 static enum config_section kind_of(const char *section)
 {
@@ -113,6 +127,7 @@ static const void *section_in(const struct config_selection *s, enum config_sect
         return s->token;
     case CONFIG_PROFILE:
         return s->profile;
+    case CONFIG_POLICY:
     case CONFIG_SECTIONS:
         break;
     }
@@ -127,7 +142,11 @@ static void has_value(struct config *config, size_t i)
     struct err err = ERR_INIT;
 
     assert_ok(config_select(config, &choice, 0, &s, &err), &err);
-    const char *field = (const char *)section_in(&s, kind_of(cases[i].section)) + cases[i].offset;
+    enum config_section kind = kind_of(cases[i].section);
+    const void *section =
+        kind == CONFIG_POLICY ? config_policy_named(config, "x") : section_in(&s, kind);
+    assert_non_null(section);
+    const char *field = (const char *)section + cases[i].offset;
     switch (cases[i].kind) {
     case TEXT:
         assert_string_equal(*(char *const *)(const void *)field, cases[i].value);
