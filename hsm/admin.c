@@ -89,14 +89,18 @@ static bool choose_blank(struct hsm_module *module, const struct hsm_uri *uri, b
         count++;
     }
     if (chosen == NULL) {
-        return hsm_uri_names_token(uri) ? hsm_none_matches(module, uri, err)
-                                        : err_set(err, E_TOKEN_MISSING,
-                                                  "%s has no token that is not initialised yet; to "
-                                                  "erase one, name it with token= or serial=",
-                                                  module->path);
+        if (hsm_uri_names_token(uri)) {
+            (void)hsm_none_matches(module, uri, err);
+            return false;
+        }
+        return err_set(err, E_TOKEN_MISSING,
+                       "%s has no token that is not initialised yet; to erase one, name it with "
+                       "token= or serial=",
+                       module->path);
     }
     if (hsm_uri_names_token(uri) && count > 1) {
-        return hsm_several_match(module, uri, err);
+        (void)hsm_several_match(module, uri, err);
+        return false;
     }
     if (chosen->info.initialized && !erase) {
         return err_set(err, E_OBJECT_EXISTS,

@@ -83,10 +83,10 @@ struct hsm_token {
     bool copies_refused;         /* the token does not copy keys */
     bool copies_unwanted;        /* the configuration does not want it */
     struct kept_secret kept_pin;
+    bool so_pin_refused; /* the security officer's PIN was wrong in this process */
     bool logged_in;
     atomic_ulong ended_by; /* the CK_RV that said the login was gone; CKR_OK: none has */
     CK_USER_TYPE user;
-    bool so_pin_refused; /* the security officer's PIN was wrong in this process */
     atomic_bool
         *pin_refused; /* a PIN was wrong: none is sent again, by this process or its children */
     CK_MECHANISM_TYPE *mechanisms; /* read when first asked for */
