@@ -209,7 +209,7 @@ static void take_back(struct hsm_session *session, const struct hsm_family *fami
 
     for (size_t i = 0; i < member_count(family); i++) {
         const char *label = i < keys ? family->key.label : family->certs.list[i - keys].label;
-        (void)!set_label(session, member(family, i), label, &ignored);
+        (void)set_label(session, member(family, i), label, &ignored);
     }
 }
 

@@ -1,0 +1,165 @@
+#include "hsm/family.h"
+
+#include "unit/hsm/fake.h"
+#include "unit/unit.h"
+
+static const uint8_t point_a[65] = {0x04, 1};
+static const uint8_t point_b[65] = {0x04, 2};
+static const uint8_t p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
+
+static CK_OBJECT_HANDLE public_key(const char *id, const char *label, const uint8_t *point)
+{
+    CK_OBJECT_HANDLE handle = fake_object(CKO_PUBLIC_KEY, id, label);
+
+    fake_number(CKA_KEY_TYPE, CKK_EC);
+    fake_bytes(CKA_EC_PARAMS, p256, sizeof(p256));
+    fake_bytes(CKA_EC_POINT, point, 65);
+    fake_flag(CKA_TOKEN, true);
+    return handle;
+}
+
+static CK_OBJECT_HANDLE private_key(const char *id, const char *label, const uint8_t *point)
+{
+    return fake_ec_key(id, label, point);
+}
+
+static bool find(const char *uri_text, struct hsm_family *family, struct err *err)
+{
+    struct hsm_session session = fake_session();
+    AUTO(hsm_uri) struct hsm_uri uri = {0};
+
+    assert_ok(hsm_uri_parse(uri_text, &uri, err), err);
+    return hsm_family_find(&session, &uri, family, err);
+}
+
+static void test_both_halves_are_one_family(void **state UNUSED)
+{
+    AUTO(hsm_family) struct hsm_family family = {.strangers = 0};
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    CK_OBJECT_HANDLE private = private_key("a", "www", point_a);
+    CK_OBJECT_HANDLE public = public_key("a", "www", point_a);
+    (void)private_key("b", "other", point_b);
+    assert_ok(find("pkcs11:id=a", &family, &err), &err);
+    assert_int_equal(family.key.handle, private);
+    assert_int_equal(family.publics.count, 1);
+    assert_int_equal(family.publics.list[0], public);
+    assert_int_equal(family.strangers, 0);
+    assert_int_equal(fake.find_inits, 1);
+}
+
+static void test_another_key_under_the_same_id_is_a_stranger(void **state UNUSED)
+{
+    AUTO(hsm_family) struct hsm_family family = {.strangers = 0};
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    (void)private_key("a", "www", point_a);
+    (void)public_key("a", "www", point_b);
+    assert_ok(find("pkcs11:object=www", &family, &err), &err);
+    assert_int_equal(family.publics.count, 0);
+    assert_int_equal(family.strangers, 1);
+}
+
+static void test_destroys_nothing_but_the_pair(void **state UNUSED)
+{
+    AUTO(hsm_family) struct hsm_family family = {.strangers = 0};
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    (void)private_key("a", "www", point_a);
+    (void)public_key("a", "www", point_a);
+    CK_OBJECT_HANDLE stranger = public_key("a", "x", point_b);
+    CK_OBJECT_HANDLE other = private_key("b", "other", point_b);
+    assert_ok(find("pkcs11:id=a;object=www", &family, &err), &err);
+    assert_ok(hsm_family_destroy(&fake.token, &family, true, &err), &err);
+    assert_int_equal(fake.destroys, 2);
+    assert_true(fake_has(stranger) && fake_has(other));
+}
+
+/* Says that it is done, and does nothing. */
+static CK_RV forget(CK_SESSION_HANDLE session UNUSED, CK_OBJECT_HANDLE handle UNUSED)
+{
+    return CKR_OK;
+}
+
+static void test_token_that_does_not_destroy_is_found_out(void **state UNUSED)
+{
+    AUTO(hsm_family) struct hsm_family family = {.strangers = 0};
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    (void)private_key("a", "www", point_a);
+    fake.fns.C_DestroyObject = forget;
+    assert_ok(find("pkcs11:id=a", &family, &err), &err);
+    assert_fails(hsm_family_destroy(&fake.token, &family, false, &err), &err, E_TOKEN,
+                 "said that the objects are destroyed, and they are still there");
+}
+
+static CK_RV pretend(CK_SESSION_HANDLE session UNUSED, CK_OBJECT_HANDLE handle UNUSED,
+                     CK_ATTRIBUTE *list UNUSED, CK_ULONG count UNUSED)
+{
+    return CKR_OK;
+}
+
+static void test_token_that_does_not_rename_is_found_out(void **state UNUSED)
+{
+    AUTO(hsm_family) struct hsm_family family = {.strangers = 0};
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    (void)private_key("a", "www", point_a);
+    fake.fns.C_SetAttributeValue = pretend;
+    assert_ok(find("pkcs11:id=a", &family, &err), &err);
+    assert_fails(hsm_family_rename(&fake.token, &family, "new", &err), &err, E_TOKEN,
+                 "key 'www' keeps its label: token 'prod' (serial 12af) said that the label is "
+                 "changed, and it is not");
+}
+
+static void test_rest_of_a_key_is_found_without_it(void **state UNUSED)
+{
+    AUTO(hsm_family) struct hsm_family family = {.strangers = 0};
+    AUTO(hsm_uri) struct hsm_uri uri = {0};
+    struct hsm_session session;
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    session = fake_session();
+    (void)public_key("a", "www", point_a);
+    assert_ok(hsm_uri_parse("pkcs11:object=www", &uri, &err), &err);
+    assert_ok(hsm_family_find_rest(&session, &uri, &family, &err), &err);
+    assert_int_equal(family.key.handle, 0);
+    assert_int_equal(family.publics.count, 1);
+}
+
+static void test_public_half_of_a_key_that_is_there_is_no_rest(void **state UNUSED)
+{
+    AUTO(hsm_family) struct hsm_family family = {.strangers = 0};
+    AUTO(hsm_uri) struct hsm_uri uri = {0};
+    struct hsm_session session;
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    session = fake_session();
+    (void)private_key("a", "other", point_a);
+    (void)public_key("a", "www", point_a);
+    assert_ok(hsm_uri_parse("pkcs11:object=www", &uri, &err), &err);
+    assert_fails(hsm_family_find_rest(&session, &uri, &family, &err), &err, E_OBJECT_MISSING,
+                 "has no private key that matches");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_both_halves_are_one_family),
+        cmocka_unit_test(test_another_key_under_the_same_id_is_a_stranger),
+        cmocka_unit_test(test_destroys_nothing_but_the_pair),
+        cmocka_unit_test(test_token_that_does_not_destroy_is_found_out),
+        cmocka_unit_test(test_token_that_does_not_rename_is_found_out),
+        cmocka_unit_test(test_rest_of_a_key_is_found_without_it),
+        cmocka_unit_test(test_public_half_of_a_key_that_is_there_is_no_rest),
+    };
+
+    return UNIT_RUN(tests);
+}
