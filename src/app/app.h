@@ -201,7 +201,6 @@ struct app_evidence_request {
     const char *key_uri;
     const char *attestation_path; /* a vendor's file; NULL: the token is asked */
     bool need_attestation;        /* it is a failure if there is none */
-    const char *policy;           /* that it is judged by; NULL: the profile's, if it has one */
     const char *dropped;          /* attributes that the token did not take; NULL: not known */
 };
 

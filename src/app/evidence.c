@@ -4,7 +4,6 @@
 #include "base/str.h"
 #include "hsm/access.h"
 #include "hsm/keygen.h"
-#include "hsm/rules.h"
 
 #include <openssl/err.h>
 #include <openssl/x509.h>
@@ -115,37 +114,16 @@ static bool read_attestation(const struct app_evidence_request *request,
     return true;
 }
 
-/* The policy that a key is judged by, for keys of its kind. */
-static bool choose_policy(struct app *app, const struct app_evidence_request *request,
-                          const struct hsm_key *key, struct evidence_facts *facts,
-                          struct hsm_policy *out, struct err *err)
-{
-    const char *name = request->policy != NULL ? request->policy : app->selection.profile->policy;
-    AUTO(buf) struct buf text = BUF_INIT(POLICY_TEXT_MAX);
-    struct keystore_policy policy;
-    struct hsm_rules rules;
-
-    if (!app_policy(app->config, name, &text, &policy, err) ||
-        !hsm_rules_read(policy.name, policy.text, &rules, err)) {
-        return false;
-    }
-    *out = hsm_rules_policy_of(&rules, &key->spec);
-    (void)snprintf(facts->policy_name, sizeof(facts->policy_name), "%s",
-                   name != NULL ? rules.name : "signing");
-    return true;
-}
-
 static bool gather(struct app *app, struct hsm_session *session,
                    const struct app_evidence_request *request, struct evidence_facts *facts,
                    struct err *err)
 {
     const struct hsm_key *key = facts->key;
-    struct hsm_policy policy;
+    struct hsm_policy policy = hsm_policy_signing(key->spec);
 
     facts->now_s = clock_wall_s(app->clock);
     facts->dropped = request->dropped;
-    return choose_policy(app, request, key, facts, &policy, err) && read_spki(key, facts, err) &&
-           hsm_claims_read(session, key, &facts->claims, err) &&
+    return read_spki(key, facts, err) && hsm_claims_read(session, key, &facts->claims, err) &&
            hsm_secret_try(session, key, &facts->secret, err) &&
            hsm_key_verdict(session, key, &policy, &facts->verdict, err) &&
            get_attestation(session, key, request, facts, err) &&

@@ -25,7 +25,6 @@ struct evidence_facts {
     struct hsm_claims claims;
     struct hsm_secret_try secret;
     struct hsm_verdict verdict;
-    char policy_name[64]; /* "signing": none is named */
     const char *dropped;
     uint8_t *spki; /* DER, owned by OpenSSL's allocator */
     size_t spki_len;

@@ -193,7 +193,7 @@ static json *policy(const struct evidence_facts *facts)
 {
     AUTO(json) json *made = json_new_object();
 
-    if (!json_add_string(made, "name", facts->policy_name) ||
+    if (!json_add_string(made, "name", "signing") ||
         !json_add_bool(made, "kept", facts->verdict.ok) ||
         (!facts->verdict.ok && !put(made, "violations", facts->verdict.violations)) ||
         (facts->dropped != NULL && !put(made, "dropped_attributes", facts->dropped))) {

@@ -87,19 +87,12 @@ static bool parse_id(const char *hex, struct hsm_id *id, struct err *err)
     return true;
 }
 
-/* What was left out of the template is known now and never again. */
-static bool write_evidence(struct cli *cli, const struct hsm_key *key,
-                           const struct hsm_keygen_report *report, struct err *err)
+static bool write_evidence(struct cli *cli, const struct hsm_key *key, const char *path,
+                           struct err *err)
 {
-    const struct opts_key_generate *opts = cli->opts;
     AUTO(buf) struct buf uri = BUF_INIT(HSM_URI_MAX);
 
-    if (!cli_key_uri(key, &uri, err)) {
-        return false;
-    }
-    struct app_evidence_request request = {
-        .key_uri = buf_str(&uri), .policy = opts->policy, .dropped = report->left_out};
-    return cli_evidence_write(cli, &request, opts->evidence, err);
+    return cli_key_uri(key, &uri, err) && cli_evidence_write(cli, buf_str(&uri), path, err);
 }
 
 /* The id that is given, or a random one; and whether the rules want it so. */
@@ -210,7 +203,7 @@ bool cmd_key_generate(struct cli *cli, struct err *err)
     }
     print_verdict(cli, &rules, &report.verdict);
     print_rungs(cli, &policy, &report);
-    return opts->evidence == NULL || write_evidence(cli, &key, &report, err);
+    return opts->evidence == NULL || write_evidence(cli, &key, opts->evidence, err);
 }
 
 static const struct out_column key_columns[] = {
