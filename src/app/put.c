@@ -86,8 +86,7 @@ static bool put_on_token(struct app *app, const struct app_put *put, struct app_
         .chain = str_equal(app->selection.profile->chain, "token") ? put->chain : NULL,
         .keep_old = put->keep_old,
         .max_size = (size_t)section->max_certificate_size,
-        .attestation_missing = section->attest_first && !put->attested &&
-                               app->selection.profile->evidence_dir == NULL, /* it was looked for */
+        .attestation_missing = section->attest_first && !put->attested,
         .note = note,
         .note_ctx = &noting};
 
