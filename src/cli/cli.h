@@ -256,8 +256,8 @@ bool cli_emit(struct cli *cli, const char *key_uri, const char *kind, const char
 /* cmd_evidence.c, for a key that is to be made and one that was made just now: whether the file can
  * be written; and the evidence into it. E_OBJECT_EXISTS, E_IO, E_EVIDENCE. */
 bool cli_evidence_may_write(const char *path, struct err *err) NODISCARD;
-bool cli_evidence_write(struct cli *cli, const char *key_uri, const char *path,
-                        struct err *err) NODISCARD;
+bool cli_evidence_write(struct cli *cli, const struct app_evidence_request *request,
+                        const char *path, struct err *err) NODISCARD;
 
 /* The result of an order, as enroll and the order commands print it. */
 void cli_print_order(struct cli *cli, const struct order *order);

@@ -28,13 +28,13 @@ bool cli_evidence_may_write(const char *path, struct err *err)
     return is_free(path, err);
 }
 
-bool cli_evidence_write(struct cli *cli, const char *key_uri, const char *path, struct err *err)
+bool cli_evidence_write(struct cli *cli, const struct app_evidence_request *request,
+                        const char *path, struct err *err)
 {
-    struct app_evidence_request request = {.key_uri = key_uri};
     AUTO(app_evidence) struct app_evidence evidence;
 
     app_evidence_init(&evidence);
-    if (!cli_app(cli, err) || !app_evidence_collect(&cli->app, &request, &evidence, err) ||
+    if (!cli_app(cli, err) || !app_evidence_collect(&cli->app, request, &evidence, err) ||
         !write_part(path, &evidence.document, err)) {
         return err_wrap(err, "the key was made, and there is no evidence of it");
     }

@@ -90,6 +90,7 @@ static bool parse_id(const char *hex, struct hsm_id *id, struct err *err)
 static bool write_evidence(struct cli *cli, const struct hsm_key *key,
                            const struct hsm_keygen_report *report, struct err *err)
 {
+    const struct opts_key_generate *opts = cli->opts;
     AUTO(buf) struct buf uri = BUF_INIT(HSM_URI_MAX);
 
     if (opts->evidence == NULL) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -481,3 +482,13 @@ def test_list_does_not_grow_with_the_token(free: Client) -> None:
     assert len(free.json("key", "list")["keys"]) == 4
     assert len(calls(log, "C_FindObjectsInit")) == 1
     assert len(calls(log, "C_GetAttributeValue")) <= 2 * 4
+
+
+def test_evidence_names_the_policy_and_what_was_left_out(free: Client, tmp_path: Path) -> None:
+    free.rules(f"C_GenerateKeyPair:1:fail={INCONSISTENT}")
+    free.set("policy:card", type="ec:P-256", more_usage="accept")
+    out = tmp_path / "evidence.json"
+    generate(free, "--policy", "card", "--evidence", str(out))
+    statement = json.loads(out.read_text())["statement"]
+    assert statement["policy"]["name"] == "card" and statement["policy"]["kept"] is True
+    assert statement["policy"]["dropped_attributes"] == "CKA_DECRYPT, CKA_UNWRAP, CKA_SIGN_RECOVER, CKA_DERIVE"
