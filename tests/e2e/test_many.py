@@ -48,9 +48,9 @@ def show(client: Client) -> tuple[int, int]:
 
 
 def test_one_key_costs_what_it_costs_on_a_small_token(many: Client, tmp_path: Path) -> None:
-    """The key, its public half, its certificates: one search each, whatever else there is."""
+    """The key, its public half, its certificates: one search each at most, whatever else there is."""
     few = show(filled(tmp_path, 2))
-    assert few[0] == 3 and show(many) == few
+    assert few[0] <= 3 and show(many) == few
 
 
 def test_reader_that_goes_away_is_no_crash(many: Client) -> None:
