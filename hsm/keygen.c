@@ -104,6 +104,16 @@ static CK_RV generate_as(struct hsm_session *session, const struct hsm_policy *p
     return rv;
 }
 
+/* Whether a generation that failed made nothing all the same: some report a failure and keep the
+ * key. */
+static bool made_nothing(struct hsm_session *session, const struct hsm_key_name *name)
+{
+    struct err ignored = ERR_INIT;
+    size_t made = 0;
+
+    return count_of_id(session, name->id, &made, &ignored) && made == 0;
+}
+
 /*
  * PKCS#11 3.0 names Edwards curves by a PrintableString, 3.1 by an OID as well, and each is refused
  * by some token.
@@ -117,7 +127,8 @@ static CK_RV generate_either_way(struct hsm_session *session, const struct hsm_p
     by_name.curve_by_name = true;
     if (policy->spec.type == HSM_KEY_ED &&
         (rv == CKR_ATTRIBUTE_VALUE_INVALID || rv == CKR_DOMAIN_PARAMS_INVALID ||
-         rv == CKR_CURVE_NOT_SUPPORTED)) {
+         rv == CKR_CURVE_NOT_SUPPORTED) &&
+        made_nothing(session, name)) {
         return generate_as(session, &by_name, name, made);
     }
     return rv;
@@ -176,13 +187,10 @@ static void begin_lower(struct run *run)
 static bool may_go_on(struct run *run, struct hsm_session *session, CK_RV rv)
 {
     bool general = hsm_module_has_quirk(run->token->module, HSM_QUIRK_GENERAL_ERROR_FOR_ATTRIBUTES);
-    struct err ignored = ERR_INIT;
     unsigned left_out = 0;
-    size_t made = 0;
 
     if (!hsm_is_template_fault(rv, general) || run->report->rung_count == HSM_RUNGS_MAX ||
-        !hsm_ladder_next(&run->policy, &left_out) ||
-        !count_of_id(session, run->request->name->id, &made, &ignored) || made > 0) {
+        !hsm_ladder_next(&run->policy, &left_out) || !made_nothing(session, run->request->name)) {
         return false;
     }
     run->policy.left_out = left_out;

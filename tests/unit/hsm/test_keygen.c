@@ -245,6 +245,35 @@ static void test_edwards_curve_is_named_by_its_name_where_the_oid_is_refused(voi
     generates_edwards(0x06, 2);
 }
 
+static CK_RV refuse_and_keep(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+                             CK_ATTRIBUTE *public_list, CK_ULONG public_count,
+                             CK_ATTRIBUTE *private_list, CK_ULONG private_count,
+                             CK_OBJECT_HANDLE *public_key, CK_OBJECT_HANDLE *private_key)
+{
+    attempts++;
+    (void)fake_generate(session, mechanism, public_list, public_count, private_list, private_count,
+                        public_key, private_key);
+    return CKR_CURVE_NOT_SUPPORTED;
+}
+
+static void test_edwards_key_that_was_made_in_spite_of_the_refusal_ends_it(void **state UNUSED)
+{
+    AUTO(hsm_key) struct hsm_key key = {0};
+    struct hsm_key_spec spec;
+    struct hsm_verdict verdict;
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    attempts = 0;
+    fake.fns.C_GenerateKeyPair = refuse_and_keep;
+    assert_ok(hsm_key_spec_parse("ed25519", &spec, &err), &err);
+    struct hsm_policy policy = hsm_policy_signing(spec);
+    assert_fails(hsm_keygen(&fake.token, &policy, &name, &key, &verdict, &err), &err, E_TOKEN,
+                 "the key that had been made (id abcd) was destroyed again");
+    assert_int_equal(attempts, 1);
+    assert_int_equal(fake_count(CKO_PRIVATE_KEY), 0);
+}
+
 /* The ladder */
 
 static const CK_ATTRIBUTE_TYPE changes[] = {CKA_MODIFIABLE, CKA_COPYABLE};
@@ -542,6 +571,7 @@ int main(void)
         cmocka_unit_test(test_key_without_a_public_half_is_refused),
         cmocka_unit_test(test_edwards_curve_is_named_by_its_oid),
         cmocka_unit_test(test_edwards_curve_is_named_by_its_name_where_the_oid_is_refused),
+        cmocka_unit_test(test_edwards_key_that_was_made_in_spite_of_the_refusal_ends_it),
         cmocka_unit_test(test_willing_token_is_asked_once),
         cmocka_unit_test(test_refused_attributes_are_left_out_and_told),
         cmocka_unit_test(test_each_rung_is_tried_once),
