@@ -10,11 +10,6 @@ void hsm_family_done(struct hsm_family *family)
     hsm_certs_done(&family->certs);
 }
 
-static bool id_equal(const struct hsm_id *a, const struct hsm_id *b)
-{
-    return a->set && b->set && a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
-}
-
 /* Objects of one name, sorted by what they are. */
 struct sorted {
     struct hsm_handles privates, publics, certs;
@@ -230,53 +225,4 @@ bool hsm_family_find(struct hsm_session *session, const struct hsm_uri *uri, str
 {
     memset(out, 0, sizeof(*out));
     return uri->id.set ? find_by_id(session, uri, out, err) : find_by_label(session, uri, out, err);
-}
-
-/* The one id of all objects that the URI means. */
-static bool id_of_rest(struct hsm_session *session, const struct hsm_uri *uri, struct hsm_id *out,
-                       struct err *err)
-{
-    static const CK_ATTRIBUTE_TYPE types[] = {CKA_ID};
-    struct attrs template = ATTRS_INIT;
-    AUTO(hsm_handles) struct hsm_handles found = HSM_HANDLES_INIT;
-
-    hsm_uri_to_template_any(uri, &template);
-    if (!hsm_find(session, &template, &found, err)) {
-        return false;
-    }
-    for (size_t i = 0; i < found.count; i++) {
-        AUTO(attr_values) struct attr_values values = {.count = 0};
-        AUTO(str) char *label = NULL;
-        struct hsm_id id;
-        if (!hsm_read(session, found.list[i], types, ARRAY_LEN(types), &values, err) ||
-            !hsm_object_name(&values, &id, &label, err)) {
-            return false;
-        }
-        if (id.set && out->set && !id_equal(&id, out)) {
-            return hsm_key_several_found(session, uri, &found, "object", err);
-        }
-        *out = id.set ? id : *out;
-    }
-    return out->set || hsm_key_none_found(session->token, uri, "private key", err);
-}
-
-bool hsm_family_find_rest(struct hsm_session *session, const struct hsm_uri *uri,
-                          struct hsm_family *out, struct err *err)
-{
-    struct hsm_uri any = {.type = HSM_URI_ANY};
-    AUTO(sorted) struct sorted sorted = {.privates = HSM_HANDLES_INIT};
-    struct hsm_id id = {.set = false};
-
-    memset(out, 0, sizeof(*out));
-    if (!id_of_rest(session, uri, &id, err) || !sort_by_id(session, &any, &id, &sorted, err)) {
-        return false;
-    }
-    if (sorted.privates.count > 0) {
-        return hsm_key_none_found(session->token, uri, "private key", err);
-    }
-    out->key.token = session->token;
-    out->key.id = id;
-    out->publics = sorted.publics;
-    sorted.publics = (struct hsm_handles)HSM_HANDLES_INIT;
-    return load_certs(session, &sorted.certs, &out->certs, err);
 }

@@ -36,8 +36,10 @@ void hsm_family_done(struct hsm_family *family);
 
 /*
  * What an interrupted hsm_family_destroy() left of a key: public objects and certificates of one id
- * that the URI means, and no private key with that id. out->key.handle is 0 then. E_OBJECT_MISSING;
- * E_OBJECT_AMBIGUOUS for several ids.
+ * that the URI means, and no private key with that id. out->key.handle is 0 then. Certificates of a
+ * CA or for attestation are no key's rest and count as strangers. E_OBJECT_MISSING;
+ * E_OBJECT_AMBIGUOUS for several ids; E_OBJECT_EXISTS if one of them carries the public half of a
+ * private key that is on the token, whatever its id is.
  */
 bool hsm_family_find_rest(struct hsm_session *session, const struct hsm_uri *uri,
                           struct hsm_family *out, struct err *err) NODISCARD;

@@ -1,5 +1,5 @@
-/* Inside the check of hsm/cert_check.h: everything on a token that has to do with certificates, as
- * it was read, and who belongs to whom. */
+/* Behind hsm/cert_check.h and hsm/family.h: everything on a token that has to do with keys and
+ * certificates, as it was read, and who belongs to whom. */
 #ifndef HSM_SURVEY_H
 #define HSM_SURVEY_H
 

@@ -3,6 +3,7 @@
 #include "base/str.h"
 #include "x509/x509.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* key delete, key rename: what is done to a key and to everything that belongs to it. */
@@ -28,8 +29,14 @@ static bool family_or_rest(struct cli *cli, bool with_certificates, struct hsm_o
         return false;
     }
     hsm_family_done(family);
-    if (!hsm_family_find_rest(session, &opened->uri, family, &why) ||
-        (family->publics.count == 0 && (!with_certificates || family->certs.count == 0))) {
+    if (!hsm_family_find_rest(session, &opened->uri, family, &why)) {
+        if (why.code != E_OBJECT_MISSING) {
+            *err = why;
+            return err_wrap(err, "nothing was destroyed");
+        }
+        return false;
+    }
+    if (family->publics.count == 0 && (!with_certificates || family->certs.count == 0)) {
         return false;
     }
     err_clear(err);
@@ -45,13 +52,31 @@ struct users {
     size_t count;
 };
 
+/* An order that has not got to its key yet knows only what somebody typed. */
+static bool is_named_by(const struct users *users, const struct order *order)
+{
+    const struct hsm_key *key = users->key;
+    AUTO(hsm_uri) struct hsm_uri uri = {0};
+    struct err ignored = ERR_INIT;
+
+    if (order->key_id_len > 0 || order->key_uri == NULL ||
+        !hsm_uri_parse(order->key_uri, &uri, &ignored) || uri.object == NULL ||
+        !str_equal(uri.object, key->label) || !hsm_token_info_matches(&key->token->info, &uri)) {
+        return false;
+    }
+    bool same_id = !uri.id.set || (key->id.set && uri.id.len == key->id.len &&
+                                   memcmp(uri.id.data, key->id.data, key->id.len) == 0);
+    return same_id && (hsm_uri_names_token(&uri) ||
+                       str_equal(order->token, users->cli->selection.token->name));
+}
+
 static bool uses(const struct users *users, const struct order *order)
 {
     const struct hsm_id *id = &users->key->id;
     bool same_id =
         id->set && order->key_id_len == id->len && memcmp(order->key_id, id->data, id->len) == 0;
 
-    return same_id ||
+    return same_id || is_named_by(users, order) ||
            (users->has_hash && memcmp(order->spki_hash, users->hash, sizeof(users->hash)) == 0);
 }
 
@@ -75,20 +100,31 @@ static const struct out_column order_columns[] = {
     {"names", "NAMES", 0, false},
 };
 
-static bool print_orders(struct cli *cli, const struct hsm_key *key, size_t *count, struct err *err)
+static bool open_users(struct cli *cli, struct journal **journal, struct users *users,
+                       struct err *err)
 {
-    AUTO(journal) struct journal *journal = NULL;
     AUTO(pkey) EVP_PKEY *public = NULL;
-    struct users users = {.cli = cli, .key = key};
+    const struct hsm_key *key = users->key;
 
-    if (!cli_journal(cli, &journal, err)) {
+    if (!cli_journal(cli, journal, err)) {
         return err_wrap(err, "whether an order uses the key");
     }
     if (key->public.known && key->spec.type != HSM_KEY_OTHER) {
-        if (!hsm_key_public_evp(key, &public, err) || !x509_spki_hash(public, users.hash, err)) {
+        if (!hsm_key_public_evp(key, &public, err) || !x509_spki_hash(public, users->hash, err)) {
             return false;
         }
-        users.has_hash = true;
+        users->has_hash = true;
+    }
+    return true;
+}
+
+static bool print_orders(struct cli *cli, const struct hsm_key *key, size_t *count, struct err *err)
+{
+    AUTO(journal) struct journal *journal = NULL;
+    struct users users = {.cli = cli, .key = key};
+
+    if (!open_users(cli, &journal, &users, err)) {
+        return false;
     }
     out_table(&cli->out, "open_orders", order_columns, ARRAY_LEN(order_columns),
               "No open order uses it.");
@@ -124,6 +160,62 @@ static bool is_meant(const struct hsm_family *family, const struct opts_key_dele
                    family->strangers > 0 ? ", and other objects that share its id stay" : "");
 }
 
+/* Under one public half: its certificates from the i-th on, unless it had its turn before. */
+static bool note_half(struct cli *cli, const struct hsm_family *family, size_t i,
+                      struct keystore_old *old, struct err *err)
+{
+    const struct hsm_certs *certs = &family->certs;
+    AUTO(buf) struct buf text = BUF_INIT(HSM_URI_MAX);
+    AUTO(hsm_uri) struct hsm_uri uri = {0};
+    uint8_t hash[X509_SPKI_HASH_LEN];
+    uint8_t other[X509_SPKI_HASH_LEN];
+    struct app_note note = {.spki_hash = hash, .old = old};
+
+    if (!x509_cert_spki_hash(certs->list[i].x509, hash, err)) {
+        return false;
+    }
+    for (size_t j = 0; j < certs->count; j++) {
+        if (!x509_cert_spki_hash(certs->list[j].x509, other, err)) {
+            return false;
+        }
+        if (memcmp(hash, other, sizeof(hash)) != 0) {
+            continue;
+        }
+        if (j < i) {
+            return true;
+        }
+        old[note.old_count++] =
+            (struct keystore_old){.cert = certs->list[j].x509, .label = certs->list[j].label};
+    }
+    if (!hsm_cert_uri(family->key.token, &certs->list[i], &uri, err)) {
+        return false;
+    }
+    hsm_uri_format(&uri, &text);
+    note.key_uri = buf_str(&text);
+    return app_note_old(&cli->app, NULL, &note, err);
+}
+
+/* What is destroyed with the key stays in the journal, as with 'cert remove'. */
+static bool note_certificates(struct cli *cli, const struct hsm_family *family, struct err *err)
+{
+    size_t count = family->certs.count;
+    bool ok = true;
+
+    if (count == 0) {
+        return true;
+    }
+    struct keystore_old *old = calloc(count, sizeof(*old));
+    if (old == NULL) {
+        return err_nomem(err);
+    }
+    ok = cli_app(cli, err);
+    for (size_t i = 0; ok && i < count; i++) {
+        ok = note_half(cli, family, i, old, err);
+    }
+    free(old);
+    return ok;
+}
+
 /* A key that happens to be the only one on its token is not meant by that. */
 static bool names_key(const char *text, struct err *err)
 {
@@ -155,9 +247,49 @@ bool cmd_key_delete(struct cli *cli, struct err *err)
     out_number(&cli->out, "strangers", family.strangers > 0 ? "Others with its id" : NULL,
                (int64_t)family.strangers);
     bool destroyed = is_meant(&family, opts, orders, err) &&
+                     (!opts->with_certificates || note_certificates(cli, &family, err)) &&
                      hsm_family_destroy(opened.token, &family, opts->with_certificates, err);
     out_bool(&cli->out, "destroyed", "Destroyed", destroyed);
     return destroyed;
+}
+
+/* Whether the order would look for the key by the label that it has now. */
+static bool looks_for_label(const struct order *order)
+{
+    AUTO(hsm_uri) struct hsm_uri uri = {0};
+    struct err ignored = ERR_INIT;
+
+    return order->key_uri == NULL || !hsm_uri_parse(order->key_uri, &uri, &ignored) ||
+           uri.object != NULL;
+}
+
+/* For journal_list(): ends at the first order that is in the way of a new label. */
+struct in_the_way {
+    struct users users;
+    struct err *err;
+};
+
+static bool stop_rename(void *ctx, const struct order *order)
+{
+    struct in_the_way *way = ctx;
+
+    if (!uses(&way->users, order) || !looks_for_label(order)) {
+        return true;
+    }
+    return err_set(way->err, E_USAGE,
+                   "nothing was renamed: the open order %lld (%s, %s) names the key by its label "
+                   "'%s'; rename it when the order is done or abandoned",
+                   (long long)order->id, order->names != NULL ? order->names : "no names",
+                   order_state_name(order->state), way->users.key->label);
+}
+
+static bool no_order_needs_label(struct cli *cli, const struct hsm_key *key, struct err *err)
+{
+    AUTO(journal) struct journal *journal = NULL;
+    struct in_the_way way = {.users = {.cli = cli, .key = key}, .err = err};
+
+    return open_users(cli, &journal, &way.users, err) &&
+           journal_list(journal, true, INT64_MAX, stop_rename, &way, err) && err->code == E_NONE;
 }
 
 bool cmd_key_rename(struct cli *cli, struct err *err)
@@ -171,6 +303,7 @@ bool cmd_key_rename(struct cli *cli, struct err *err)
         return err_set(err, E_USAGE, "--label is missing: what shall the key be called?");
     }
     if (!cli_family(cli, &opened, &session, &family, err) ||
+        !no_order_needs_label(cli, &family.key, err) ||
         !hsm_family_rename(opened.token, &family, opts->label, err)) {
         return false;
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -307,6 +308,17 @@ def test_rename_that_fails_halfway_is_taken_back(free: Client, token: Token, nth
     assert {o["label"] for o in token.objects()} == {"a"}
 
 
+def test_rename_is_refused_while_an_open_order_needs_the_label(client: Client, token: Token) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(approval="manual")
+    client.run("enroll", "--name", "waits.example.org", "--deadline", "0", status=11)
+    uri = client.json("order", "show", "1")["key_uri"]
+    before = token.snapshot()
+    done = client.run("key", "rename", uri, "--label", "new", status=2)
+    assert "nothing was renamed: the open order 1 (waits.example.org, " in done.stderr
+    assert "names the key by its label" in done.stderr and token.snapshot() == before
+
+
 def test_rename_needs_a_label(free: Client) -> None:
     assert "--label is missing" in free.run("key", "rename", "pkcs11:object=a", status=2).stderr
 
@@ -385,6 +397,50 @@ def test_interrupted_delete_is_finished_by_the_next(free: Client, token: Token, 
     assert any(o["kind"].startswith("Certificate") for o in token.objects())
     free.run("key", "delete", made["uri"], "--yes", "--with-certificates")
     assert token.objects() == []
+
+
+def certificate(token: Token, id_hex: str, label: str, path: Path, *, key: str | None = None,
+                extension: str = "basicConstraints=critical,CA:FALSE") -> None:
+    """A certificate object, self-signed; of a key on the token or of one that is nowhere."""
+    pem, der, request = path / f"{label}.pem", path / f"{label}.der", path / f"{label}.csr"
+    run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
+         f"/CN={label}", "-addext", extension, "-keyout", str(path / "other.key"), "-out", str(pem), "-days", "9"])
+    if key is not None:
+        public = path / "public.pem"
+        public.write_text(key)
+        run(["openssl", "req", "-new", "-key", str(path / "other.key"), "-subj", "/CN=leaf", "-out", str(request)])
+        run(["openssl", "x509", "-req", "-in", str(request), "-CA", str(pem), "-CAkey", str(path / "other.key"),
+             "-force_pubkey", str(public), "-days", "5", "-out", str(path / "forced.pem")])
+        pem = path / "forced.pem"
+    run(["openssl", "x509", "-in", str(pem), "-outform", "DER", "-out", str(der)])
+    token.tool("--write-object", str(der), "--type", "cert", "--id", id_hex, "--label", label)
+
+
+def test_delete_spares_the_certificate_of_a_key_with_another_id(free: Client, token: Token, tmp_path: Path) -> None:
+    token.make_key("EC:prime256v1", "01", "web")
+    certificate(token, "02", "web-cert", tmp_path, key=free.run("key", "public", "pkcs11:object=web").stdout)
+    before = token.snapshot()
+    done = free.run("key", "delete", "pkcs11:object=web-cert", "--with-certificates", "--yes", status=27)
+    assert "nothing was destroyed: the certificate 'web-cert' (id 02) on token 't1'" in done.stderr
+    assert "belongs to the private key 'web' (id 01), which is there" in done.stderr
+    assert token.snapshot() == before
+
+
+def test_delete_takes_no_ca_certificate_for_a_rest(free: Client, token: Token, tmp_path: Path) -> None:
+    certificate(token, "02", "issuer", tmp_path, extension="basicConstraints=critical,CA:TRUE")
+    before = token.snapshot()
+    done = free.run("key", "delete", "pkcs11:object=issuer", "--with-certificates", "--yes", status=25)
+    assert "has no private key that matches" in done.stderr and token.snapshot() == before
+
+
+def test_delete_notes_the_certificates_first(free: Client, token: Token, tmp_path: Path) -> None:
+    made = generate(free, "--type", "ec:P-256", label="www")
+    bind(free, made["uri"], tmp_path)
+    free.run("key", "delete", made["uri"], "--yes", "--with-certificates")
+    with sqlite3.connect(free.state / "journal.db") as journal:
+        rows = journal.execute("SELECT r.label FROM bindings b JOIN replaced r ON r.binding_id = b.id"
+                               " WHERE b.cert IS NULL").fetchall()
+    assert rows == [("www",)] and token.objects() == []
 
 
 def test_delete_that_fails_says_what_is_left(free: Client, token: Token) -> None:

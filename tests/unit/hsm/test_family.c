@@ -1,6 +1,7 @@
 #include "hsm/family.h"
 
 #include "unit/hsm/fake.h"
+#include "unit/pki.h"
 #include "unit/unit.h"
 
 static const uint8_t point_a[65] = {0x04, 1};
@@ -149,6 +150,58 @@ static void test_public_half_of_a_key_that_is_there_is_no_rest(void **state UNUS
                  "has no private key that matches");
 }
 
+static void add_cert(const char *id, const char *label, X509 *cert)
+{
+    size_t len = 0;
+    const uint8_t *der = pki_der(cert, &len);
+
+    (void)fake_object(CKO_CERTIFICATE, id, label);
+    fake_bytes(CKA_VALUE, der, len);
+    fake_flag(CKA_TOKEN, true);
+}
+
+static void test_certificates_of_devices_and_cas_are_no_rest(void **state UNUSED)
+{
+    AUTO(hsm_family) struct hsm_family family = {.strangers = 0};
+    AUTO(hsm_uri) struct hsm_uri uri = {0};
+    EVP_PKEY *key = pki_ec("prime256v1");
+    X509 *own = pki_cert(&(struct pki_spec){.cn = "www", .key = key});
+    X509 *ca = pki_cert(&(struct pki_spec){.cn = "ca", .ca = true, .key = key});
+    struct hsm_session session;
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    session = fake_session();
+    add_cert("a", "www", own);
+    add_cert("a", "X.509 Certificate for PIV Attestation 9a", own);
+    add_cert("a", "ca", ca);
+    assert_ok(hsm_uri_parse("pkcs11:id=a", &uri, &err), &err);
+    assert_ok(hsm_family_find_rest(&session, &uri, &family, &err), &err);
+    assert_int_equal(family.certs.count, 1);
+    assert_string_equal(family.certs.list[0].label, "www");
+    assert_int_equal(family.strangers, 2);
+    X509_free(own);
+    X509_free(ca);
+    EVP_PKEY_free(key);
+}
+
+static void test_half_of_a_key_with_another_id_is_no_rest(void **state UNUSED)
+{
+    AUTO(hsm_family) struct hsm_family family = {.strangers = 0};
+    AUTO(hsm_uri) struct hsm_uri uri = {0};
+    struct hsm_session session;
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    session = fake_session();
+    (void)private_key("b", "web", point_a);
+    (void)public_key("a", "www", point_a);
+    assert_ok(hsm_uri_parse("pkcs11:object=www", &uri, &err), &err);
+    assert_fails(hsm_family_find_rest(&session, &uri, &family, &err), &err, E_OBJECT_EXISTS,
+                 "the public key 'www' (id 61) on token 'prod' (serial 12af) is not left of a "
+                 "deleted key: it belongs to the private key 'web' (id 62), which is there");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -159,6 +212,8 @@ int main(void)
         cmocka_unit_test(test_token_that_does_not_rename_is_found_out),
         cmocka_unit_test(test_rest_of_a_key_is_found_without_it),
         cmocka_unit_test(test_public_half_of_a_key_that_is_there_is_no_rest),
+        cmocka_unit_test(test_certificates_of_devices_and_cas_are_no_rest),
+        cmocka_unit_test(test_half_of_a_key_with_another_id_is_no_rest),
     };
 
     return UNIT_RUN(tests);
