@@ -137,7 +137,7 @@ static void choose_pin_source(const struct hsm_access *access, struct hsm_opened
     }
 }
 
-static struct hsm_section section_of(const struct hsm_access *access)
+struct hsm_section hsm_access_section(const struct hsm_access *access)
 {
     return (struct hsm_section){.name = access->section, .uri = access->token_uri};
 }
@@ -145,7 +145,7 @@ static struct hsm_section section_of(const struct hsm_access *access)
 bool hsm_access_check_identity(const struct hsm_access *access, const struct hsm_opened *opened,
                                struct err *err)
 {
-    struct hsm_section section = section_of(access);
+    struct hsm_section section = hsm_access_section(access);
     bool known = false;
 
     return access->section == NULL || !is_configured_token(access, opened) ||
@@ -156,7 +156,7 @@ bool hsm_access_check_identity(const struct hsm_access *access, const struct hsm
  * reason to stop: the next login asks again. */
 static bool remember_identity(const struct hsm_access *access, const struct hsm_opened *opened)
 {
-    struct hsm_section section = section_of(access);
+    struct hsm_section section = hsm_access_section(access);
     struct err err = ERR_INIT;
     bool known = false;
 
@@ -171,10 +171,23 @@ static bool remember_identity(const struct hsm_access *access, const struct hsm_
     return true;
 }
 
+void hsm_access_initialised(const struct hsm_access *access, struct hsm_token *token)
+{
+    struct hsm_section section = hsm_access_section(access);
+    struct hsm_opened opened = {.token = token};
+    struct err err = ERR_INIT;
+
+    if (access->section != NULL && is_configured_token(access, &opened) &&
+        !hsm_identity_remember(&section, &token->info, &err)) {
+        log_line(LOG_WARN, "hsm", "%s is not remembered: %s", hsm_token_name(&token->info),
+                 err.msg);
+    }
+}
+
 bool hsm_access_accept(const struct hsm_access *access, const struct hsm_opened *opened,
                        struct hsm_identity *before, struct err *err)
 {
-    struct hsm_section section = section_of(access);
+    struct hsm_section section = hsm_access_section(access);
 
     if (access->section == NULL || !is_configured_token(access, opened)) {
         return err_set(err, E_USAGE, "no [token:NAME] section of the configuration means %s",

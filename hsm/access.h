@@ -80,6 +80,13 @@ bool hsm_access_check_identity(const struct hsm_access *access, const struct hsm
 bool hsm_access_accept(const struct hsm_access *access, const struct hsm_opened *opened,
                        struct hsm_identity *before, struct err *err) NODISCARD;
 
+/* What the configured token is remembered under; the name is NULL if no section is in use. */
+struct hsm_section hsm_access_section(const struct hsm_access *access);
+
+/* Remembers a token that was initialised just now, if it is the configured one: label and serial
+ * may be new. What cannot be written is warned of. */
+void hsm_access_initialised(const struct hsm_access *access, struct hsm_token *token);
+
 /* The URI and the target of an access, without opening anything; for token administration. */
 bool hsm_access_target(const struct hsm_access *access, struct hsm_uri *uri,
                        struct hsm_target *target, struct err *err) NODISCARD;

@@ -2,6 +2,7 @@
 
 #include "base/str.h"
 #include "hsm/ckr.h"
+#include "hsm/identity.h"
 #include "hsm/module_impl.h"
 #include "hsm/pin_memory.h"
 #include "hsm/role.h"
@@ -181,10 +182,26 @@ static void pad_label(const char *label, char out[static 33])
     out[32] = '\0';
 }
 
+/*
+ * Whether the slot gives a session. PKCS11_open_session() opens none, and PKCS11_login(), which
+ * does, waits for ever if it gets none (libp11 0.4.12).
+ */
+static bool gives_session(struct hsm_module *module, PKCS11_SLOT *slot, struct err *err)
+{
+    CK_SESSION_HANDLE session = 0;
+    CK_RV rv = ck_open_session(&module->ck, PKCS11_get_slotid_from_slot(slot), true, &session);
+
+    if (rv != CKR_OK) {
+        return ckr_set(err, rv, "C_OpenSession");
+    }
+    (void)ck_close_session(&module->ck, session);
+    return LIBP11(module, CALL_QUICK, "C_OpenSession", err, PKCS11_open_session(slot, 1));
+}
+
 static bool set_user_pin(struct hsm_module *module, PKCS11_SLOT *slot,
                          const struct hsm_token_init *init, struct err *err)
 {
-    bool ok = LIBP11(module, CALL_QUICK, "C_OpenSession", err, PKCS11_open_session(slot, 1)) &&
+    bool ok = gives_session(module, slot, err) &&
               LIBP11(module, CALL_LOGIN, "C_Login (security officer)", err,
                      PKCS11_login(slot, 1, secret_expose(init->so_pin))) &&
               LIBP11(module, CALL_WRITE, "C_InitPIN", err,
@@ -212,6 +229,17 @@ static void end_so(const struct hsm_token *token, const struct hsm_pin *so,
     }
 }
 
+/* What is to be erased must be the token that the section was used with. A blank one loses nothing.
+ */
+static bool is_the_sections(const struct hsm_token *token, const struct hsm_token_init *init,
+                            struct err *err)
+{
+    bool known = false;
+
+    return init->section == NULL || !token->info.initialized ||
+           hsm_identity_check(init->section, &token->info, &known, err);
+}
+
 static bool initialise_locked(struct hsm_module *module, const struct hsm_uri *uri,
                               const struct hsm_token_init *init, struct err *err)
 {
@@ -223,8 +251,8 @@ static bool initialise_locked(struct hsm_module *module, const struct hsm_uri *u
 
     if (!hsm_module_read_slots(module, err) ||
         !choose_blank(module, uri, init->erase, &token, err) ||
-        !label_is_free(module, init->label, token, err) || !hsm_so_may_try(&token->info, err) ||
-        !check_pins(token, init, err)) {
+        !is_the_sections(token, init, err) || !label_is_free(module, init->label, token, err) ||
+        !hsm_so_may_try(&token->info, err) || !check_pins(token, init, err)) {
         return false;
     }
     if (!find_slot(module, token->info.slot_id, &slot, err) ||
@@ -327,9 +355,15 @@ bool hsm_pin_check_length(const struct hsm_token *token, const struct secret *pi
            check_pin_length(&info, pin, of_so ? "security officer" : "user", err);
 }
 
+/* How far setting a PIN came. */
+struct pin_progress {
+    bool sent; /* the present PIN */
+    bool logged_in;
+};
+
 /* Logs in as the one who may do it, and does it. */
 static bool set_pin(struct hsm_token *token, PKCS11_SLOT *slot, const struct hsm_pin_work *work,
-                    bool *logged_in, struct err *err)
+                    struct pin_progress *progress, struct err *err)
 {
     struct hsm_module *module = token->module;
     const char *present = token->info.pin_pad ? NULL : secret_expose(work->present);
@@ -337,10 +371,13 @@ static bool set_pin(struct hsm_token *token, PKCS11_SLOT *slot, const struct hsm
     int so = is_for_so(work->kind) ? 1 : 0;
     enum call_kind by = token->info.pin_pad ? CALL_PERSON : CALL_LOGIN;
 
-    *logged_in = LIBP11(module, CALL_QUICK, "C_OpenSession", err, PKCS11_open_session(slot, 1)) &&
-                 LIBP11(module, by, so != 0 ? "C_Login (security officer)" : "C_Login", err,
-                        PKCS11_login(slot, so, present));
-    if (!*logged_in) {
+    progress->sent = gives_session(module, slot, err);
+    if (!progress->sent) {
+        return false;
+    }
+    progress->logged_in = LIBP11(module, by, so != 0 ? "C_Login (security officer)" : "C_Login",
+                                 err, PKCS11_login(slot, so, present));
+    if (!progress->logged_in) {
         /* Who has to change the PIN before anything else cannot log in, and may change it. */
         if (so != 0 || err->native != CKR_PIN_EXPIRED) {
             return false;
@@ -361,7 +398,7 @@ static bool work_locked(struct hsm_token *token, const struct hsm_pin_work *work
     struct hsm_pin_try attempt;
     struct err ignored = ERR_INIT;
     PKCS11_SLOT *slot = NULL;
-    bool logged_in = false;
+    struct pin_progress progress = {.sent = false};
 
     if (hsm_module_has_sessions(module)) {
         return err_set(err, E_INTERNAL, "PINs are set while nobody in the process has a session");
@@ -371,12 +408,12 @@ static bool work_locked(struct hsm_token *token, const struct hsm_pin_work *work
         !hsm_pin_try_begin(&token->info, role, work->how, &attempt, err)) {
         return false;
     }
-    bool ok = set_pin(token, slot, work, &logged_in, err);
-    CK_RV rv = logged_in ? CKR_OK : (CK_RV)err->native;
+    bool ok = set_pin(token, slot, work, &progress, err);
+    CK_RV rv = progress.logged_in ? CKR_OK : (CK_RV)err->native;
     hsm_pin_try_end(&token->info, role, work->how, &attempt, ok ? CKR_OK : rv,
-                    hsm_pin_was_burnt(rv));
+                    progress.sent && hsm_pin_was_burnt(rv));
     (void)LIBP11(module, CALL_QUICK, "C_Logout", &ignored, PKCS11_logout(slot));
-    if (!ok && logged_in) {
+    if (!ok && progress.logged_in) {
         return err_wrap(err, "the PIN is as it was");
     }
     return ok;

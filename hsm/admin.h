@@ -11,6 +11,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/secret.h"
+#include "hsm/identity.h"
 #include "hsm/session.h"
 #include "hsm/slot.h"
 
@@ -20,7 +21,8 @@
  * Initialises the token that the URI means: sets label and SO PIN, then the user PIN. Everything on
  * it is destroyed, so a token that is initialised already is refused unless erase is set. Without
  * token attributes in the URI the first token that is not initialised is taken. Refused when the
- * label is in use on this module. E_OBJECT_EXISTS, E_TOKEN_MISSING, E_PIN_WRONG (SO PIN of an
+ * label is in use on this module, and when the token to erase is another one than its section was
+ * used with: no PIN is sent to it then. E_OBJECT_EXISTS, E_TOKEN_MISSING, E_PIN_WRONG (SO PIN of an
  * initialised token), E_PIN_LOCKED, E_TOKEN.
  */
 struct hsm_token_init {
@@ -28,8 +30,9 @@ struct hsm_token_init {
     const struct secret *so_pin;
     const struct secret *user_pin;
     bool erase;
-    const char *so_source; /* where the SO PIN came from, for messages and the memory */
-    bool try_again;        /* the SO PIN, although it was wrong before */
+    const char *so_source;             /* where the SO PIN came from, for messages and the memory */
+    bool try_again;                    /* the SO PIN, although it was wrong before */
+    const struct hsm_section *section; /* that names the token to erase; NULL: none does */
 };
 bool hsm_token_initialise(const struct hsm_target *target, const struct hsm_token_init *init,
                           struct hsm_token **out, struct err *err) NODISCARD;

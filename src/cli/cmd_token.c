@@ -159,6 +159,8 @@ bool cmd_token_init(struct cli *cli, struct err *err)
     AUTO(buf) struct buf text = BUF_INIT(HSM_URI_MAX);
     struct hsm_target target;
     struct hsm_token *token = NULL;
+    const struct hsm_access configured = access;
+    struct hsm_section section = hsm_access_section(&configured);
 
     if (opts->label == NULL) {
         return err_set(err, E_USAGE, "--label is missing");
@@ -179,11 +181,13 @@ bool cmd_token_init(struct cli *cli, struct err *err)
         .erase = opts->erase,
         .so_source = opts->so_pin_source != NULL ? opts->so_pin_source : "prompt",
         .try_again = cli->common.try_pin_again || opts->so_pin_source == NULL,
+        .section = opts->erase && section.name != NULL ? &section : NULL,
     };
     if (!hsm_token_initialise(&target, &init, &token, err) ||
         !cli_token_uri_text(&token->info, &text, err)) {
         return false;
     }
+    hsm_access_initialised(&configured, token);
     out_text(&cli->out, "label", "Label", token->info.label);
     out_text(&cli->out, "serial", "Serial", token->info.serial);
     out_text(&cli->out, "uri", "URI", buf_str(&text));

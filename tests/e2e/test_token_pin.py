@@ -99,6 +99,15 @@ def test_failure_of_the_change_leaves_the_pin(offline: Client) -> None:
     offline.run("key", "list")
 
 
+def test_pin_that_was_never_sent_is_not_remembered(offline: Client) -> None:
+    log = offline.rules("C_OpenSession:*:fail=0x5")
+    done = offline.run("token", "pin", "change", "--new-pin-source", new_pin(offline), status=29)
+    assert "C_OpenSession: CKR_GENERAL_ERROR" in done.stderr and calls(log, "C_Login") == []
+    assert list((offline.state / "pins").glob("*")) == []
+    offline.no_rules()
+    offline.run("key", "list")
+
+
 def test_change_that_did_not_take_is_noticed(offline: Client) -> None:
     offline.rules("C_Login:2:fail=0xa0")
     done = offline.run("token", "pin", "change", "--new-pin-source", new_pin(offline), status=22)
@@ -153,6 +162,30 @@ def test_swapped_token_can_be_accepted(offline: Client, token: Token) -> None:
     accepted = offline.json("token", "accept", "--token", "main")
     assert accepted["before_serial"] == before and accepted["serial"] != before
     offline.run("key", "list")
+
+
+def test_swapped_token_is_not_erased(offline: Client, token: Token) -> None:
+    offline.run("key", "list")
+    swap(token, offline)
+    token.make_key("EC:prime256v1", "01", "precious")
+    log = offline.rules()
+    erase = ("token", "init", "--label", "t1", "--erase", "--so-pin-source", source(token.so_pin_file))
+    done = offline.run(*erase, status=21)
+    assert "was used with the token 't1'" in done.stderr and "token accept --token main" in done.stderr
+    assert calls(log, "C_InitToken") == [] and "precious" in token.tool("-O")
+    offline.no_rules()
+    offline.run("token", "accept", "--token", "main")
+    offline.run(*erase)
+    assert token.objects() == []
+
+
+def test_erased_token_is_remembered_by_its_new_label(offline: Client, token: Token) -> None:
+    serial = offline.json("token", "info")["serial"]
+    offline.set("token:main", uri=f"pkcs11:serial={serial}")
+    offline.run("key", "list")
+    offline.run("token", "init", "--label", "anew", "--erase", "--so-pin-source", source(token.so_pin_file))
+    offline.run("key", "list")
+    assert offline.json("token", "accept", "--token", "main")["before_label"] == "anew"
 
 
 def test_token_is_known_by_what_it_says_not_by_its_slot(offline: Client, token: Token) -> None:
