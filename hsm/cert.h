@@ -100,6 +100,7 @@ struct hsm_bind_report {
     size_t chain_written; /* issuers that were written; the others were there */
     size_t old_removed;   /* earlier certificates of this key that were destroyed */
     size_t foreign_left;  /* certificates with this id that are not of this key: left alone */
+    size_t newer_left;    /* certificates of this key that appeared meanwhile: left alone */
 };
 
 /*

@@ -187,14 +187,21 @@ static bool write_new(struct work *w, struct err *err)
 }
 
 /*
- * Removes what the new certificate replaces: certificates of this very key, under its id. `now` is
- * what is there after the new one was written: a token with one place per key may have put it where
- * the old one was, under the old one's handle.
+ * Removes what the new certificate replaces: certificates of this very key, under its id, that were
+ * there before and so were noted. `now` is what is there after the new one was written: a token
+ * with one place per key may have put it where the old one was, under the old one's handle.
  */
-static bool remove_old(struct work *w, const struct hsm_certs *now, struct err *err)
+static bool remove_old(struct work *w, const struct hsm_certs *before, const struct hsm_certs *now,
+                       struct err *err)
 {
     const struct hsm_cert *kept = hsm_certs_same(now, w->bind->cert, w->label);
 
+    if (kept == NULL) {
+        return err_set(err, E_TOKEN,
+                       "the new certificate is not on %s any more, another program may have "
+                       "removed it; earlier ones were left; bind it again",
+                       hsm_token_name(&w->token->info));
+    }
     for (size_t i = 0; i < now->count; i++) {
         const struct hsm_cert *cert = &now->list[i];
         if (cert == kept || hsm_cert_is_attestation(cert)) {
@@ -202,6 +209,10 @@ static bool remove_old(struct work *w, const struct hsm_certs *now, struct err *
         }
         if (!hsm_cert_is_of(cert, w->key)) {
             w->report->foreign_left++;
+            continue;
+        }
+        if (hsm_certs_same(before, cert->x509, cert->label) == NULL) {
+            w->report->newer_left++; /* another bind's, perhaps one that goes on now */
             continue;
         }
         if (w->bind->keep_old && is_old(w, cert)) {
@@ -243,7 +254,7 @@ bool hsm_cert_bind(struct hsm_token *token, const struct hsm_key *key, const str
                        key->label, hsm_token_name(&token->info));
     }
     if (!note_old(&w, &there, err) || !write_new(&w, err) ||
-        !hsm_certs_find(&w.session, &uri, &now, err) || !remove_old(&w, &now, err)) {
+        !hsm_certs_find(&w.session, &uri, &now, err) || !remove_old(&w, &there, &now, err)) {
         return false;
     }
     return report->old_removed == 0 ||

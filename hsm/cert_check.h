@@ -60,8 +60,10 @@ struct hsm_check_report {
 /*
  * Checks, and with `fix` mends ids and labels of certificates and public keys: changed in place
  * where the token allows it, else written anew before the old object is removed; read back in a new
- * session. A label is changed only if no other certificate has it. The user is logged in. A mending
- * that fails is part of its finding; E_TOKEN if the token cannot be read.
+ * session. A label is changed only if no other certificate has it, and a certificate is written
+ * anew only if no other one stands under the id. What another process changed meanwhile is not
+ * removed. The user is logged in. A mending that fails is part of its finding; E_TOKEN if the token
+ * cannot be read.
  */
 bool hsm_cert_check(struct hsm_token *token, const struct hsm_check *check,
                     struct hsm_check_report *report, struct err *err) NODISCARD;

@@ -169,7 +169,6 @@ static void free_module(struct hsm_module *module)
         (void)dlclose(module->handle);
     }
     (void)pthread_mutex_destroy(&module->lock);
-    free(module->failed);
     free(module->path);
     free(module->init_args);
     free(module);

@@ -34,7 +34,7 @@ struct hsm_module {
 
     pthread_mutex_t lock; /* tokens, slots */
     struct hsm_token *tokens;
-    struct hsm_failed_slot *failed; /* that could not be read the last time */
+    struct hsm_failed_slot failed[HSM_FAILED_SLOTS_MAX]; /* that could not be read the last time */
     size_t failed_count;
     struct hsm_module *next;
 };

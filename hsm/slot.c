@@ -179,6 +179,7 @@ static bool list_slots(const struct hsm_module *module, CK_SLOT_ID **out, CK_ULO
             break;
         }
         if (n > SLOTS_MAX) {
+            free(ids);
             return err_set(err, E_MODULE, "it claims to have %lu slots", (unsigned long)n);
         }
         free(ids);
@@ -232,20 +233,13 @@ static bool read_slot(const struct hsm_module *module, CK_SLOT_ID id, struct hsm
     return true;
 }
 
-static bool add_failed(struct hsm_module *module, const struct hsm_failed_slot *failed,
-                       struct err *err)
+static void add_failed(struct hsm_module *module, const struct hsm_failed_slot *failed)
 {
-    struct hsm_failed_slot *list =
-        reallocarray(module->failed, module->failed_count + 1, sizeof(*list));
-
-    if (list == NULL) {
-        return err_nomem(err);
+    if (module->failed_count < HSM_FAILED_SLOTS_MAX) {
+        module->failed[module->failed_count++] = *failed;
     }
-    module->failed = list;
-    list[module->failed_count++] = *failed;
     log_line(LOG_DEBUG, "hsm", "slot %lu of %s: %s: %s", (unsigned long)failed->slot_id,
              module->path, failed->call, ckr_name(failed->rv));
-    return true;
 }
 
 static bool read_each(struct hsm_module *module, const CK_SLOT_ID *ids, CK_ULONG count,
@@ -261,8 +255,8 @@ static bool read_each(struct hsm_module *module, const CK_SLOT_ID *ids, CK_ULONG
             if (!remember(module, &info, err)) {
                 return false;
             }
-        } else if (failed.rv != CKR_OK && !add_failed(module, &failed, err)) {
-            return false;
+        } else if (failed.rv != CKR_OK) {
+            add_failed(module, &failed);
         }
     }
     if (found == 0 && module->failed_count > 0) {

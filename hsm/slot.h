@@ -139,6 +139,8 @@ bool hsm_module_visit_tokens(struct hsm_module *module, hsm_token_visit_fn *visi
                              struct err *err) NODISCARD;
 
 /* A slot that says that it has a token, and cannot tell which. It does not hide the others. */
+enum { HSM_FAILED_SLOTS_MAX = 32 }; /* so many are remembered */
+
 struct hsm_failed_slot {
     CK_SLOT_ID slot_id;
     char description[65]; /* "" if the slot says nothing at all */

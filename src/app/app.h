@@ -154,8 +154,8 @@ struct app_detached {
 
 /*
  * Writes key.pem (stands for the key), key.uri, chain.pem, cert.pem, fullchain.pem and combined.pem
- * (that and the key), each atomically. A key.pem that is something else than such a file is not
- * written over. E_OBJECT_EXISTS, E_IO.
+ * (that and the key), each atomically. Nothing is written if a key.pem is there that is something
+ * else than such a file, or one of the others that holds a private key. E_OBJECT_EXISTS, E_IO.
  */
 bool app_detach(const struct app_detached *files, struct err *err) NODISCARD;
 

@@ -46,6 +46,63 @@ static bool write_file(const char *dir, const char *name, const char *text, stru
     return path != NULL ? file_write_atomic(path, text, strlen(text), 0644, err) : err_nomem(err);
 }
 
+static const char *const file_names[] = {"key.uri",  "key.pem",      "chain.pem",
+                                         "cert.pem", "combined.pem", "fullchain.pem"};
+
+/* Whether a line begins a private key in PEM, of whatever kind. What stands for a key in a token is
+ * called otherwise. */
+static bool has_private_key(const char *text, size_t len)
+{
+    static const char begin[] = "-----BEGIN ";
+    const char *end = text + len;
+
+    while ((text = memmem(text, (size_t)(end - text), begin, strlen(begin))) != NULL) {
+        const char *line_end = memchr(text, '\n', (size_t)(end - text));
+        size_t line_len = (size_t)((line_end != NULL ? line_end : end) - text);
+        if (memmem(text, line_len, "PRIVATE KEY", strlen("PRIVATE KEY")) != NULL) {
+            return true;
+        }
+        text += strlen(begin);
+    }
+    return false;
+}
+
+/* Servers' files often hold certificate and key: that key may be somebody's only one. */
+static bool check_no_key_in(const char *dir, const char *name, struct err *err)
+{
+    AUTO(str) char *path = file_join(dir, name);
+    AUTO(buf) struct buf text = BUF_INIT(FILE_MAX);
+
+    if (path == NULL) {
+        return err_nomem(err);
+    }
+    if (!file_exists(path)) {
+        return true;
+    }
+    bool read = file_read(path, &text, err);
+    bool found = read && text.data != NULL && has_private_key(buf_str(&text), text.len);
+    if (text.data != NULL) {
+        explicit_bzero(text.data, text.len);
+    }
+    if (!read) {
+        return err_wrap(err, "looking whether a file that would be written over holds a key");
+    }
+    return !found || err_set(err, E_OBJECT_EXISTS,
+                             "%s holds a private key, and is not written over; nothing was "
+                             "written; move it away first",
+                             path);
+}
+
+static bool check_files(const char *dir, struct err *err)
+{
+    for (size_t i = 0; i < ARRAY_LEN(file_names); i++) {
+        if (!check_no_key_in(dir, file_names[i], err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* A key.pem that is there must be one of ours, or it might be somebody's only private key. */
 static bool check_key_file(const char *dir, struct err *err)
 {
@@ -104,7 +161,7 @@ bool app_detach(const struct app_detached *files, struct err *err)
     }
     /* What servers read comes last, and each is complete by itself. */
     return make_dir(files->dir, err) && check_key_file(files->dir, err) &&
-           write_file(files->dir, "key.uri", buf_str(&uri), err) &&
+           check_files(files->dir, err) && write_file(files->dir, "key.uri", buf_str(&uri), err) &&
            write_file(files->dir, "key.pem", files->key->pem, err) &&
            write_file(files->dir, "chain.pem", buf_str(&chain), err) &&
            write_file(files->dir, "cert.pem", buf_str(&cert), err) &&

@@ -30,9 +30,20 @@ static bool load(struct app *app, struct work *work, int64_t id, struct err *err
            app_select_for(app, &work->order, err);
 }
 
+struct looking {
+    const char *serial;
+    int64_t id;
+};
+
+/* Whatever the CA makes of the filter: a row with another serial number is not the one. */
 static bool take_id(void *ctx, const struct ca_row *row, struct err *err UNUSED)
 {
-    *(int64_t *)ctx = row->id;
+    struct looking *looking = ctx;
+
+    if (row->serial[0] != '\0' && !ca_same_serial(row->serial, looking->serial)) {
+        return true;
+    }
+    looking->id = row->id;
     return false;
 }
 
@@ -40,9 +51,11 @@ static bool take_id(void *ctx, const struct ca_row *row, struct err *err UNUSED)
 static bool find_serial(struct ca *ca, const char *serial, int64_t *id, struct err *err)
 {
     struct ca_filter filter = {.serial = serial};
+    struct looking looking = {.serial = serial};
 
-    *id = 0;
-    return ca_list(ca, &filter, take_id, id, err) &&
+    bool listed = ca_list(ca, &filter, take_id, &looking, err);
+    *id = looking.id;
+    return listed &&
            (*id != 0 || err_set(err, E_ORDER_MISSING,
                                 "the CA lists no certificate with the serial number %.80s to this "
                                 "account",
@@ -121,6 +134,19 @@ static bool revoke(struct work *work, const struct ca_revocation *revocation,
     return false;
 }
 
+/* The CA's number stays when a certificate is replaced there: what is meant is the one certificate.
+ */
+static bool check_serial(const char *wanted, const struct ca_record *record, struct err *err)
+{
+    return wanted == NULL || ca_same_serial(wanted, record->serial) ||
+           err_set(err, E_CA_REFUSED,
+                   "number %lld at the CA is a certificate with the serial number %.80s now, and "
+                   "not %.80s, so nothing was revoked: it was replaced there, or the CA found "
+                   "another one",
+                   (long long)record->id, record->serial != NULL ? record->serial : "(none)",
+                   wanted);
+}
+
 bool app_revoke(struct app *app, const struct app_revoke *request, struct app_revoked *out,
                 struct err *err)
 {
@@ -135,15 +161,19 @@ bool app_revoke(struct app *app, const struct app_revoke *request, struct app_re
         return false;
     }
     out->order = work.order.id;
+    const char *serial = request->serial != NULL ? request->serial
+                         : request->order != 0   ? work.order.serial
+                                                 : NULL;
+    if (!check_serial(serial, &out->record, err)) {
+        return false;
+    }
     if (!request->confirmed) {
         return err_set(err, E_USAGE,
                        "nothing was revoked: a revocation cannot be taken back; with --yes the "
                        "certificate above is revoked");
     }
-    struct ca_revocation revocation = {.id = ca_order,
-                                       .serial = out->record.serial,
-                                       .reason = request->reason,
-                                       .text = request->text};
+    struct ca_revocation revocation = {
+        .id = ca_order, .serial = serial, .reason = request->reason, .text = request->text};
     return revoke(&work, &revocation, out, err) ||
            err_wrap(err, "revoking %lld at CA '%s'", (long long)ca_order, app->selection.ca->name);
 }

@@ -110,6 +110,43 @@ enum ca_revoke ca_revoke(struct ca *ca, const struct ca_revocation *revocation, 
     return ca->ops->revoke(ca->impl, revocation, err);
 }
 
+enum { SERIAL_HEX_MAX = CA_SERIAL_TEXT_MAX / 4 };
+
+bool ca_serial_text(const char *text, struct buf *out)
+{
+    AUTO(buf) struct buf digits = BUF_INIT(SERIAL_HEX_MAX);
+    size_t used = 0;
+
+    for (const char *p = text; *p != '\0'; p++) {
+        if (*p != ':') {
+            buf_add(&digits, p, 1);
+        }
+    }
+    AUTO(buf) struct buf even = BUF_INIT(SERIAL_HEX_MAX + 1);
+    AUTO(buf) struct buf bytes = BUF_INIT(SERIAL_HEX_MAX);
+    buf_addf(&even, "%s%s", digits.len % 2 != 0 ? "0" : "", buf_str(&digits));
+    if (!buf_ok(&digits) || digits.len == 0 || !str_from_hex(buf_str(&even), &bytes)) {
+        return false;
+    }
+    /* a leading zero byte is DER's, not the number's */
+    while (used + 1 < bytes.len && bytes.data[used] == 0) {
+        used++;
+    }
+    for (size_t i = used; i < bytes.len; i++) {
+        buf_addf(out, "%s%02X", i > used ? ":" : "", bytes.data[i]);
+    }
+    return buf_ok(out);
+}
+
+bool ca_same_serial(const char *a, const char *b)
+{
+    AUTO(buf) struct buf x = BUF_INIT(CA_SERIAL_TEXT_MAX);
+    AUTO(buf) struct buf y = BUF_INIT(CA_SERIAL_TEXT_MAX);
+
+    return a != NULL && b != NULL && ca_serial_text(a, &x) && ca_serial_text(b, &y) &&
+           str_equal(buf_str(&x), buf_str(&y));
+}
+
 /* Certificates are put on hold, or taken off a list, by CAs alone. */
 static const struct ca_reason reasons[] = {
     {"unspecified", 0}, {"keyCompromise", 1},        {"affiliationChanged", 3},

@@ -186,6 +186,14 @@ typedef bool ca_row_fn(void *ctx, const struct ca_row *row, struct err *err);
 bool ca_list(struct ca *ca, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
              struct err *err) NODISCARD;
 
+enum { CA_SERIAL_TEXT_MAX = 512 };
+
+/* "A9:3E:..." of hexadecimal digits with or without colons. False if it is something else. */
+bool ca_serial_text(const char *text, struct buf *out);
+
+/* Whether two texts are the same serial number, in whatever spelling; false if one is none. */
+bool ca_same_serial(const char *a, const char *b);
+
 /* Why a certificate is revoked: RFC 5280 section 5.3.1, as far as CAs take it from subscribers. */
 struct ca_reason {
     const char *name; /* "keyCompromise" */
@@ -198,8 +206,8 @@ const struct ca_reason *ca_reason_at(size_t i);
 enum { CA_REASON_TEXT_MAX = 512 };
 
 struct ca_revocation {
-    int64_t id;         /* 0: by serial number */
-    const char *serial; /* hexadecimal, with or without colons */
+    int64_t id;         /* the CA's number */
+    const char *serial; /* this certificate of that number; NULL: the one that it has now */
     int reason;
     const char *text; /* 1 to CA_REASON_TEXT_MAX characters */
 };

@@ -20,6 +20,9 @@ static void print_bound(struct cli *cli, const struct app_bound *bound)
     if (bound->report.foreign_left > 0) {
         out_number(out, "foreign_left", "Not of this key", (int64_t)bound->report.foreign_left);
     }
+    if (bound->report.newer_left > 0) {
+        out_number(out, "newer_left", "Bound meanwhile", (int64_t)bound->report.newer_left);
+    }
 }
 
 bool cmd_cert_bind(struct cli *cli, struct err *err)

@@ -68,6 +68,10 @@ static bool read_which(struct cli *cli, const struct opts_revoke *opts, struct a
         }
         request->ca_order = (int64_t)number;
     }
+    AUTO(buf) struct buf serial = BUF_INIT(CA_SERIAL_TEXT_MAX);
+    if (opts->serial != NULL && !ca_serial_text(opts->serial, &serial)) {
+        return err_set(err, E_USAGE, "--serial: '%.80s' is no serial number", opts->serial);
+    }
     request->serial = opts->serial;
     struct config_choice choice = {
         .profile = cli->common.profile, .ca = cli->common.ca, .token = cli->common.token};

@@ -236,8 +236,9 @@ bool config_select(struct config *config, const struct config_choice *choice, un
                 &token, err)) {
         return false;
     }
-    for (size_t i = 0; i < config->token_count; i++) {
-        config->tokens[i]->try_pin_again = choice->try_pin_again;
+    /* Said once for a command; sections that are chosen later keep it. */
+    for (size_t i = 0; choice->try_pin_again && i < config->token_count; i++) {
+        config->tokens[i]->try_pin_again = true;
     }
     *out = (struct config_selection){
         .general = &config->general, .profile = profile, .ca = ca, .token = token};

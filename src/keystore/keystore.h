@@ -173,7 +173,7 @@ struct keystore_put {
 
 struct keystore_put_report {
     bool already_there;
-    size_t chain_written, old_removed, foreign_left;
+    size_t chain_written, old_removed, foreign_left, newer_left;
     char *cert_uri; /* owned */
 };
 

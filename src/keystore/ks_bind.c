@@ -67,7 +67,8 @@ bool keystore_put(struct keystore *keystore, const struct keystore_token *token,
     *report = (struct keystore_put_report){.already_there = bound.already_there,
                                            .chain_written = bound.chain_written,
                                            .old_removed = bound.old_removed,
-                                           .foreign_left = bound.foreign_left};
+                                           .foreign_left = bound.foreign_left,
+                                           .newer_left = bound.newer_left};
     return ks_public_uri(&key, HSM_URI_CERT, &report->cert_uri, err);
 }
 

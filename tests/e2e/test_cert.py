@@ -223,6 +223,19 @@ def test_detached_does_not_write_over_a_real_key(client: Client, tmp_path: Path)
     assert "not written over" in done.stderr and not (tmp_path / "cert.pem").exists()
 
 
+@pytest.mark.parametrize("name", ["combined.pem", "fullchain.pem", "cert.pem", "chain.pem", "key.uri"])
+def test_detached_does_not_write_over_a_file_with_a_real_key(client: Client, tmp_path: Path, name: str) -> None:
+    uri = made_key(client)
+    cert = certificate(client, uri, "www.example.org")
+    out = tmp_path / "www"
+    out.mkdir()
+    software = cert.read_text() + openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
+    (out / name).write_text(software)
+    done = client.run("cert", "bind", "--key", uri, "--detached", str(out), "--cert", str(cert), status=27)
+    assert f"{name} holds a private key" in done.stderr
+    assert [p.name for p in out.iterdir()] == [name] and (out / name).read_text() == software
+
+
 def test_enrolling_with_detached_certificates(client: Client, token: Token, tmp_path: Path) -> None:
     client.set("token:main", certificates="detached", detached_dir=str(tmp_path / "tls"))
     done = client.json("enroll", "--name", "www.example.org")

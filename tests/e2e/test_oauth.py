@@ -113,3 +113,17 @@ def test_what_is_missing_is_told(keyed: Client, setting: dict[str, str | None], 
     keyed.set("ca:sandbox", **setting)
     done = keyed.run("products", status=3)
     assert says in done.stderr
+
+
+def test_the_usual_server_is_asked_only_if_it_is_allowed(keyed: Client) -> None:
+    assert keyed.sandbox is not None
+    keyed.sandbox.once("GET", "/ssl/v1/types", fail_status=401)  # names no server
+    done = keyed.run("products", status=42)
+    assert "auth.sso.sectigo.com" in done.stderr and "'token_hosts'" in done.stderr and token_requests(keyed.sandbox) == 0
+
+
+def test_an_answer_that_is_no_refusal_names_no_server(keyed: Client) -> None:
+    assert keyed.sandbox is not None
+    keyed.sandbox.set(fault_path="/ssl/v1/types", fail_status=502)
+    done = keyed.run("products", status=None)
+    assert done.returncode != 0 and "HTTP 502" in done.stderr and token_requests(keyed.sandbox) == 0

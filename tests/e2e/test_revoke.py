@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import ssl
+import urllib.request
+
 import pytest
-from p11e import Client, Sandbox
+from p11e import Client, Sandbox, Token
 
 
 def enrolled(client: Client) -> dict[str, object]:
@@ -102,7 +106,28 @@ def test_an_unknown_serial_number_is_not_sent(client: Client) -> None:
     (["1", "--serial", "01", "--reason", "superseded"], "say which certificate, one way"),
     (["--ca-order", "x", "--reason", "superseded"], "'x' is not a number"),
     (["--serial", "01", "--reason", "superseded", "--comment", ""], "1 to 512 characters"),
+    (["--serial", "", "--reason", "superseded"], "'' is no serial number"),
+    (["--serial", "12 34", "--reason", "superseded"], "'12 34' is no serial number"),
 ])
 def test_wrong_usage_is_told(client: Client, args: list[str], says: str) -> None:
     enrolled(client)
     assert says in client.run("revoke", *args, "--yes", status=2).stderr
+
+
+def test_a_certificate_that_was_replaced_at_the_ca_is_not_taken_for_ours(client: Client, token: Token) -> None:
+    order = enrolled(client)
+    assert client.sandbox is not None
+    ca_order = order["ca_order"]
+    csr = client.run("csr", "create", str(order["key_uri"]), "--name", "www.example.org").stdout
+    password = (client.sandbox.dir / "admin-password.txt").read_text().strip()
+    request = urllib.request.Request(
+        f"{client.settings['ca:sandbox']['url']}/api/ssl/v1/replace/{ca_order}", method="POST",
+        data=json.dumps({"csr": csr, "reason": "another one"}).encode(),
+        headers={"login": "sandbox-admin", "password": password, "customerUri": "sandbox", "Content-Type": "application/json"})
+    context = ssl.create_default_context(cafile=str(client.sandbox.dir / "tls-ca.pem"))
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    assert opener.open(request, timeout=20).status == 204
+    client.json("inventory", "list", "--details", "--serial", str(order["serial"]))  # lets the sandbox go on
+    done = client.run("revoke", "1", "--reason", "superseded", "--yes", status=None)
+    assert done.returncode != 0 and "so nothing was revoked" in done.stderr
+    assert revocations(client.sandbox) == []

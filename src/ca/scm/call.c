@@ -123,7 +123,8 @@ static bool send_once(struct scm *scm, const struct scm_call *call, const char *
         return send_request(scm, call, path, answer, err);
     }
     if (!scm_oauth_login(scm, false, err)) {
-        answer->class = err->code == E_NETWORK ? SCM_TRANSIENT : SCM_PERMANENT;
+        bool passes = err->code == E_NETWORK || err->code == E_CA_UNAVAILABLE;
+        answer->class = passes ? SCM_TRANSIENT : SCM_PERMANENT;
         return false;
     }
     if (!send_request(scm, call, path, answer, err)) {
@@ -135,6 +136,7 @@ static bool send_once(struct scm *scm, const struct scm_call *call, const char *
     log_line(LOG_DEBUG, "scm", "the token was refused; another one is fetched");
     if (!scm_oauth_discover(scm, &answer->response, err) || !scm_oauth_login(scm, true, err)) {
         answer->complete = false;
+        answer->sent = false; /* it was refused: nothing can have happened */
         answer->class = SCM_PERMANENT;
         return false;
     }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 /* Sectigo's server for API keys (Admin Operations, securitySchemes). */
+static const char usual_host[] = "auth.sso.sectigo.com";
 static const char usual_url[] =
     "https://auth.sso.sectigo.com/auth/realms/apiclients/protocol/openid-connect/token";
 
@@ -179,9 +180,24 @@ static bool choose_server(struct scm *scm, struct err *err)
     scm_call_path(scm, &(struct scm_call){.endpoint = SCM_TYPES}, &path);
     struct http_request request = {
         .method = endpoint->method, .path = buf_str(&path), .operation = "login"};
-    if (!http_send(scm->settings.http, &request, &response, &reach, err) ||
-        !scm_oauth_discover(scm, &response, err)) {
+    if (!http_send(scm->settings.http, &request, &response, &reach, err)) {
         return false;
+    }
+    if (response.status != 401) {
+        return err_set_native(err, response.status >= 500 ? E_CA_UNAVAILABLE : E_PROTOCOL,
+                              (unsigned long)response.status,
+                              "HTTP %d where a request without a token should be refused, so it is "
+                              "not known who gives out tokens; name the server in 'token_url'",
+                              response.status);
+    }
+    if (!scm_oauth_discover(scm, &response, err)) {
+        return false;
+    }
+    if (scm->oauth.http == NULL && !scm_host_in(usual_host, scm->settings.token_hosts)) {
+        return err_set(err, E_AUTH,
+                       "the CA names no server for tokens, and Sectigo's usual one (%s) is not in "
+                       "'token_hosts': name the server in 'token_url'",
+                       usual_host);
     }
     return scm->oauth.http != NULL || use_server(scm, usual_url, err);
 }

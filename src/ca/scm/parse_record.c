@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { NAMES_MAX = 256 * 1024, SERIAL_HEX_MAX = 128 };
+enum { NAMES_MAX = 256 * 1024 };
 
 /* A text of the document, if there is one. */
 static bool take(const json *doc, const char *name, char **out, struct err *err)
@@ -79,7 +79,7 @@ bool scm_parse_row(const json *item, struct buf *names, struct ca_row *row)
     }
     (void)json_find_string(item, "commonName", &row->common_name);
     (void)json_find_string(item, "serialNumber", &row->serial);
-    names->len = 0;
+    buf_reset(names);
     join(json_member(item, "subjectAlternativeNames"), names);
     row->names = buf_ok(names) ? buf_str(names) : "";
     return true;
@@ -102,7 +102,7 @@ static void add_number(struct buf *out, const char *name, int64_t value)
 
 void scm_build_list(const struct ca_filter *filter, int64_t size, int64_t position, struct buf *out)
 {
-    AUTO(buf) struct buf serial = BUF_INIT(4 * SERIAL_HEX_MAX);
+    AUTO(buf) struct buf serial = BUF_INIT(CA_SERIAL_TEXT_MAX);
 
     buf_addf(out, "size=%lld&position=%lld", (long long)size, (long long)position);
     add_text(out, "commonName", filter->common_name);
@@ -110,7 +110,7 @@ void scm_build_list(const struct ca_filter *filter, int64_t size, int64_t positi
     add_text(out, "status", filter->status);
     if (filter->serial != NULL) {
         add_text(out, "serialNumber",
-                 scm_serial(filter->serial, &serial) ? buf_str(&serial) : filter->serial);
+                 ca_serial_text(filter->serial, &serial) ? buf_str(&serial) : filter->serial);
     }
     add_text(out, "requester", filter->requester);
     add_text(out, "externalRequester", filter->external_requester);
@@ -132,32 +132,6 @@ bool scm_build_revoke(const struct ca_revocation *revocation, struct buf *out, s
         return err_nomem(err);
     }
     return json_print(doc, out, err);
-}
-
-bool scm_serial(const char *text, struct buf *out)
-{
-    AUTO(buf) struct buf digits = BUF_INIT(SERIAL_HEX_MAX);
-    size_t used = 0;
-
-    for (const char *p = text; *p != '\0'; p++) {
-        if (*p != ':') {
-            buf_add(&digits, p, 1);
-        }
-    }
-    AUTO(buf) struct buf even = BUF_INIT(SERIAL_HEX_MAX + 1);
-    AUTO(buf) struct buf bytes = BUF_INIT(SERIAL_HEX_MAX);
-    buf_addf(&even, "%s%s", digits.len % 2 != 0 ? "0" : "", buf_str(&digits));
-    if (!buf_ok(&digits) || digits.len == 0 || !str_from_hex(buf_str(&even), &bytes)) {
-        return false;
-    }
-    /* a leading zero byte is DER's, not the number's */
-    while (used + 1 < bytes.len && bytes.data[used] == 0) {
-        used++;
-    }
-    for (size_t i = used; i < bytes.len; i++) {
-        buf_addf(out, "%s%02X", i > used ? ":" : "", bytes.data[i]);
-    }
-    return buf_ok(out);
 }
 
 bool scm_was_revoked(const struct scm_error *error)

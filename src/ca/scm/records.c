@@ -9,7 +9,6 @@ enum {
     PAGE = 200,
     ROWS_MAX = 10000000, /* a CA that never comes to an end */
     NAMES_MAX = 256 * 1024,
-    SERIAL_MAX = 512,
 };
 
 bool scm_record(void *impl, int64_t id, struct ca_record *out, struct err *err)
@@ -59,6 +58,7 @@ struct listing {
     struct recent recent;
     int64_t position;
     bool more;
+    bool progress; /* the last page had something new */
 };
 
 static bool visit_rows(struct listing *listing, const json *doc, struct err *err)
@@ -71,6 +71,7 @@ static bool visit_rows(struct listing *listing, const json *doc, struct err *err
         if (!scm_parse_row(item, &names, &row) || !is_new(&listing->recent, row.id)) {
             continue;
         }
+        listing->progress = true;
         if (!listing->visit(listing->ctx, &row, err)) {
             listing->more = false;
             return err->code == E_NONE;
@@ -97,8 +98,20 @@ static bool visit_page(struct listing *listing, struct err *err)
     if (!json_is_array(doc)) {
         return err_set(err, E_PROTOCOL, "list: the answer is not a JSON array");
     }
-    listing->more = json_count(doc) >= PAGE;
-    return visit_rows(listing, doc, err);
+    size_t rows = json_count(doc);
+    int64_t total = answer.response.total_count;
+    listing->more = true;
+    listing->progress = rows == 0;
+    if (!visit_rows(listing, doc, err)) {
+        return false;
+    }
+    /* Somebody on the way may give shorter pages than were asked for. */
+    listing->more = listing->more && rows > 0 && (rows >= PAGE || total > listing->position);
+    return !listing->more || listing->progress ||
+           err_set(err, E_PROTOCOL,
+                   "list: after %lld rows the CA gives the same ones again, so the list cannot be "
+                   "read to its end",
+                   (long long)listing->position);
 }
 
 bool scm_list(void *impl, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
@@ -112,25 +125,17 @@ bool scm_list(void *impl, const struct ca_filter *filter, ca_row_fn *visit, void
             return false;
         }
     }
-    return true;
-}
-
-static bool take_id(void *ctx, const struct ca_row *row, struct err *err UNUSED)
-{
-    *(int64_t *)ctx = row->id;
-    return false;
+    return !listing.more ||
+           err_set(err, E_PROTOCOL, "list: more than %d rows, and no end", ROWS_MAX);
 }
 
 /* What the CA's record says after an answer was lost. */
 static enum ca_revoke look(struct scm *scm, const struct ca_revocation *revocation, struct err *err)
 {
     AUTO(ca_record) struct ca_record record = {.id = revocation->id};
-    struct ca_filter filter = {.serial = revocation->serial};
     struct err why = ERR_INIT;
-    bool known =
-        record.id != 0 || (scm_list(scm, &filter, take_id, &record.id, &why) && record.id != 0);
 
-    if (known && scm_record(scm, record.id, &record, &why) && record.revoked) {
+    if (scm_record(scm, revocation->id, &record, &why) && record.revoked) {
         err_clear(err);
         return CA_REVOKED;
     }
@@ -145,15 +150,15 @@ enum ca_revoke scm_revoke(void *impl, const struct ca_revocation *revocation, st
     struct scm *scm = impl;
     AUTO(answer) struct scm_answer answer;
     AUTO(buf) struct buf body = BUF_INIT(8 * CA_REASON_TEXT_MAX);
-    AUTO(buf) struct buf serial = BUF_INIT(SERIAL_MAX);
+    AUTO(buf) struct buf serial = BUF_INIT(CA_SERIAL_TEXT_MAX);
     struct scm_call call = {.endpoint = SCM_REVOKE, .id = revocation->id};
 
     scm_answer_init(&answer);
     if (!scm_build_revoke(revocation, &body, err)) {
         return CA_REVOKE_REFUSED;
     }
-    if (revocation->id == 0) {
-        if (!scm_serial(revocation->serial, &serial)) {
+    if (revocation->serial != NULL) {
+        if (!ca_serial_text(revocation->serial, &serial)) {
             (void)err_set(err, E_USAGE, "'%.80s' is no serial number", revocation->serial);
             return CA_REVOKE_REFUSED;
         }

@@ -94,9 +94,6 @@ void scm_build_list(const struct ca_filter *filter, int64_t size, int64_t positi
 bool scm_build_revoke(const struct ca_revocation *revocation, struct buf *out,
                       struct err *err) NODISCARD;
 
-/* "A9:3E:..." of hexadecimal digits with or without colons. False if it is something else. */
-bool scm_serial(const char *text, struct buf *out);
-
 /* True for the code that says that a certificate is revoked already. */
 bool scm_was_revoked(const struct scm_error *error);
 

@@ -148,6 +148,82 @@ static void test_same_certificate_under_another_label_is_replaced(void **state U
     assert_int_equal(fake_count(CKO_CERTIFICATE), 1);
 }
 
+/* Another process that comes between the new certificate's read-back and the removal of old ones:
+ * before the second search after the write. */
+static struct {
+    CK_C_FindObjectsInit find_init;
+    unsigned searches;
+    X509 *adds;                /* a certificate that it binds */
+    CK_OBJECT_HANDLE destroys; /* an object that it removes */
+} meddler;
+
+static CK_RV find_and_meddle(CK_SESSION_HANDLE session, CK_ATTRIBUTE *list, CK_ULONG count)
+{
+    meddler.searches += fake.creates > 0 ? 1 : 0;
+    if (meddler.searches == 2 && meddler.adds != NULL) {
+        add_cert("1", "www", meddler.adds);
+    }
+    if (meddler.searches == 2 && meddler.destroys != 0) {
+        assert_int_equal(fake.fns.C_DestroyObject(session, meddler.destroys), CKR_OK);
+    }
+    return meddler.find_init(session, list, count);
+}
+
+static void meddle(X509 *adds, CK_OBJECT_HANDLE destroys)
+{
+    meddler.find_init = fake.fns.C_FindObjectsInit;
+    meddler.searches = 0;
+    meddler.adds = adds;
+    meddler.destroys = destroys;
+    fake.fns.C_FindObjectsInit = find_and_meddle;
+}
+
+static void test_certificate_that_appears_meanwhile_is_left(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+    struct hsm_bind_report report;
+    struct err err = ERR_INIT;
+
+    begin(&s);
+    AUTO(pki_cert)
+    X509 *others = pki_cert(&(struct pki_spec){.cn = "www", .serial = 3, .key = s.pkey});
+    add_cert("1", "www", s.older);
+    meddle(others, 0);
+    assert_ok(bind(&s, &(struct hsm_bind){.cert = s.cert}, &report, &err), &err);
+    assert_int_equal(report.old_removed, 1);
+    assert_int_equal(report.newer_left, 1);
+    assert_int_equal(fake_count(CKO_CERTIFICATE), 2);
+}
+
+static void test_two_binds_of_one_certificate_do_not_remove_each_others(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+    struct hsm_bind_report report;
+    struct err err = ERR_INIT;
+
+    begin(&s);
+    meddle(s.cert, 0);
+    assert_ok(bind(&s, &(struct hsm_bind){.cert = s.cert}, &report, &err), &err);
+    assert_int_equal(report.newer_left, 1);
+    assert_int_equal(fake.destroys, 0);
+    assert_int_equal(fake_count(CKO_CERTIFICATE), 2);
+}
+
+static void test_nothing_is_removed_once_the_new_certificate_is_gone(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+    struct hsm_bind_report report;
+    struct err err = ERR_INIT;
+
+    begin(&s);
+    add_cert("1", "www", s.older);
+    meddle(NULL, fake.next_handle + 1);
+    assert_fails(bind(&s, &(struct hsm_bind){.cert = s.cert}, &report, &err), &err, E_TOKEN,
+                 "the new certificate is not on token 'prod' (serial 12af) any more");
+    assert_int_equal(fake.destroys, 1); /* the other process's */
+    assert_int_equal(fake_count(CKO_CERTIFICATE), 1);
+}
+
 static void test_certificate_of_another_key_is_left_alone(void **state UNUSED)
 {
     AUTO(scene) struct scene s;
@@ -591,6 +667,9 @@ int main(void)
         cmocka_unit_test(test_token_with_one_place_per_key_keeps_the_new_certificate),
         cmocka_unit_test(test_older_certificate_is_kept_if_asked),
         cmocka_unit_test(test_same_certificate_under_another_label_is_replaced),
+        cmocka_unit_test(test_certificate_that_appears_meanwhile_is_left),
+        cmocka_unit_test(test_two_binds_of_one_certificate_do_not_remove_each_others),
+        cmocka_unit_test(test_nothing_is_removed_once_the_new_certificate_is_gone),
         cmocka_unit_test(test_certificate_of_another_key_is_left_alone),
         cmocka_unit_test(test_attestation_certificate_is_left_alone),
         cmocka_unit_test(test_object_that_is_no_certificate_is_left_alone),

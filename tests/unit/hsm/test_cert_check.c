@@ -1,5 +1,7 @@
 #include "hsm/cert_check.h"
 
+#include "hsm/survey.h"
+
 #include "unit/hsm/fake.h"
 #include "unit/pki.h"
 #include "unit/unit.h"
@@ -80,6 +82,8 @@ static CK_RV set_attributes(CK_SESSION_HANDLE session UNUSED, CK_OBJECT_HANDLE h
     return CKR_ATTRIBUTE_READ_ONLY;
 }
 
+static CK_C_SetAttributeValue set_in_place; /* the fake's own */
+
 /* A key and its certificate. */
 struct scene {
     EVP_PKEY *pkey;
@@ -97,6 +101,7 @@ DEFINE_AUTO_DONE(scene, struct scene, scene_done)
 static void begin(struct scene *s)
 {
     fake_begin();
+    set_in_place = fake.fns.C_SetAttributeValue;
     fake.fns.C_SetAttributeValue = set_attributes;
     s->pkey = pki_ec("prime256v1");
     s->cert = pki_cert(&(struct pki_spec){.cn = "www", .key = s->pkey});
@@ -181,11 +186,187 @@ static void test_label_is_given_to_one_of_two_certificates(void **state UNUSED)
     AUTO(scene) struct scene s;
 
     begin(&s);
+    fake.fns.C_SetAttributeValue = set_in_place;
     AUTO(pki_cert)
     X509 *older = pki_cert(&(struct pki_spec){.cn = "www", .serial = 7, .key = s.pkey});
     (void)add_cert("1", "a", s.cert, true);
     (void)add_cert("1", "b", older, true);
     assert_string_equal(check(true), "label-differs 'a' fixed\nlabel-differs 'b'\n");
+}
+
+static const struct hsm_id key_id = {.set = true, .len = 1, .data = {'1'}};
+
+/* Mends one object that was surveyed before `meanwhile` happened. */
+static bool fix_after(CK_OBJECT_HANDLE handle, void (*meanwhile)(void), struct err *err)
+{
+    AUTO(hsm_survey) struct hsm_survey survey = {.count = 0};
+    struct hsm_session session = fake_session();
+    const struct hsm_item *item = NULL;
+
+    assert_ok(hsm_survey(&session, &survey, err), err);
+    for (size_t i = 0; i < survey.count; i++) {
+        item = survey.list[i].handle == handle ? &survey.list[i] : item;
+    }
+    assert_non_null(item);
+    if (meanwhile != NULL) {
+        meanwhile();
+    }
+    return hsm_item_fix(&fake.token, item, &key_id, "www", err);
+}
+
+/* What another process, or a token with ideas of its own, does to it. */
+static struct {
+    CK_OBJECT_HANDLE handle;
+    X509 *cert;
+    CK_C_FindObjectsInit find_init;
+} meddled;
+
+static void give_id(const char *id)
+{
+    CK_ATTRIBUTE change = {CKA_ID, (void *)(uintptr_t)id, 1};
+
+    assert_int_equal(set_in_place(1, meddled.handle, &change, 1), CKR_OK);
+}
+
+static void mend_in_place(void)
+{
+    give_id("1");
+}
+
+static void move_elsewhere(void)
+{
+    give_id("5");
+}
+
+static CK_RV find_and_mend(CK_SESSION_HANDLE session, CK_ATTRIBUTE *list, CK_ULONG count)
+{
+    CK_RV rv = meddled.find_init(session, list, count);
+
+    mend_in_place();
+    return rv;
+}
+
+static void mend_after_the_next_search(void)
+{
+    meddled.find_init = fake.fns.C_FindObjectsInit;
+    fake.fns.C_FindObjectsInit = find_and_mend;
+}
+
+static void test_object_that_was_mended_meanwhile_stays(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+    struct err err = ERR_INIT;
+
+    begin(&s);
+    meddled.handle = add_cert("2", "www", s.cert, true);
+    assert_ok(fix_after(meddled.handle, mend_in_place, &err), &err);
+    assert_true(fake_has(meddled.handle));
+    assert_int_equal(fake.creates + fake.destroys, 0);
+}
+
+static void test_object_that_is_mended_while_its_copy_is_looked_for_stays(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+    struct err err = ERR_INIT;
+
+    begin(&s);
+    (void)add_cert("1", "www", s.cert, true);
+    meddled.handle = add_cert("2", "www", s.cert, true);
+    assert_ok(fix_after(meddled.handle, mend_after_the_next_search, &err), &err);
+    assert_true(fake_has(meddled.handle));
+    assert_int_equal(fake.creates + fake.destroys, 0);
+}
+
+static void test_object_that_somebody_moved_meanwhile_is_left(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+    struct err err = ERR_INIT;
+
+    begin(&s);
+    (void)add_cert("1", "www", s.cert, true);
+    meddled.handle = add_cert("2", "www", s.cert, true);
+    assert_fails(fix_after(meddled.handle, move_elsewhere, &err), &err, E_TOKEN,
+                 "was changed by another program meanwhile");
+    assert_true(fake_has(meddled.handle));
+    assert_int_equal(fake.creates + fake.destroys, 0);
+}
+
+static void test_copy_is_not_written_where_another_certificate_stands(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+    struct err err = ERR_INIT;
+
+    begin(&s);
+    AUTO(pki_cert)
+    X509 *newer = pki_cert(&(struct pki_spec){.cn = "www", .serial = 7, .key = s.pkey});
+    CK_OBJECT_HANDLE other = add_cert("1", "new", newer, true);
+    CK_OBJECT_HANDLE wrong = add_cert("2", "old", s.cert, true);
+    fake.create_overwrites = true;
+    assert_fails(fix_after(wrong, NULL, &err), &err, E_TOKEN,
+                 "certificate 'new' stands under the same id already");
+    assert_non_null(strstr(err.msg, "nothing was written"));
+    assert_true(fake_has(other));
+    assert_true(fake_has(wrong));
+    assert_int_equal(fake.creates + fake.destroys, 0);
+}
+
+static void test_token_with_one_place_per_key_mends_names_there(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+    struct err err = ERR_INIT;
+
+    begin(&s);
+    CK_OBJECT_HANDLE poor = add_cert("1", "www", s.cert, false);
+    fake.create_overwrites = true;
+    assert_ok(fix_after(poor, NULL, &err), &err);
+    assert_true(fake_has(poor));
+    assert_int_equal(fake.destroys, 0);
+}
+
+static CK_RV create_without_names(CK_SESSION_HANDLE session UNUSED, CK_ATTRIBUTE *list UNUSED,
+                                  CK_ULONG count UNUSED, CK_OBJECT_HANDLE *out)
+{
+    *out = add_cert("1", "www", meddled.cert, false);
+    return CKR_OK;
+}
+
+/* One place per key, and what comes into it gets a handle of its own. */
+static CK_RV create_in_its_place(CK_SESSION_HANDLE session, CK_ATTRIBUTE *list, CK_ULONG count,
+                                 CK_OBJECT_HANDLE *out)
+{
+    assert_int_equal(fake.fns.C_DestroyObject(session, meddled.handle), CKR_OK);
+    fake.destroys = 0;
+    return create_without_names(session, list, count, out);
+}
+
+static void test_copy_that_is_not_as_written_goes_again(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+    struct err err = ERR_INIT;
+
+    begin(&s);
+    meddled.cert = s.cert;
+    meddled.handle = add_cert("1", "www", s.cert, false);
+    fake.fns.C_CreateObject = create_without_names;
+    assert_fails(fix_after(meddled.handle, NULL, &err), &err, E_TOKEN,
+                 "does not have it as written");
+    assert_true(fake_has(meddled.handle));
+    assert_int_equal(fake_count(CKO_CERTIFICATE), 1);
+}
+
+static void test_copy_stays_if_the_original_is_not_seen_any_more(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+    struct err err = ERR_INIT;
+
+    begin(&s);
+    meddled.cert = s.cert;
+    meddled.handle = add_cert("1", "www", s.cert, false);
+    fake.fns.C_CreateObject = create_in_its_place;
+    assert_fails(fix_after(meddled.handle, NULL, &err), &err, E_TOKEN,
+                 "the original is not seen any more, so the copy was left");
+    assert_int_equal(fake_count(CKO_CERTIFICATE), 1);
+    assert_int_equal(fake.destroys, 0);
 }
 
 static void test_attestation_is_not_looked_at(void **state UNUSED)
@@ -246,6 +427,13 @@ int main(void)
         cmocka_unit_test(test_copy_of_an_interrupted_run_is_not_written_again),
         cmocka_unit_test(test_label_that_another_certificate_has_is_not_given_twice),
         cmocka_unit_test(test_label_is_given_to_one_of_two_certificates),
+        cmocka_unit_test(test_object_that_was_mended_meanwhile_stays),
+        cmocka_unit_test(test_object_that_is_mended_while_its_copy_is_looked_for_stays),
+        cmocka_unit_test(test_object_that_somebody_moved_meanwhile_is_left),
+        cmocka_unit_test(test_copy_is_not_written_where_another_certificate_stands),
+        cmocka_unit_test(test_token_with_one_place_per_key_mends_names_there),
+        cmocka_unit_test(test_copy_that_is_not_as_written_goes_again),
+        cmocka_unit_test(test_copy_stays_if_the_original_is_not_seen_any_more),
         cmocka_unit_test(test_attestation_is_not_looked_at),
         cmocka_unit_test(test_value_that_is_no_certificate),
         cmocka_unit_test(test_dates),

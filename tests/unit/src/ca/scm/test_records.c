@@ -76,13 +76,24 @@ static void test_row_forgets_the_names_of_the_one_before(void **state UNUSED)
     assert_string_equal(row.names, "a,b");
     assert_true(scm_parse_row(second, &names, &row));
     assert_string_equal(row.names, "c");
+    AUTO(json) json *third = parse("{\"sslId\":3}");
+    assert_true(scm_parse_row(third, &names, &row));
+    assert_string_equal(row.names, "");
+}
+
+static void test_same_serial_numbers(void **state UNUSED)
+{
+    assert_true(ca_same_serial("a93e01", "00:A9:3E:01"));
+    assert_false(ca_same_serial("a93e01", "a93e02"));
+    assert_false(ca_same_serial("", ""));
+    assert_false(ca_same_serial(NULL, "01"));
 }
 
 static void serial_is(const char *text, const char *wanted)
 {
     AUTO(buf) struct buf out = BUF_INIT(1024);
 
-    assert_int_equal(scm_serial(text, &out), wanted != NULL);
+    assert_int_equal(ca_serial_text(text, &out), wanted != NULL);
     if (wanted != NULL) {
         assert_string_equal(buf_str(&out), wanted);
     }
@@ -165,6 +176,7 @@ int main(void)
         cmocka_unit_test(test_row_without_a_number_is_none),
         cmocka_unit_test(test_row_forgets_the_names_of_the_one_before),
         cmocka_unit_test(test_serial_numbers_in_all_spellings),
+        cmocka_unit_test(test_same_serial_numbers),
         cmocka_unit_test(test_query_of_a_page),
         cmocka_unit_test(test_body_of_a_revocation),
         cmocka_unit_test(test_revocation_wants_a_sentence_of_the_right_length),
