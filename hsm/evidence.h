@@ -78,6 +78,7 @@ struct hsm_attested {
     X509 *about; /* the one that speaks of the key; NULL while unknown; borrowed */
     struct hsm_fact facts[HSM_ATTESTED_FACTS];
     size_t fact_count;
+    const char *why_not; /* a clause: why it does not prove what its form can; NULL: it does */
 };
 
 void hsm_attested_done(struct hsm_attested *attested);
@@ -128,6 +129,11 @@ bool hsm_attestation_parse(const struct hsm_form *form, const uint8_t *data, siz
  * forms that say which one speaks of the key, that one. Sets attested->about. */
 bool hsm_attested_is_of(struct hsm_attested *attested, const uint8_t *spki, size_t len);
 
+/* Whether an attestation is one: of a form that is known, and, if it can be read, nothing in it
+ * speaks against what its form proves. *why becomes the reason if not. */
+bool hsm_attests(const struct hsm_form *form, const struct hsm_attested *attested,
+                 const char **why);
+
 void hsm_attested_fact(struct hsm_attested *attested, const char *name, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
 
@@ -135,6 +141,9 @@ void hsm_attested_fact(struct hsm_attested *attested, const char *name, const ch
  */
 bool hsm_attested_certs(const uint8_t *data, size_t len, struct hsm_attested *out,
                         struct err *err) NODISCARD;
+
+/* All extensions that one vendor's attestations have. */
+#define HSM_YUBICO_ARC "1.3.6.1.4.1.41482."
 
 /* Whether a certificate has an extension below that arc ("1.3.6.1.4.1.41482.3."). */
 bool hsm_has_extension_below(X509 *cert, const char *arc);
@@ -154,6 +163,14 @@ bool hsm_yubikey_payload(const uint8_t *data, size_t len, const struct hsm_attes
  * are nothing. E_EVIDENCE: the value is not what that extension has. */
 bool hsm_yubikey_extension(unsigned arc, const uint8_t *value, size_t len, struct hsm_attested *out,
                            struct err *err) NODISCARD;
+
+/* evidence_yubihsm.c: */
+bool hsm_yubihsm_recognise(const uint8_t *data, size_t len);
+bool hsm_yubihsm_parse(const uint8_t *data, size_t len, struct hsm_attested *out, struct err *err);
+/* The value of the extension that says where a key comes from. Sets out->why_not unless the device
+ * made it. E_EVIDENCE: it is no such value. */
+bool hsm_yubihsm_origin(const uint8_t *value, size_t len, struct hsm_attested *out,
+                        struct err *err) NODISCARD;
 
 /* evidence_luna.c: */
 bool hsm_luna_recognise(const uint8_t *data, size_t len);

@@ -5,38 +5,6 @@
 
 #include <string.h>
 
-#define YUBIHSM_ARC "1.3.6.1.4.1.41482.4."
-
-/* YubiHSM 2: like a YubiKey's, with an arc of its own. */
-static X509 *find_yubihsm(const struct hsm_attested *certs)
-{
-    for (size_t i = 0; i < certs->count; i++) {
-        if (hsm_has_extension_below(certs->certs[i], YUBIHSM_ARC)) {
-            return certs->certs[i];
-        }
-    }
-    return NULL;
-}
-
-static bool yubihsm_recognise(const uint8_t *data, size_t len)
-{
-    AUTO(hsm_attested) struct hsm_attested found = {.count = 0};
-    struct err ignored = ERR_INIT;
-
-    return hsm_attested_certs(data, len, &found, &ignored) && find_yubihsm(&found) != NULL;
-}
-
-static bool yubihsm_parse(const uint8_t *data, size_t len, struct hsm_attested *out,
-                          struct err *err)
-{
-    if (!hsm_attested_certs(data, len, out, err)) {
-        return false;
-    }
-    out->about = find_yubihsm(out);
-    return out->about != NULL ||
-           err_set(err, E_EVIDENCE, "no certificate in it has the extensions of a YubiHSM");
-}
-
 /* A card-verifiable certificate or request for one: tag 7F21 (certificate) or 67 (request with an
  * outer signature), ISO 7816-8. */
 static bool cvc_recognise(const uint8_t *data, size_t len)
@@ -95,11 +63,11 @@ static const struct hsm_form forms[] = {
      .payload = hsm_luna_payload},
     {.name = "yubihsm2",
      .device = "YubiHSM 2",
-     .proves = "the YubiHSM describes the key; its extensions are not read here",
+     .proves = "the YubiHSM made the key itself; whether it may leave wrapped is not read here",
      .source = "'yubihsm-shell -a sign-attestation-certificate'.",
      .ca_name = "YUBIHSM2",
-     .recognise = yubihsm_recognise,
-     .parse = yubihsm_parse},
+     .recognise = hsm_yubihsm_recognise,
+     .parse = hsm_yubihsm_parse},
     {.name = "smartcard-hsm",
      .device = "SmartCard-HSM, Nitrokey HSM 2 (card-verifiable certificate)",
      .proves = "the card made the key itself; its signature is not checked here",
@@ -153,6 +121,12 @@ const struct hsm_form *hsm_form_of(const uint8_t *data, size_t len)
         i++;
     }
     return &forms[i];
+}
+
+bool hsm_attests(const struct hsm_form *form, const struct hsm_attested *attested, const char **why)
+{
+    *why = form == &forms[ARRAY_LEN(forms) - 1] ? "its form is not known" : attested->why_not;
+    return *why == NULL;
 }
 
 bool hsm_attestation_collect(struct hsm_session *session, const struct hsm_key *key,

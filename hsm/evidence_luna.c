@@ -1,7 +1,8 @@
 /*
  * Thales Luna: a public-key confirmation, PKCS#7 with certificates from the key up to the maker.
- * It is made with the vendor's tool (cmu getpkc) and given as a file. Two forms are known by their
- * number of certificates; only the longer one contains the root.
+ * It is made with the vendor's tool (cmu getpkc) and given as a file. Two variants are known by
+ * their number of certificates; only the longer one contains the root. Nothing else tells what such
+ * a file is: whether a Luna made it is known by its root alone.
  */
 #include "hsm/evidence.h"
 
@@ -43,16 +44,64 @@ static PKCS7 *read_pkcs7(const uint8_t *data, size_t len)
     return found;
 }
 
+/* PKCS#7 is what anybody's certificates can be put into: a YubiKey's attestation does not become a
+ * confirmation in it. */
+static bool is_anothers(const STACK_OF(X509) * certs)
+{
+    for (int i = 0; i < sk_X509_num(certs); i++) {
+        if (hsm_has_extension_below(sk_X509_value(certs, i), HSM_YUBICO_ARC)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool hsm_luna_recognise(const uint8_t *data, size_t len)
 {
     AUTO(pkcs7) PKCS7 *pkcs7 = read_pkcs7(data, len);
 
-    return pkcs7 != NULL;
+    return pkcs7 != NULL && !is_anothers(pkcs7->d.sign->cert);
 }
 
-static bool is_root(X509 *cert)
+static bool is_issuer_of(X509 *issuer, X509 *cert)
 {
-    return X509_NAME_cmp(X509_get_subject_name(cert), X509_get_issuer_name(cert)) == 0;
+    return X509_NAME_cmp(X509_get_subject_name(issuer), X509_get_issuer_name(cert)) == 0;
+}
+
+/* The confirmation itself is the one that issued none of the others. NULL: there is not one. */
+static X509 *find_about(const struct hsm_attested *certs)
+{
+    X509 *found = NULL;
+
+    for (size_t i = 0; i < certs->count; i++) {
+        bool is_issuer = false;
+        for (size_t k = 0; k < certs->count; k++) {
+            is_issuer = is_issuer || is_issuer_of(certs->certs[i], certs->certs[k]);
+        }
+        if (!is_issuer && found != NULL) {
+            return NULL;
+        }
+        found = is_issuer ? found : certs->certs[i];
+    }
+    return found;
+}
+
+/* What tells the variants apart is the number of certificates and whether a root is among them. */
+static void judge(struct hsm_attested *out, bool has_root)
+{
+    const char *variant = NULL;
+
+    out->about = find_about(out);
+    if (out->about != NULL && out->count == TC_TRUSTCENTER_CERTS && !has_root) {
+        variant = "TC-TrustCenter";
+    } else if (out->about != NULL && out->count == CHRYSALIS_CERTS && has_root) {
+        variant = "Chrysalis-ITS";
+    } else {
+        out->why_not = "its certificates are those of no known variant of a confirmation";
+    }
+    hsm_attested_fact(out, "variant", "%s", variant != NULL ? variant : "unknown");
+    hsm_attested_fact(out, "certificates", "%zu", out->count);
+    hsm_attested_fact(out, "root_included", "%s", has_root ? "yes" : "no");
 }
 
 bool hsm_luna_parse(const uint8_t *data, size_t len, struct hsm_attested *out, struct err *err)
@@ -62,6 +111,12 @@ bool hsm_luna_parse(const uint8_t *data, size_t len, struct hsm_attested *out, s
 
     if (pkcs7 == NULL) {
         return err_set(err, E_EVIDENCE, "it is no PKCS#7 with certificates");
+    }
+    if (is_anothers(pkcs7->d.sign->cert)) {
+        return err_set(
+            err, E_EVIDENCE,
+            "a certificate in it is a YubiKey's or a YubiHSM's, so it is no confirmation "
+            "by a Luna");
     }
     int count = sk_X509_num(pkcs7->d.sign->cert);
     if (count > HSM_ATTESTED_CERTS) {
@@ -74,14 +129,9 @@ bool hsm_luna_parse(const uint8_t *data, size_t len, struct hsm_attested *out, s
             return err_nomem(err);
         }
         out->certs[out->count++] = cert;
-        has_root = has_root || is_root(cert);
+        has_root = has_root || is_issuer_of(cert, cert);
     }
-    hsm_attested_fact(out, "variant", "%s",
-                      count == TC_TRUSTCENTER_CERTS && !has_root ? "TC-TrustCenter"
-                      : count == CHRYSALIS_CERTS                 ? "Chrysalis-ITS"
-                                                                 : "unknown");
-    hsm_attested_fact(out, "certificates", "%d", count);
-    hsm_attested_fact(out, "root_included", "%s", has_root ? "yes" : "no");
+    judge(out, has_root);
     return true;
 }
 

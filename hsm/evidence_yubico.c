@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define YUBICO_ARC "1.3.6.1.4.1.41482.3."
+#define YUBICO_ARC HSM_YUBICO_ARC "3."
 
 enum {
     EXT_FIRMWARE = 3,

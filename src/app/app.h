@@ -225,6 +225,7 @@ struct app_evidence {
     char policy[128], violations[768], secret_answer[40];
     const char *form, *device; /* static; NULL: nothing attests the key */
     bool attestation_checked;  /* its form is one that can be read: it is of this key */
+    const char *no_proof;      /* static: why the attestation proves nothing all the same; NULL */
     struct app_fact facts[APP_FACTS_MAX];
     size_t fact_count;
 };
@@ -255,6 +256,7 @@ bool app_evidence_gate(struct app *app, const char *key_uri, bool *attested,
 struct app_evidence_files {
     const char *evidence;
     const char *roots;      /* PEM: who may vouch for a device; NULL: that is not checked */
+    const char *device;     /* the form whose maker the roots are; NULL: the one the file has */
     const char *csr, *cert; /* whose key it has to be; NULL */
 };
 
@@ -272,13 +274,16 @@ struct app_evidence_verdict {
     struct app_evidence_check checks[APP_CHECKS_MAX];
     size_t count, failed, unchecked;
     /* what the file says, as far as it could be read; made printable by whoever prints it */
-    char label[256], key_type[64], token[256], created[40], device[128];
+    char label[256], key_type[64], token[256], created[40];
     char public_key_sha256[APP_HASH_TEXT], statement_sha256[APP_HASH_TEXT];
+    /* there is an attestation: checked and of the key, or of a known form that is only stored */
+    bool attestation_kept;
 };
 
 /*
  * Checks everything that can be checked. False only if a file cannot be read or is no evidence at
- * all (E_IO, E_EVIDENCE); otherwise verdict->failed is the number of checks that failed.
+ * all (E_IO, E_EVIDENCE), or the files are not (E_USAGE); otherwise verdict->failed is the number
+ * of checks that failed.
  */
 bool app_evidence_verify(const struct app_evidence_files *files, int64_t now_s,
                          struct app_evidence_verdict *verdict, struct err *err) NODISCARD;

@@ -96,6 +96,7 @@ static bool read_attestation(const struct app_evidence_request *request,
                              struct evidence_facts *facts, struct err *err)
 {
     const struct hsm_key *key = facts->key;
+    const char *why = NULL;
 
     if (facts->form == NULL) {
         return !request->need_attestation ||
@@ -113,7 +114,10 @@ static bool read_attestation(const struct app_evidence_request *request,
         return err_set(err, E_EVIDENCE, "the attestation by a %s is of another key than '%s' on %s",
                        facts->form->device, key->label, hsm_token_name(&key->token->info));
     }
-    return true;
+    return !request->need_attestation || hsm_attests(facts->form, &facts->attested, &why) ||
+           err_set(err, E_EVIDENCE,
+                   "the attestation of key '%s' on %s by a %s is not the one that is required: %s",
+                   key->label, hsm_token_name(&key->token->info), facts->form->device, why);
 }
 
 /* The policy that is named, or the profile's, or what is asked of every key. */
@@ -207,6 +211,7 @@ static bool describe(const struct evidence_facts *facts, struct app_evidence *ou
         out->form = facts->form->name;
         out->device = facts->form->device;
         out->attestation_checked = facts->form->parse != NULL;
+        (void)hsm_attests(facts->form, &facts->attested, &out->no_proof);
         buf_add(&out->attestation, facts->attestation.data, facts->attestation.len);
     }
     for (size_t i = 0; i < facts->attested.fact_count && i < APP_FACTS_MAX; i++) {

@@ -39,6 +39,12 @@ struct evidence_facts {
 /* evidence_statement.c: the statement, which is hashed. json_free() it. */
 bool evidence_statement(const struct evidence_facts *facts, json **out, struct err *err) NODISCARD;
 
+/* Its member "device_attests": of a form and its attestation, taken apart; of none if form is NULL.
+ * It is all that evidence says in the device's name. json_free() it. */
+bool evidence_attestation(const struct hsm_form *form, const struct buf *attestation,
+                          const struct hsm_attested *attested, json **out,
+                          struct err *err) NODISCARD;
+
 /* SHA-256 of bytes, and of the one text that a value has, in hex. */
 bool evidence_hash_bytes(const void *data, size_t len, char out[static APP_HASH_TEXT],
                          struct err *err) NODISCARD;
@@ -58,6 +64,22 @@ bool evidence_check_proof(EVP_PKEY *key, const json *possession, struct err *err
 /* Base64 in one line, without anything else; at most out->max bytes. E_EVIDENCE names the field. */
 bool evidence_decode(const json *object, const char *name, struct buf *out,
                      struct err *err) NODISCARD;
+
+/* evidence_document.c: an evidence file with exactly the fields that one has, each of them once: so
+ * every program that reads it sees the same. json_free() it. E_EVIDENCE. */
+bool evidence_document(const uint8_t *data, size_t len, json **out, struct err *err) NODISCARD;
+
+/*
+ * evidence_device.c: the member "device_attests" of a file, read again from the attestation in it:
+ * the form is the one that its bytes have, and everything else there is what would be written of it
+ * today. *form is NULL if it says that nothing attests the key. E_EVIDENCE says what is not so.
+ */
+bool evidence_read_device(const json *device, const struct hsm_form **form, struct buf *raw,
+                          struct hsm_attested *attested, struct err *err) NODISCARD;
+
+/* The form whose maker the roots are, as the user says it; NULL if not. E_USAGE. */
+bool evidence_maker(const struct app_evidence_files *files, const struct hsm_form **out,
+                    struct err *err) NODISCARD;
 
 /*
  * evidence_chain.c: whether the attestation leads to one of the self-signed certificates of a file;

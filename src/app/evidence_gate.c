@@ -54,7 +54,7 @@ static bool is_of_key(const char *path, const struct keystore_key *key, bool nee
             return err_set(err, E_EVIDENCE, "%s: %s: %s", path, check->title, check->detail);
         }
     }
-    *attested = verdict.device[0] != '\0';
+    *attested = verdict.attestation_kept;
     return true;
 }
 

@@ -237,41 +237,43 @@ static json *attested_facts(const struct hsm_attested *attested)
     return TAKE(made);
 }
 
-static json *attestation(const struct evidence_facts *facts, struct err *err)
+bool evidence_attestation(const struct hsm_form *form, const struct buf *attestation,
+                          const struct hsm_attested *attested, json **out, struct err *err)
 {
-    AUTO(json) json *made = json_new_object();
+    AUTO(json) json *made = form != NULL ? json_new_object() : no_attestation();
     AUTO(buf) struct buf raw = BUF_INIT(2 * HSM_ATTESTATION_MAX);
+    const uint8_t *data = (const uint8_t *)buf_str(attestation);
     char hash[APP_HASH_TEXT];
 
-    if (facts->form == NULL) {
-        return no_attestation();
+    if (!evidence_hash_bytes(data, attestation->len, hash, err) ||
+        !hsm_add_base64(data, attestation->len, &raw, err)) {
+        return false;
     }
-    if (!evidence_hash_bytes(buf_str(&facts->attestation), facts->attestation.len, hash, err) ||
-        !hsm_add_base64((const uint8_t *)buf_str(&facts->attestation), facts->attestation.len, &raw,
-                        err)) {
-        return NULL;
+    if (form != NULL &&
+        (!json_add_bool(made, "attested", true) || !json_add_string(made, "form", form->name) ||
+         !json_add_string(made, "device", form->device) ||
+         !json_add_string(made, "proves", form->proves) ||
+         !json_add_bool(made, "read", form->parse != NULL) ||
+         !json_add(made, "facts", attested_facts(attested)) ||
+         !json_add_string(made, "raw", buf_str(&raw)) ||
+         !json_add_string(made, "raw_sha256", hash))) {
+        return err_nomem(err);
     }
-    if (!json_add_bool(made, "attested", true) ||
-        !json_add_string(made, "form", facts->form->name) ||
-        !json_add_string(made, "device", facts->form->device) ||
-        !json_add_string(made, "proves", facts->form->proves) ||
-        !json_add_bool(made, "read", facts->form->parse != NULL) ||
-        !json_add(made, "facts", attested_facts(&facts->attested)) ||
-        !json_add_string(made, "raw", buf_str(&raw)) ||
-        !json_add_string(made, "raw_sha256", hash)) {
-        return NULL;
-    }
-    return TAKE(made);
+    *out = TAKE(made);
+    return *out != NULL || err_nomem(err);
 }
 
 bool evidence_statement(const struct evidence_facts *facts, json **out, struct err *err)
 {
     AUTO(json) json *made = json_new_object();
+    AUTO(json) json *attestation = NULL;
     struct hsm_token *of = facts->key->token;
     struct hsm_token_limits limits;
     char created[CLOCK_TEXT_SIZE];
 
-    if (!hsm_token_limits(of, &limits, err)) {
+    if (!hsm_token_limits(of, &limits, err) ||
+        !evidence_attestation(facts->form, &facts->attestation, &facts->attested, &attestation,
+                              err)) {
         return false;
     }
     clock_format(facts->now_s, created);
@@ -281,7 +283,7 @@ bool evidence_statement(const struct evidence_facts *facts, json **out, struct e
         !json_add(made, "module", module(of->module)) || !json_add(made, "key", key(facts, err)) ||
         !json_add(made, "module_claims", claims(facts)) ||
         !json_add(made, "policy", policy(facts)) ||
-        !json_add(made, "device_attests", attestation(facts, err))) {
+        !json_add(made, "device_attests", TAKE(attestation))) {
         return err->code != E_NONE ? false : err_nomem(err);
     }
     *out = TAKE(made);

@@ -16,7 +16,8 @@ struct reading {
     char statement_sha256[APP_HASH_TEXT];
     struct buf spki;
     EVP_PKEY *pkey;
-    bool is_attested; /* the attestation was read and is of the key */
+    const struct hsm_form *form; /* of the attestation; NULL: there is none */
+    bool is_attested;            /* the attestation was read and is of the key */
     struct buf raw;
     struct hsm_attested attested;
 };
@@ -55,19 +56,6 @@ static void add(struct reading *r, const char *name, const char *title,
     v->unchecked += result == APP_CHECK_NOT ? 1 : 0;
 }
 
-static bool is_known(const json *doc, struct err *err)
-{
-    int64_t version = 0;
-
-    if (!json_find_int(doc, "p11enroll_evidence", &version)) {
-        return err_set(err, E_EVIDENCE, "it is no evidence file");
-    }
-    return version == EVIDENCE_VERSION ||
-           err_set(err, E_EVIDENCE,
-                   "it is an evidence file of version %lld, and this program knows version %d",
-                   (long long)version, EVIDENCE_VERSION);
-}
-
 static void take(const json *object, const char *name, char *out, size_t size)
 {
     const char *text = NULL;
@@ -88,7 +76,6 @@ static void describe(struct reading *r)
     take(r->key, "type", v->key_type, sizeof(v->key_type));
     take(r->key, "public_key_sha256", v->public_key_sha256, sizeof(v->public_key_sha256));
     take(r->statement, "created", v->created, sizeof(v->created));
-    take(r->device, "device", v->device, sizeof(v->device));
     take(token, "label", label, sizeof(label));
     take(token, "serial", serial, sizeof(serial));
     (void)snprintf(v->token, sizeof(v->token), "%s (serial %s)", label, serial);
@@ -96,14 +83,7 @@ static void describe(struct reading *r)
 
 static bool read_document(struct reading *r, const uint8_t *data, size_t len, struct err *err)
 {
-    if (len > EVIDENCE_FILE_MAX) {
-        return err_set(err, E_EVIDENCE, "it has more than %d bytes", EVIDENCE_FILE_MAX);
-    }
-    if (!json_parse(data, len, &r->doc, err)) {
-        err->code = E_EVIDENCE;
-        return false;
-    }
-    if (!is_known(r->doc, err)) {
+    if (!evidence_document(data, len, &r->doc, err)) {
         return false;
     }
     r->statement = json_member(r->doc, "statement");
@@ -248,71 +228,38 @@ static void check_claims(struct reading *r)
         "asked for the secret value it said %.100s", answer);
 }
 
-/* Facts that the file shows are those of the attestation in it. */
-static bool facts_agree(const struct reading *r, struct err *err)
-{
-    const json *facts = json_member(r->device, "facts");
-
-    for (size_t i = 0; i < r->attested.fact_count; i++) {
-        const struct hsm_fact *fact = &r->attested.facts[i];
-        const char *given = NULL;
-        if (!json_find_string(facts, fact->name, &given) || !str_equal(given, fact->value)) {
-            return err_set(err, E_EVIDENCE, "it says %s '%s', and the file says something else",
-                           fact->name, fact->value);
-        }
-    }
-    return true;
-}
-
-static bool read_attestation(struct reading *r, const struct hsm_form **form, struct err *err)
-{
-    const char *name = NULL;
-    const char *given = NULL;
-    char hash[APP_HASH_TEXT];
-
-    if (!json_get_string(r->device, "form", &name, err) ||
-        !json_get_string(r->device, "raw_sha256", &given, err) ||
-        !evidence_decode(r->device, "raw", &r->raw, err) ||
-        !evidence_hash_bytes(r->raw.data, r->raw.len, hash, err)) {
-        return false;
-    }
-    if (!str_equal(given, hash)) {
-        return err_set(err, E_EVIDENCE, "its SHA-256 is not the one in the file");
-    }
-    *form = hsm_form_named(name);
-    if (*form == NULL) {
-        return err_set(err, E_EVIDENCE, "its form '%.40s' is not known", name);
-    }
-    return hsm_attestation_parse(*form, r->raw.data, r->raw.len, &r->attested, err) &&
-           facts_agree(r, err);
-}
-
+/* A failure if roots were given, because then it is wanted. */
 static void check_attestation(struct reading *r, bool wanted)
 {
     static const char name[] = "attestation", title[] = "Device attests the key";
-    const struct hsm_form *form = NULL;
+    const enum app_check_result missing = wanted ? APP_CHECK_FAILED : APP_CHECK_NOT;
     struct err err = ERR_INIT;
-    bool attested = false;
+    const char *why = NULL;
 
-    if (!json_find_bool(r->device, "attested", &attested) || !attested) {
-        add(r, name, title, wanted ? APP_CHECK_FAILED : APP_CHECK_NOT,
-            "nothing attests this key; what remains is the module's word");
-    } else if (!read_attestation(r, &form, &err)) {
+    if (!evidence_read_device(r->device, &r->form, &r->raw, &r->attested, &err)) {
         add(r, name, title, APP_CHECK_FAILED, "%.300s", err.msg);
-    } else if (form->parse == NULL) {
-        add(r, name, title, wanted ? APP_CHECK_FAILED : APP_CHECK_NOT,
+    } else if (r->form == NULL) {
+        add(r, name, title, missing, "nothing attests this key; what remains is the module's word");
+    } else if (r->form->parse == NULL) {
+        r->verdict->attestation_kept = hsm_attests(r->form, &r->attested, &why);
+        add(r, name, title, missing,
             "an attestation by a %s is only stored here; the vendor's tool checks it",
-            form->device);
+            r->form->device);
     } else if (r->pkey == NULL || !hsm_attested_is_of(&r->attested, r->spki.data, r->spki.len)) {
         add(r, name, title, APP_CHECK_FAILED, "the attestation by a %s is of another key",
-            form->device);
+            r->form->device);
+    } else if (!hsm_attests(r->form, &r->attested, &why)) {
+        add(r, name, title, missing, "the attestation by a %s is no proof: %s", r->form->device,
+            why);
     } else {
-        r->is_attested = true;
-        add(r, name, title, APP_CHECK_OK, "%s: if its chain holds, %s", form->device, form->proves);
+        r->is_attested = r->verdict->attestation_kept = true;
+        add(r, name, title, APP_CHECK_OK, "%s: if its chain holds, %s", r->form->device,
+            r->form->proves);
     }
 }
 
-static bool check_chain(struct reading *r, const char *roots, int64_t now_s, struct err *err)
+static bool check_chain(struct reading *r, const char *roots, const struct hsm_form *maker,
+                        int64_t now_s, struct err *err)
 {
     static const char name[] = "attestation_chain", title[] = "Chain to the maker's root";
     char why[EVIDENCE_WHY_SIZE] = "";
@@ -325,12 +272,20 @@ static bool check_chain(struct reading *r, const char *roots, int64_t now_s, str
         add(r, name, title, APP_CHECK_NOT, "no roots were given (--roots)");
         return true;
     }
+    if (maker != NULL && maker != r->form) {
+        add(r, name, title, APP_CHECK_FAILED,
+            "the roots given are those for a %s, and the attestation is of the form of a %s",
+            maker->device, r->form->device);
+        return true;
+    }
     if (!evidence_chain(&r->attested, roots, now_s, why, err)) {
         return false;
     }
-    add(r, name, title, why[0] == '\0' ? APP_CHECK_OK : APP_CHECK_FAILED,
-        "the attestation %s a root in %.150s%s%s", why[0] == '\0' ? "leads to" : "does not lead to",
-        roots, why[0] == '\0' ? "" : ": ", why);
+    bool ok = why[0] == '\0';
+    add(r, name, title, ok ? APP_CHECK_OK : APP_CHECK_FAILED,
+        "the attestation %s a root in %.120s%s%.80s%s%s%s", ok ? "leads to" : "does not lead to",
+        roots, ok ? "" : ": ", why, maker == NULL ? "; the roots given are taken for a " : "",
+        maker == NULL ? r->form->device : "", maker == NULL ? "'s" : "");
     return true;
 }
 
@@ -428,15 +383,16 @@ bool app_evidence_verify(const struct app_evidence_files *files, int64_t now_s,
 {
     AUTO(reading) struct reading r = READING(verdict);
     AUTO(buf) struct buf text = BUF_INIT(EVIDENCE_FILE_MAX);
+    const struct hsm_form *maker = NULL;
 
     memset(verdict, 0, sizeof(*verdict));
-    if (!file_read(files->evidence, &text, err)) {
+    if (!evidence_maker(files, &maker, err) || !file_read(files->evidence, &text, err)) {
         return false;
     }
     if (!read_document(&r, (const uint8_t *)buf_str(&text), text.len, err)) {
         return err_wrap(err, "%s", files->evidence);
     }
     check_inside(&r, files->roots != NULL);
-    return check_chain(&r, files->roots, now_s, err) && check_csr(&r, files->csr, err) &&
+    return check_chain(&r, files->roots, maker, now_s, err) && check_csr(&r, files->csr, err) &&
            check_cert(&r, files->cert, err);
 }

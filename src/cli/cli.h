@@ -205,7 +205,7 @@ struct opts_key_evidence {
     bool require_attestation;
 };
 struct opts_evidence_verify {
-    const char *roots, *csr, *cert;
+    const char *roots, *device, *csr, *cert;
 };
 struct opts_csr_create {
     struct cli_list names;

@@ -4,6 +4,7 @@
 #include "base/str.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 /* Evidence is not written over: what it says cannot be said a second time of every device. */
 static bool is_free(const char *path, struct err *err)
@@ -16,6 +17,48 @@ static bool is_free(const char *path, struct err *err)
                        "%s exists, and is not written over; move it away first", path);
     }
     return cli_check_results(path, NULL, err);
+}
+
+/* Whether two names of files that are not there yet are of one file. */
+static bool is_same_place(const char *a, const char *b)
+{
+    const char *a_slash = strrchr(a, '/');
+    const char *b_slash = strrchr(b, '/');
+    AUTO(str) char *a_dir = a_slash != NULL ? strndup(a, (size_t)(a_slash - a) + 1) : strdup(".");
+    AUTO(str) char *b_dir = b_slash != NULL ? strndup(b, (size_t)(b_slash - b) + 1) : strdup(".");
+    struct stat a_is;
+    struct stat b_is;
+
+    if (!str_equal(a_slash != NULL ? a_slash + 1 : a, b_slash != NULL ? b_slash + 1 : b)) {
+        return false;
+    }
+    /* what cannot be looked at is not told apart */
+    return a_dir == NULL || b_dir == NULL || stat(a_dir, &a_is) != 0 || stat(b_dir, &b_is) != 0 ||
+           (a_is.st_dev == b_is.st_dev && a_is.st_ino == b_is.st_ino);
+}
+
+/* Each result has a file of its own, none of which is there. */
+static bool are_free(const struct opts_key_evidence *opts, struct err *err)
+{
+    const struct {
+        const char *option, *path;
+    } parts[] = {{"--out", opts->out_path},
+                 {"--attestation-out", opts->attestation_out},
+                 {"--payload-out", opts->payload_out}};
+
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        if (!is_free(parts[i].path, err)) {
+            return false;
+        }
+        for (size_t k = 0; k < i; k++) {
+            if (parts[i].path != NULL && parts[k].path != NULL &&
+                is_same_place(parts[i].path, parts[k].path)) {
+                return err_set(err, E_USAGE, "%s and %s are the same file, %s", parts[k].option,
+                               parts[i].option, parts[i].path);
+            }
+        }
+    }
+    return true;
 }
 
 static bool write_part(const char *path, const struct buf *part, struct err *err)
@@ -53,6 +96,7 @@ static const char *title_of(const char *name)
         {"pin_policy", "PIN policy"},
         {"touch_policy", "Touch policy"},
         {"form_factor", "Form factor"},
+        {"origin", "Origin"},
         {"certified", "Certified"},
         {"variant", "Variant"},
         {"certificates", "Certificates"},
@@ -81,6 +125,7 @@ static void print_attestation(struct cli *cli, const struct app_evidence *e)
              e->form == NULL          ? NULL
              : e->attestation_checked ? "is this one"
                                       : "not checked: this form is only stored");
+    out_text(out, "no_proof", "No proof, because", e->no_proof);
     for (size_t i = 0; i < e->fact_count; i++) {
         out_text(out, e->facts[i].name, title_of(e->facts[i].name), e->facts[i].value);
     }
@@ -128,8 +173,7 @@ bool cmd_key_evidence(struct cli *cli, struct err *err)
                                            .policy = opts->policy};
 
     app_evidence_init(&evidence);
-    if (!is_free(opts->out_path, err) || !is_free(opts->attestation_out, err) ||
-        !is_free(opts->payload_out, err) || !cli_app(cli, err) ||
+    if (!are_free(opts, err) || !cli_app(cli, err) ||
         !app_evidence_collect(&cli->app, &request, &evidence, err) ||
         !is_complete(opts, &evidence, err)) {
         return false;
@@ -198,8 +242,11 @@ static void print_verdict(struct cli *cli, const struct app_evidence_verdict *v)
 bool cmd_evidence_verify(struct cli *cli, struct err *err)
 {
     const struct opts_evidence_verify *opts = cli->opts;
-    struct app_evidence_files files = {
-        .evidence = cli->operands[0], .roots = opts->roots, .csr = opts->csr, .cert = opts->cert};
+    struct app_evidence_files files = {.evidence = cli->operands[0],
+                                       .roots = opts->roots,
+                                       .device = opts->device,
+                                       .csr = opts->csr,
+                                       .cert = opts->cert};
     struct app_evidence_verdict verdict;
 
     if (!app_evidence_verify(&files, clock_wall_s(&cli->clock), &verdict, err)) {

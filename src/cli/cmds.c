@@ -87,6 +87,8 @@ static const struct opt key_evidence_opts[] = {
 static const struct opt evidence_verify_opts[] = {
     {"roots", 0, OPT_TEXT, "FILE", AT(opts_evidence_verify, roots),
      "PEM roots of the device's maker, to which its attestation must lead"},
+    {"device", 0, OPT_TEXT, "FORM", AT(opts_evidence_verify, device),
+     "whose roots they are: yubikey-piv, luna-pkc or yubihsm2 (default: the form in the file)"},
     {"csr", 0, OPT_TEXT, "FILE", AT(opts_evidence_verify, csr), "a certificate request that must be for the key"},
     {"cert", 'c', OPT_TEXT, "FILE", AT(opts_evidence_verify, cert), "a certificate that must be for the key"},
 };

@@ -132,6 +132,20 @@ const json *json_member(const json *object, const char *name)
     return item != NULL && !cJSON_IsNull(item) ? item : NULL;
 }
 
+const char *json_unknown_member(const json *object, const char *const names[], size_t count)
+{
+    for (const cJSON *m = json_is_object(object) ? object->child : NULL; m != NULL; m = m->next) {
+        size_t i = 0;
+        while (i < count && strcmp(m->string, names[i]) != 0) {
+            i++;
+        }
+        if (i == count) {
+            return m->string;
+        }
+    }
+    return NULL;
+}
+
 const char *json_string(const json *value)
 {
     return cJSON_GetStringValue(value);

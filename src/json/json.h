@@ -37,6 +37,9 @@ const json *json_next(const json *element);
 /* The member of that name; NULL if it is absent or null. */
 const json *json_member(const json *object, const char *name);
 
+/* The name of a member that is none of these, borrowed; NULL if there is none. */
+const char *json_unknown_member(const json *object, const char *const names[], size_t count);
+
 /* Typed members that must be there. E_PROTOCOL names the field. Strings are borrowed from the
  * document. */
 bool json_get_string(const json *object, const char *name, const char **out,

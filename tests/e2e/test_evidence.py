@@ -17,7 +17,7 @@ import pytest
 from attest import FIRMWARE, POLICY, SERIAL, USUAL, Luna, YubiKey, pem, write
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key, pkcs7
 from p11e import ROOT, Client, Token, calls, clean_env, need, run
 from test_output import compare, shape
 
@@ -330,8 +330,8 @@ def change_algorithm(d: Json) -> None:
     d["possession"]["algorithm"] = "rsa-pkcs1-sha256"
 
 
-def drop_possession(d: Json) -> None:
-    del d["possession"]
+def empty_possession(d: Json) -> None:
+    d["possession"] = {}
 
 
 def shorten_nonce(d: Json) -> None:
@@ -349,7 +349,7 @@ def shorten_nonce(d: Json) -> None:
     (change_challenge, False, {"challenge", "possession"}),
     (change_signature, False, {"possession"}),
     (change_algorithm, False, {"possession"}),
-    (drop_possession, False, {"challenge", "possession"}),
+    (empty_possession, False, {"challenge", "possession"}),
     (shorten_nonce, False, {"challenge"}),
 ], ids=lambda v: v.__name__ if callable(v) else "")
 def test_what_was_changed_is_found(offline: Client, change: Callable[[Json], None], fix_hash: bool,
@@ -395,16 +395,56 @@ def test_what_is_no_evidence_is_refused(offline: Client, tmp_path: Path, text: s
     assert done.returncode in (4, 52) and "bad.json" in done.stderr, done.stderr
 
 
-@pytest.mark.parametrize("text", [
-    '{"p11enroll_evidence": 1}', '{"p11enroll_evidence": 1, "statement": [], "possession": 7}',
-    '{"p11enroll_evidence": 1, "statement": {"key": {"spki": "AAAA"}, "device_attests": {"attested": true}}}',
-    '{"p11enroll_evidence": 1, "statement": {"a": 1, "a": 2}}', '{"p11enroll_evidence": 1, "statement": {"a": 0.5}}'],
-    ids=range(5))
-def test_what_lacks_parts_fails_each_check(offline: Client, tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(("statement", "possession"), [
+    ("[]", "7"), ("{}", "{}"), ('{"a": null}', "[]"), ('{"key": {"spki": "AAAA"}, "device_attests": {"attested": true}}', "{}")],
+    ids=range(4))
+def test_what_lacks_parts_fails_each_check(offline: Client, tmp_path: Path, statement: str, possession: str) -> None:
     path = tmp_path / "bad.json"
-    path.write_text(text)
+    path.write_text('{"p11enroll_evidence": 1, "statement_sha256": "", '
+                    f'"statement": {statement}, "possession": {possession}}}')
     found = results(offline, path, status=52)
     assert "ok" not in found.values()
+
+
+@pytest.mark.parametrize(("old", "new", "words"), [
+    ('"statement":', '"statement": {}, "statement":', "'statement' is there twice"),
+    ('"statement":', '"note": "attested by a notary", "statement":', "'note' has no place"),
+    ('"possession":', '"Possession": {}, "possession":', "'Possession' has no place"),
+    ('"nonce":', '"nonce": "00", "nonce":', "'nonce' is there twice"),
+    ('"nonce":', '"note": "00", "nonce":', "'note' has no place"),
+    ('"attested":', '"attested": true, "attested":', "'attested' is there twice"),
+    ('"possession":', '"nobody":', "'nobody' has no place"),
+    ('"p11enroll_evidence": 1', '"p11enroll_evidence": 1.5', "no evidence file"),
+], ids=range(8))
+def test_fields_that_others_might_read_otherwise_are_refused(offline: Client, old: str, new: str, words: str) -> None:
+    path = collected(offline, made(offline)["uri"])
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    done = offline.run("evidence", "verify", str(path), status=52)
+    assert words in done.stderr and "Proof of possession" not in done.stdout
+
+
+def test_field_that_is_missing_is_named(offline: Client) -> None:
+    path = collected(offline, made(offline)["uri"])
+
+    def drop(d: Json) -> None:
+        del d["possession"]
+
+    assert "'possession' is missing" in offline.run("evidence", "verify", str(rewritten(path, drop)), status=52).stderr
+
+
+@pytest.mark.parametrize(("one", "two", "other"), [
+    ("--out", "--attestation-out", "x"), ("--out", "--payload-out", "sub/../x"), ("--attestation-out", "--payload-out", "link/x"),
+], ids=["same", "dots", "link"])
+def test_two_results_in_one_file_are_refused(offline: Client, one: str, two: str, other: str) -> None:
+    uri = made(offline)["uri"]
+    (offline.dir / "sub").mkdir()
+    (offline.dir / "link").symlink_to(offline.dir)
+    before = sorted(offline.dir.iterdir())
+    path = offline.dir / "x"
+    done = offline.run("key", "evidence", uri, one, str(path), two, f"{offline.dir}/{other}", status=2)
+    assert f"{one} and {two} are the same file" in done.stderr and sorted(offline.dir.iterdir()) == before
 
 
 # Attestation
@@ -580,19 +620,160 @@ def test_other_forms_are_stored_and_not_believed(offline: Client, data: bytes, f
     assert "is not known" in done.stderr
 
 
+def raw_of(data: bytes, **more: Any) -> Json:
+    return {"raw": base64.b64encode(data).decode(), "raw_sha256": hashlib.sha256(data).hexdigest(), **more}
+
+
+LUNA_SAYS = {"attested": True, "form": "luna-pkc", "device": "Thales Luna (public-key confirmation)", "read": True,
+             "proves": "the Luna HSM made the key itself, and keeps it in hardware"}
+
+
+def test_yubikeys_attestation_is_no_confirmation_by_a_luna(attested: tuple[Client, YubiKey, Json]) -> None:
+    """The file does not choose by whose rules the attestation in it is read."""
+    client, yubikey, key = attested
+    path = collected(client, key["uri"])
+    roots = str(yubikey.roots(client.dir / "roots.pem"))
+    certs = [yubikey.attest(public_of(path)), yubikey.f9.cert, YubiKey.made().f9.cert]
+    data = pkcs7.serialize_certificates(certs, Encoding.DER)
+
+    def call_it_luna(d: Json) -> None:
+        d["statement"]["device_attests"] = raw_of(data, **LUNA_SAYS, facts={
+            "variant": "TC-TrustCenter", "certificates": "3", "root_included": "no"})
+
+    told = details(client, rewritten(path, call_it_luna, True), "--roots", roots, status=52)
+    assert "calls it 'luna-pkc', and what is in it has the form 'other'" in told["attestation"]
+    file = client.dir / "a.p7b"
+    file.write_bytes(data)
+    done = client.run("key", "evidence", key["uri"], "--attestation", str(file), "--require-attestation", status=52)
+    assert "its form is not known" in done.stderr
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4], ids=lambda c: f"{c}_certificates")
+def test_luna_confirmation_of_no_known_variant_is_no_proof(offline: Client, count: int) -> None:
+    """Certificates with a root, and not five of them."""
+    luna, key = Luna.made(), made(offline)
+    public = public_of(collected(offline, key["uri"], name="first.json"))
+    issuers = [s.cert for s in luna.levels[:count - 1]]
+    file = offline.dir / "key.p7b"
+    file.write_bytes(pkcs7.serialize_certificates([luna.levels[count - 2].sign("PKC", public) if issuers else luna.confirm(public),
+                                                   *issuers], Encoding.DER))
+    roots = str(luna.roots(offline.dir / "roots.pem"))
+    path = collected(offline, key["uri"], "--attestation", str(file))
+    assert results(offline, path)["attestation"] == "not checked"
+    told = details(offline, path, "--roots", roots, status=52)
+    assert "no known variant" in told["attestation"] and "no attestation to follow" in told["attestation_chain"]
+    done = offline.run("key", "evidence", key["uri"], "--attestation", str(file), "--require-attestation", status=52)
+    assert "no known variant" in done.stderr
+
+
+def test_luna_confirmation_with_two_ends_is_no_proof(offline: Client) -> None:
+    luna, key = Luna.made(), made(offline)
+    public = public_of(collected(offline, key["uri"], name="first.json"))
+    certs = [luna.confirm(public), YubiKey.made().f9.cert, *(s.cert for s in luna.levels[:3])]
+    file = offline.dir / "key.p7b"
+    file.write_bytes(pkcs7.serialize_certificates(certs, Encoding.DER))
+    path = collected(offline, key["uri"], "--attestation", str(file))
+    assert "no known variant" in details(offline, path, "--roots", str(luna.roots(offline.dir / "r.pem")), status=52)["attestation"]
+
+
+def test_roots_are_of_the_maker_that_is_named(offline: Client) -> None:
+    luna, key = Luna.made(), made(offline)
+    public = public_of(collected(offline, key["uri"], name="first.json"))
+    file = offline.dir / "key.p7b"
+    file.write_bytes(luna.chrysalis(public))
+    path = collected(offline, key["uri"], "--attestation", str(file))
+    roots = ["--roots", str(luna.roots(offline.dir / "roots.pem"))]
+    assert "the roots given are taken for a Thales Luna" in details(offline, path, *roots)["attestation_chain"]
+    assert "taken for" not in details(offline, path, *roots, "--device", "luna-pkc")["attestation_chain"]
+    found = results(offline, path, *roots, "--device", "yubikey-piv", status=52)
+    assert found["attestation"] == "ok" and found["attestation_chain"] == "failed"
+    told = details(offline, path, *roots, "--device", "yubikey-piv", status=52)["attestation_chain"]
+    assert "those for a YubiKey" in told and "of the form of a Thales Luna" in told
+
+
+@pytest.mark.parametrize(("args", "words"), [
+    (["--device", "luna-pkc"], "--roots is missing"), (["--roots", "r", "--device", "nshield"], "yubikey-piv, luna-pkc, yubihsm2"),
+    (["--roots", "r", "--device", ""], "none of the forms")], ids=["no_roots", "stored", "empty"])
+def test_maker_of_the_roots_must_be_one(offline: Client, args: list[str], words: str) -> None:
+    path = collected(offline, made(offline)["uri"])
+    assert words in offline.run("evidence", "verify", str(path), *args, status=2).stderr
+
+
+@pytest.mark.parametrize(("field", "value"), [
+    ("device", "Thales Luna"), ("proves", "the key is in a vault"), ("read", False), ("note", "certified"),
+    ("facts", {"certified": "FIPS 140"}), ("facts", None)], ids=["device", "proves", "read", "note", "facts", "no_facts"])
+def test_what_the_device_did_not_say_is_found(attested: tuple[Client, YubiKey, Json], field: str, value: Any) -> None:
+    client, yubikey, key = attested
+    path = collected(client, key["uri"])
+
+    def lie(d: Json) -> None:
+        attests = d["statement"]["device_attests"]
+        attests[field] = {**attests[field], **value} if isinstance(value, dict) else value
+
+    roots = ["--roots", str(yubikey.roots(client.dir / "roots.pem"))]
+    assert results(client, path, *roots)["attestation"] == "ok"
+    assert results(client, rewritten(path, lie, True), *roots, status=52)["attestation"] == "failed"
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["none", "stored"])
+def test_facts_without_an_attestation_that_was_read_are_found(offline: Client, stored: bool) -> None:
+    key, file = made(offline), offline.dir / "cvc"
+    file.write_bytes(b"\x67\x03\x01\x02\x03")
+    path = collected(offline, key["uri"], *(["--attestation", str(file)] if stored else []))
+
+    def lie(d: Json) -> None:
+        d["statement"]["device_attests"]["facts"] = {"certified": "FIPS 140"}
+
+    assert results(offline, path)["attestation"] == "not checked"
+    assert results(offline, rewritten(path, lie, True), status=52)["attestation"] == "failed"
+
+
+GENERATED, IMPORTED, REIMPORTED = b"\x03\x02\x00\x01", b"\x03\x02\x00\x02", b"\x03\x02\x00\x11"
+
+
+def yubihsm(maker: YubiKey, of: Any, origin: bytes | None = GENERATED) -> str:
+    extensions = {1: b"\x04\x03\x02\x04\x01", **({3: origin} if origin is not None else {})}
+    return pem(maker.attest(of, extensions=extensions, arc="1.3.6.1.4.1.41482.4."), maker.f9.cert)
+
+
+@pytest.mark.parametrize(("origin", "fact", "words"), [
+    (IMPORTED, "imported", "was imported"), (REIMPORTED, "imported under wrap", "was imported"),
+    (b"\x03\x02\x00\x00", "unknown", "known way"), (None, None, "does not say whether")],
+    ids=["imported", "reimported", "unknown", "missing"])
+def test_yubihsm_key_that_was_imported_is_not_attested(offline: Client, origin: bytes | None, fact: str | None,
+                                                       words: str) -> None:
+    maker, key = YubiKey.made(), made(offline)
+    file = offline.dir / "a.pem"
+    file.write_text(yubihsm(maker, public_of(collected(offline, key["uri"], name="first.json")), origin))
+    path = collected(offline, key["uri"], "--attestation", str(file))
+    assert json.loads(path.read_text())["statement"]["device_attests"]["facts"].get("origin") == fact
+    assert results(offline, path)["attestation"] == "not checked"
+    told = details(offline, path, "--roots", str(maker.roots(offline.dir / "roots.pem")), status=52)
+    assert words in told["attestation"] and "no attestation to follow" in told["attestation_chain"]
+    done = offline.run("key", "evidence", key["uri"], "--attestation", str(file), "--require-attestation", status=52)
+    assert "is not the one that is required" in done.stderr and words in done.stderr
+    (offline.dir / "again.json").unlink(missing_ok=True)
+    answer = offline.json("key", "evidence", key["uri"], "--attestation", str(file), "--out", str(offline.dir / "again.json"))
+    assert words in answer["device_attests"]["no_proof"]
+
+
+def test_yubihsm_origin_that_is_malformed_is_refused(offline: Client) -> None:
+    maker, key = YubiKey.made(), made(offline)
+    file = offline.dir / "a.pem"
+    file.write_text(yubihsm(maker, public_of(collected(offline, key["uri"], name="first.json")), b"\x03\x09\x00\x01"))
+    done = offline.run("key", "evidence", key["uri"], "--attestation", str(file), status=52)
+    assert "origin of 4 bytes that is malformed" in done.stderr
+
+
 def test_yubihsm_is_compared_with_the_key(offline: Client) -> None:
     maker, key = YubiKey.made(), made(offline)
     public = public_of(collected(offline, key["uri"], name="first.json"))
     file = offline.dir / "a.pem"
-
-    def attestation(of: Any) -> str:
-        return pem(maker.attest(of, extensions={1: b"\x02\x01\x01"}, arc="1.3.6.1.4.1.41482.4."), maker.f9.cert)
-
-    file.write_text(attestation(public))
+    file.write_text(yubihsm(maker, public))
     path = collected(offline, key["uri"], "--attestation", str(file))
     found = results(offline, path, "--roots", str(maker.roots(offline.dir / "roots.pem")))
     assert found["attestation"] == found["attestation_chain"] == "ok"
-    file.write_text(attestation(other_key()))
+    file.write_text(yubihsm(maker, other_key()))
     done = offline.run("key", "evidence", key["uri"], "--attestation", str(file), status=52)
     assert "is of another key" in done.stderr
 
@@ -708,6 +889,12 @@ def test_evidence_with_an_attestation_is_what_the_tokens_section_waits_for(clien
     client.run("cert", "bind", "--key", key["uri"], "--cert", str(cert), status=28)
     path.unlink()
     attestation = tmp_path / "cvc"
+    maker, public = YubiKey.made(), public_of(collected(client, key["uri"], name="first.json"))
+    for text in ("whatever", yubihsm(maker, public, IMPORTED)):  # of no known form; of a key that was elsewhere
+        attestation.write_text(text)
+        client.run("key", "evidence", key["uri"], "--attestation", str(attestation), "--out", str(path))
+        client.run("cert", "bind", "--key", key["uri"], "--cert", str(cert), status=28)
+        path.unlink()
     attestation.write_bytes(b"\x67\x03\x01\x02\x03")
     client.run("key", "evidence", key["uri"], "--attestation", str(attestation), "--out", str(path))
     client.run("cert", "bind", "--key", key["uri"], "--cert", str(cert))

@@ -270,6 +270,69 @@ static void test_attestations_of_several_keys(void **state UNUSED)
                  E_EVIDENCE, "several keys");
 }
 
+static void origin_is(const char *bytes, size_t len, const char *words, bool proves)
+{
+    struct hsm_attested attested = {.count = 0};
+    struct err err = ERR_INIT;
+    const char *why = NULL;
+
+    assert_ok(hsm_yubihsm_origin(tmp_bytes(bytes, len), len, &attested, &err), &err);
+    assert_string_equal(fact(&attested, "origin"), words);
+    assert_int_equal(hsm_attests(hsm_form_named("yubihsm2"), &attested, &why), proves);
+    assert_int_equal(why == NULL, proves);
+}
+
+static void test_yubihsm_origin(void **state UNUSED)
+{
+    origin_is("\x03\x02\x00\x01", 4, "generated", true);
+    origin_is("\x02\x01\x01", 3, "generated", true);
+    origin_is("\x03\x02\x00\x02", 4, "imported", false);
+    origin_is("\x02\x01\x02", 3, "imported", false);
+    origin_is("\x03\x02\x00\x03", 4, "imported", false);
+    origin_is("\x03\x02\x00\x11", 4, "imported under wrap", false);
+    origin_is("\x03\x02\x00\x00", 4, "unknown", false);
+    origin_is("\x03\x02\x00\x81", 4, "unknown", false);
+}
+
+static void test_yubihsm_origin_that_is_malformed(void **state UNUSED)
+{
+    static const struct {
+        const char *bytes;
+        size_t len;
+    } bad[] = {
+        {"", 0},
+        {"\x03", 1},
+        {"\x01", 1},
+        {"\x03\x02\x00", 3},
+        {"\x03\x02\x01\x01", 4}, /* unused bits */
+        {"\x03\x03\x00\x01", 4},
+        {"\x04\x02\x00\x01", 4},
+        {"\x03\x02\x00\x01\x00", 5},
+        {"\x03\x03\x00\x00\x01", 5},
+        {"\x02\x01\x81", 3}, /* negative */
+        {"\x02\x02\x00\x01", 4},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct hsm_attested attested = {.count = 0};
+        struct err err = ERR_INIT;
+        assert_fails(
+            hsm_yubihsm_origin(tmp_bytes(bad[i].bytes, bad[i].len), bad[i].len, &attested, &err),
+            &err, E_EVIDENCE, "malformed");
+        assert_int_equal(attested.fact_count, 0);
+    }
+}
+
+static void test_unknown_form_attests_nothing(void **state UNUSED)
+{
+    struct hsm_attested attested = {.count = 0};
+    const char *why = NULL;
+
+    assert_false(hsm_attests(hsm_form_named("other"), &attested, &why));
+    assert_contains(why, "not known");
+    assert_true(hsm_attests(hsm_form_named("smartcard-hsm"), &attested, &why));
+}
+
 static void test_luna_wants_certificates(void **state UNUSED)
 {
     AUTO(hsm_attested) struct hsm_attested found = {.count = 0};
@@ -297,6 +360,9 @@ int main(void)
         cmocka_unit_test(test_yubikey_payload_wants_the_issuer),
         cmocka_unit_test(test_yubikey_extension_that_is_there_twice),
         cmocka_unit_test(test_attestations_of_several_keys),
+        cmocka_unit_test(test_yubihsm_origin),
+        cmocka_unit_test(test_yubihsm_origin_that_is_malformed),
+        cmocka_unit_test(test_unknown_form_attests_nothing),
         cmocka_unit_test(test_luna_wants_certificates),
     };
 

@@ -203,6 +203,19 @@ static void test_getters_want_an_object(void **state UNUSED)
     assert_null(json_member(doc, "id"));
 }
 
+static void test_member_that_is_not_known_is_named(void **state UNUSED)
+{
+    static const char *const names[] = {"a", "b"};
+    AUTO(json) json *doc = parse("{\"a\":1,\"b\":null,\"A\":2}");
+    AUTO(json) json *array = parse("[1]");
+
+    assert_string_equal(json_unknown_member(doc, names, 2), "A");
+    assert_string_equal(json_unknown_member(doc, names, 1), "b");
+    assert_string_equal(json_unknown_member(doc, NULL, 0), "a");
+    assert_null(json_unknown_member(array, names, 2));
+    assert_null(json_unknown_member(NULL, names, 2));
+}
+
 static int64_t int_of(const char *value)
 {
     AUTO(json) json *doc = parse(tmp_printf("{\"n\":%s}", value));
@@ -352,6 +365,7 @@ int main(void)
         cmocka_unit_test(test_walking_an_array),
         cmocka_unit_test(test_what_is_no_array_has_no_elements),
         cmocka_unit_test(test_build_and_print),
+        cmocka_unit_test(test_member_that_is_not_known_is_named),
         cmocka_unit_test(test_print_obeys_the_buffer),
         cmocka_unit_test(test_adding_to_nothing_frees_the_value),
     };
