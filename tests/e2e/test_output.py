@@ -106,6 +106,7 @@ def test_json_of_commands_that_change_something(client: Client, tmp_path: Path) 
     compare("json/token-init.json", json.dumps(shape(fresh), indent=1) + "\n")
     new_pin = private_file(tmp_path / "new-pin", "87654321")
     client.rules(P11SHIM_HIDE="0")  # without RSA, which takes its time
+    client.token.has_edwards_keys()  # for a while: "token test" makes them
     for name, *args in (("test", "--yes"), ("pin", "change", "--new-pin-source", f"file:{new_pin}"), ("accept",)):
         changed = client.json("token", name, *args)
         compare(f"json/token-{name}.json", json.dumps(shape(changed), indent=1) + "\n")
@@ -153,6 +154,7 @@ def test_what_people_see_of_a_key_that_changes(client: Client) -> None:
 def test_what_people_see_of_commands_that_change_a_token(client: Client, tmp_path: Path) -> None:
     new_pin = private_file(tmp_path / "new-pin", "87654321")
     client.rules(P11SHIM_HIDE="0")  # without RSA, which takes its time
+    client.token.has_edwards_keys()  # for a while: "token test" makes them
     for name, *args in (("test", "--yes"), ("pin", "change", "--new-pin-source", f"file:{new_pin}"), ("accept",)):
         compare(f"human/token-{name}.txt", masked(client.run("token", name, *args).stdout, client))
 

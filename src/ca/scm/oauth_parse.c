@@ -15,12 +15,11 @@ bool scm_authorization_uri(const char *header, struct buf *out)
         return false;
     }
     at += strlen(name);
-    size_t len = *at == '"' ? strcspn(at + 1, "\"") : strcspn(at, ", \t");
-    if (*at == '"') {
-        at++;
-        if (at[len] != '"') {
-            return false;
-        }
+    bool quoted = *at == '"';
+    at += quoted ? 1 : 0;
+    size_t len = strcspn(at, quoted ? "\"" : "\", \t");
+    if ((at[len] == '"') != quoted) { /* one quote of two, or none */
+        return false;
     }
     buf_add(out, at, len);
     return len > 0 && buf_ok(out);

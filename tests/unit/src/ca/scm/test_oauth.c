@@ -20,6 +20,7 @@ static void test_uri_in_a_header(void **state UNUSED)
     uri_is("Bearer Authorization_URI=https://a.example/t, error=\"x\"", "https://a.example/t");
     uri_is("authorization_uri=\"https://a.example/t", NULL);
     uri_is("Bearer not_authorization_uri=\"https://a.example/t\"", NULL);
+    uri_is("Bearer authorization_uri=https://a.example/\"t\"", NULL);
     uri_is("Bearer authorization_uri=\"\"", NULL);
     uri_is("Bearer realm=\"x\"", NULL);
     uri_is("", NULL);
