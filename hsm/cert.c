@@ -119,9 +119,7 @@ static bool is_attestation_oid(const ASN1_OBJECT *object)
 
 static bool has_attestation_purpose(X509 *cert)
 {
-    (void)ERR_set_mark();
     EXTENDED_KEY_USAGE *usage = X509_get_ext_d2i(cert, NID_ext_key_usage, NULL, NULL);
-    (void)ERR_pop_to_mark();
     bool found = false;
 
     for (int i = 0; usage != NULL && i < sk_ASN1_OBJECT_num(usage); i++) {
@@ -131,11 +129,31 @@ static bool has_attestation_purpose(X509 *cert)
     return found;
 }
 
+/* What signs a YubiKey's attestations is called so in its subject. */
+static bool has_attestation_name(X509 *cert)
+{
+    char name[64] = "";
+
+    (void)X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, name,
+                                    sizeof(name));
+    return str_starts_with(name, "Yubico PIV Attestation") ||
+           str_starts_with(name, "YubiKey PIV Attestation");
+}
+
+static bool has_attestation_extension(X509 *cert)
+{
+    for (int i = 0; i < X509_get_ext_count(cert); i++) {
+        if (is_attestation_oid(X509_EXTENSION_get_object(X509_get_ext(cert, i)))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool hsm_cert_is_attestation(const struct hsm_cert *cert)
 {
-    /* ykcs11 gives its objects a fixed label; what signs them is called so in its subject. */
+    /* ykcs11 gives its objects a fixed label. */
     static const char yubico_label[] = "X.509 Certificate for PIV Attestation";
-    char name[64] = "";
 
     if (str_starts_with(cert->label, yubico_label)) {
         return true;
@@ -143,15 +161,11 @@ bool hsm_cert_is_attestation(const struct hsm_cert *cert)
     if (cert->x509 == NULL) {
         return false;
     }
-    for (int i = 0; i < X509_get_ext_count(cert->x509); i++) {
-        if (is_attestation_oid(X509_EXTENSION_get_object(X509_get_ext(cert->x509, i)))) {
-            return true;
-        }
-    }
-    (void)X509_NAME_get_text_by_NID(X509_get_subject_name(cert->x509), NID_commonName, name,
-                                    sizeof(name));
-    return str_starts_with(name, "Yubico PIV Attestation") ||
-           str_starts_with(name, "YubiKey PIV Attestation") || has_attestation_purpose(cert->x509);
+    (void)ERR_set_mark(); /* names and OIDs that libcrypto cannot print leave errors */
+    bool is_one = has_attestation_extension(cert->x509) || has_attestation_name(cert->x509) ||
+                  has_attestation_purpose(cert->x509);
+    (void)ERR_pop_to_mark();
+    return is_one;
 }
 
 bool hsm_cert_is_of(const struct hsm_cert *cert, const struct hsm_key *key)

@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "hsm/object.h"
 
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <openssl/x509.h>
@@ -45,9 +46,11 @@ static bool issuer_name(X509 *cert, struct hsm_id *id, char label[static 128], s
     }
     id->len = len;
     id->set = true;
+    (void)ERR_set_mark();
     if (X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, label, 128) <= 0) {
         (void)snprintf(label, 128, "issuer");
     }
+    (void)ERR_pop_to_mark();
     return true;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/str.h"
 
+#include <openssl/err.h>
 #include <string.h>
 
 /* A card-verifiable certificate or request for one: tag 7F21 (certificate) or 67 (request with an
@@ -117,9 +118,11 @@ const struct hsm_form *hsm_form_of(const uint8_t *data, size_t len)
 {
     size_t i = 0;
 
+    (void)ERR_set_mark(); /* the error queue is the application's */
     while (i + 1 < ARRAY_LEN(forms) && !forms[i].recognise(data, len)) {
         i++;
     }
+    (void)ERR_pop_to_mark();
     return &forms[i];
 }
 
@@ -153,7 +156,11 @@ bool hsm_attestation_parse(const struct hsm_form *form, const uint8_t *data, siz
 {
     AUTO(hsm_attested) struct hsm_attested attested = {.count = 0};
 
-    if (form->parse != NULL && !form->parse(data, len, &attested, err)) {
+    /* a name or an OID in a certificate that libcrypto cannot print leaves an error in its queue */
+    (void)ERR_set_mark();
+    bool ok = form->parse == NULL || form->parse(data, len, &attested, err);
+    (void)ERR_pop_to_mark();
+    if (!ok) {
         return err_wrap(err, "attestation by a %s", form->device);
     }
     *out = attested;

@@ -200,7 +200,7 @@ def test_mending_killed_anywhere_leaves_the_certificate(remote: Client, say: Cal
     for n, action in chosen:
         client.no_rules()
         damage()
-        client.rules(refused, f"*:{n}:{action}")
+        client.rules(f"*:{n}:{action}", refused)
         client.env["P11SHIM_MODULE"] = str(P11KIT_CLIENT)
         done = client.run("cert", "check", "--fix", status=None)
         assert done.returncode == -9

@@ -1,22 +1,30 @@
+/* clang-format off */
 /*
  * A PKCS#11 module that forwards to a real one and misbehaves on request. Unlike a replaced
  * function list it also stands under the calls that libp11 makes, and under any program that is
  * given a module path.
  *
- *   P11SHIM_MODULE    path of the real module
- *   P11SHIM_LOG       file that gets one line per call: "C_Sign 0x00000000"
- *   P11SHIM_RULES     what goes wrong: FUNCTION:N:ACTION[,...], N = 1, 2, ..., 2+ for that call and
- *                     all after it, or * for every call; FUNCTION may be * as well (the n-th call
- * of all) fail=RV       return RV without calling the module failafter=RV  call it, then return RV
- * all the same hang          never come back delay=MS      wait, then call kill          SIGKILL to
- * this process before the call killafter     SIGKILL after the call P11SHIM_TEMPLATE
- * TYPE=VALUE[,...] (hex): overwrites a one-byte attribute in the private template of
- * C_GenerateKeyPair, as a token would that ignores what it is asked for P11SHIM_FLAGS flags (hex)
- * that C_GetTokenInfo reports in addition for initialised tokens P11SHIM_HIDE      TYPE[,...]
- * (hex): mechanisms that the token does not have: it does not list them, and nothing is signed or
- * decrypted with them P11SHIM_ATTRIBUTE TYPE=RV (hex): C_GetAttributeValue fails with RV, as a
- * whole, when that attribute is among those it is asked for
+ *   P11SHIM_MODULE     path of the real module
+ *   P11SHIM_LOG        file that gets one line per call: "C_Sign 0x00000000"
+ *   P11SHIM_RULES      what goes wrong: FUNCTION:N:ACTION[,...]; N is 1, 2, ..., or 2+ for that call
+ *                      and all after it, or * for every call; FUNCTION may be * as well (the n-th
+ *                      call of all); the first rule that matches is the one that counts
+ *       fail=RV        return RV without calling the module
+ *       failafter=RV   call it, then return RV all the same
+ *       hang           never come back
+ *       delay=MS       wait, then call
+ *       kill           SIGKILL to this process before the call
+ *       killafter      SIGKILL after the call, or where it would be if a rule lets it fail
+ *   P11SHIM_TEMPLATE   TYPE=VALUE[,...] (hex): overwrites a one-byte attribute in the private
+ *                      template of C_GenerateKeyPair, as a token would that ignores what it is
+ *                      asked for
+ *   P11SHIM_FLAGS      flags (hex) that C_GetTokenInfo reports in addition for initialised tokens
+ *   P11SHIM_HIDE       TYPE[,...] (hex): mechanisms that the token does not have: it does not list
+ *                      them, and nothing is signed or decrypted with them
+ *   P11SHIM_ATTRIBUTE  TYPE=RV (hex): C_GetAttributeValue fails with RV, as a whole, when that
+ *                      attribute is among those it is asked for
  */
+/* clang-format on */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <p11-kit/pkcs11.h>
@@ -132,6 +140,20 @@ static struct rule *matching(const char *function, bool after)
     return hit;
 }
 
+static CK_RV after(const char *function, CK_RV rv)
+{
+    struct rule *rule = matching(function, true);
+
+    if (rule != NULL && rule->action == KILL_AFTER) {
+        (void)kill(getpid(), SIGKILL);
+    }
+    if (rule != NULL && rule->action == FAIL_AFTER) {
+        rv = rule->argument;
+    }
+    note(function, rv);
+    return rv;
+}
+
 /* Before the call: true if *rv is the answer and the module is not asked. */
 static bool before(const char *function, CK_RV *rv)
 {
@@ -143,8 +165,7 @@ static bool before(const char *function, CK_RV *rv)
     }
     switch (rule->action) {
     case FAIL:
-        *rv = rule->argument;
-        note(function, *rv);
+        *rv = after(function, rule->argument);
         return true;
     case HANG:
         note(function, 0xffffffff);
@@ -165,20 +186,6 @@ static bool before(const char *function, CK_RV *rv)
         break;
     }
     return false;
-}
-
-static CK_RV after(const char *function, CK_RV rv)
-{
-    struct rule *rule = matching(function, true);
-
-    if (rule != NULL && rule->action == KILL_AFTER) {
-        (void)kill(getpid(), SIGKILL);
-    }
-    if (rule != NULL && rule->action == FAIL_AFTER) {
-        rv = rule->argument;
-    }
-    note(function, rv);
-    return rv;
 }
 
 #define FORWARD(name, params, args)                                                                \
