@@ -25,6 +25,7 @@ from app import App
 from behaviour import Behaviours, BadSwitch
 from ca import CA
 from control import Control, ControlServer
+from exchanges import VARIABLE, Exchanges
 from orders import Store
 from pki import Pki, exists
 from reqlog import RequestLog
@@ -124,7 +125,7 @@ class Sandbox:
             raise StartError(f"port {options.port}: {error.strerror}") from error
         self.control_server = ControlServer()
         self.app = App(api, Behaviours(options.values), RequestLog(directory / "log.jsonl"),
-                       self.server.port)
+                       self.server.port, Exchanges(os.environ.get(VARIABLE)))
         self.url = f"https://localhost:{self.server.port}"
         api.url = self.url
         self.control_url = f"http://127.0.0.1:{self.control_server.server_address[1]}"
