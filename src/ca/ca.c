@@ -87,6 +87,14 @@ bool ca_collect(struct ca *ca, const char *state, bool *ready, struct buf *out, 
     return ca->ops->collect(ca->impl, state, ready, out, err);
 }
 
+bool ca_collect_id(struct ca *ca, int64_t id, bool *ready, struct buf *out, struct err *err)
+{
+    char state[48]; /* of the form that ca_order_id() reads */
+
+    (void)snprintf(state, sizeof(state), "{\"id\":%lld}", (long long)id);
+    return ca->ops->collect(ca->impl, state, ready, out, err);
+}
+
 bool ca_find_submitted(struct ca *ca, const struct ca_request *request, bool *found, char **state,
                        struct err *err)
 {
@@ -181,7 +189,8 @@ void ca_record_done(struct ca_record *record)
                      record->revoked_at,
                      record->requester,
                      record->external_requester,
-                     record->comments};
+                     record->comments,
+                     record->subject};
 
     for (size_t i = 0; i < ARRAY_LEN(owned); i++) {
         free(owned[i]);

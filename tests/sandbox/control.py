@@ -100,6 +100,12 @@ class Control:
         self.app.api.machine.advance(order, self.app.behaviours.now())
         return order
 
+    def lose(self, call: "Call") -> Any:
+        """The CA has never heard of an order any more."""
+        order = self.found(call)
+        self.app.api.store.remove(order)
+        return self.shown(order)
+
     @staticmethod
     def shown(order: Order) -> dict[str, Any]:
         return asdict(order)
@@ -203,6 +209,7 @@ ROUTES: tuple[tuple[str, str, Action], ...] = (
     ("POST", r"/settings", Control.set_settings),
     ("GET", r"/orders", Control.orders),
     ("GET", r"/orders/(?P<id>[0-9]{1,18})", Control.order),
+    ("DELETE", r"/orders/(?P<id>[0-9]{1,18})", Control.lose),
     ("POST", r"/orders/(?P<id>[0-9]{1,18})/(?P<verb>approve|decline|reject)", Control.decide),
     ("POST", r"/orders/(?P<id>[0-9]{1,18})/issue", Control.issue),
     ("POST", r"/orders/(?P<id>[0-9]{1,18})/status", Control.set_status),

@@ -136,6 +136,11 @@ class Store:
         self.orders[order.id] = order
         files.write_json(self._folder / f"{order.id}.json", asdict(order))
 
+    def remove(self, order: Order) -> None:
+        """Lose an order."""
+        del self.orders[order.id]
+        (self._folder / f"{order.id}.json").unlink(missing_ok=True)
+
     def new_id(self, kind: str) -> int:
         """The next id; behaviour id_kind large makes it exceed 32 bits."""
         number = self._counters["next_id"]

@@ -395,10 +395,15 @@ def ssl_dcv_recheck(api: Api, call: Call) -> Reply:
 def ssl_report(api: Api, call: Call) -> Reply:
     if call.request.parameter("output_type") not in (None, "direct", "buffered"):
         raise bad_field("output_type")
+    if call.b.report == "none":
+        return plain_error(404, f"No such resource: {call.request.path}")
+    if call.b.report == "refuse":
+        raise ScmError(-3, "view reports")
     orders = listing.report_select(listing.shown(api.visible(call), call.b), call.body)
     names = {row["id"]: row["name"] for row in api.settings.all()["organizations"]}
     rows = [details.report_row(order, api.settings.profile(order.cert_type),
                                names[order.org_id], call.b) for order in orders]
+    rows += listing.made_up_report(call.body, call.b)
     return json_reply({"statusCode": 0, "reports": rows}, 200,
                       ("Content-Disposition", 'attachment; filename="ssl-certificates.json"'))
 

@@ -24,6 +24,8 @@ static const struct scm_endpoint endpoints[SCM_ENDPOINTS] = {
                            false, LONG_MS,   "REST API, SSL certificates, Revoking by serial number"},
     [SCM_ORGANIZATIONS] = {SCM_ORGANIZATIONS, "organizations", "GET",  "/organization/v1",
                            true,  NORMAL_MS, "REST API, Organizations, Listing"},
+    [SCM_REPORT]        = {SCM_REPORT,        "report",        "POST", "/report/v1/ssl-certificates",
+                           true,  LONG_MS,   "REST API, Reports, SSL certificates"},
 };
 /* clang-format on */
 

@@ -254,7 +254,7 @@ static void test_published_codes(void **state UNUSED)
         {-36, "final"},      {-39, "final"},      {-62, "final"},      {-78, "final"},
         {-102, "final"},     {-107, "final"},     {-111, "final"},     {-138, "final"},
         {-141, "final"},     {-159, "final"},     {-170, "final"},     {-188, "final"},
-        {-410, "final"},     {-429, "final"},     {-639, "final"},     {-727, "final"},
+        {-410, "login"},     {-429, "final"},     {-639, "final"},     {-727, "final"},
         {-843, "final"},     {-951, "final"},     {-993, "final"},     {-1001, "final"},
         {-1002, "final"},    {-1010, "final"},    {-1021, "final"},    {-1137, "final"},
         {-1601, "final"},    {-5101, "final"},    {12345, "final"},
@@ -307,7 +307,8 @@ static void test_endpoints(void **state UNUSED)
                                  "list GET /ssl/{version}\n"
                                  "revoke POST /ssl/{version}/revoke/{id} (once)\n"
                                  "revoke POST /ssl/{version}/revoke/serial/{serial} (once)\n"
-                                 "organizations GET /organization/v1\n");
+                                 "organizations GET /organization/v1\n"
+                                 "report POST /report/v1/ssl-certificates\n");
 }
 
 int main(void)
