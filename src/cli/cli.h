@@ -165,6 +165,9 @@ bool cmd_cert_check(struct cli *cli, struct err *err);
 bool cmd_cert_emit(struct cli *cli, struct err *err);
 bool cmd_revoke(struct cli *cli, struct err *err);
 bool cmd_inventory_list(struct cli *cli, struct err *err);
+bool cmd_inventory_sync(struct cli *cli, struct err *err);
+bool cmd_inventory_find(struct cli *cli, struct err *err);
+bool cmd_inventory_match(struct cli *cli, struct err *err);
 bool cmd_products(struct cli *cli, struct err *err);
 bool cmd_check(struct cli *cli, struct err *err);
 bool cmd_config_keys(struct cli *cli, struct err *err);
@@ -228,8 +231,16 @@ struct opts_revoke {
     bool yes;
 };
 struct opts_inventory_list {
-    const char *common_name, *name, *status, *serial, *requester, *org, *limit, *format;
+    const char *common_name, *name, *status, *serial, *requester, *org, *limit, *format, *source;
     bool details;
+};
+struct opts_inventory_sync {
+    const char *source;
+    bool details, certificates;
+};
+struct opts_inventory_find {
+    const char *ca_order, *serial, *name, *dn;
+    bool live;
 };
 struct opts_cert_bind {
     const char *key, *cert, *cert_chain;
@@ -258,6 +269,10 @@ bool cli_emit(struct cli *cli, const char *key_uri, const char *kind, const char
 bool cli_evidence_may_write(const char *path, struct err *err) NODISCARD;
 bool cli_evidence_write(struct cli *cli, const struct app_evidence_request *request,
                         const char *path, struct err *err) NODISCARD;
+
+/* "list", "report" or "auto"; NULL: the preset. E_USAGE. */
+bool cli_read_source(const char *text, enum ca_source preset, enum ca_source *out,
+                     struct err *err) NODISCARD;
 
 /* The result of an order, as enroll and the order commands print it. */
 void cli_print_order(struct cli *cli, const struct order *order);

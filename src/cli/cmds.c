@@ -140,6 +140,25 @@ static const struct opt inventory_list_opts[] = {
      "ask for status, product and dates as well (a request for each certificate)"},
     {"limit", 0, OPT_TEXT, "NUMBER", AT(opts_inventory_list, limit), "at most that many (default: all)"},
     {"format", 0, OPT_TEXT, "FORMAT", AT(opts_inventory_list, format), "table, csv or jsonl (default: table)"},
+    {"source", 0, OPT_TEXT, "SOURCE", AT(opts_inventory_list, source),
+     "list, report or auto: the report has everything in few requests, if the account may (default: list)"},
+};
+
+static const struct opt inventory_sync_opts[] = {
+    {"source", 0, OPT_TEXT, "SOURCE", AT(opts_inventory_sync, source),
+     "list, report or auto: the report if the account may, else the list (default: auto)"},
+    {"details", 0, OPT_FLAG, NULL, AT(opts_inventory_sync, details),
+     "ask for the details of what is new or has changed (a request for each certificate)"},
+    {"certificates", 0, OPT_FLAG, NULL, AT(opts_inventory_sync, certificates),
+     "fetch issued certificates whose key is not known (a request for each, once)"},
+};
+
+static const struct opt inventory_find_opts[] = {
+    {"ca-order", 0, OPT_TEXT, "NUMBER", AT(opts_inventory_find, ca_order), "the certificate with that number at the CA"},
+    {"serial", 0, OPT_TEXT, "HEX", AT(opts_inventory_find, serial), "certificates with that serial number"},
+    {"name", 'n', OPT_TEXT, "NAME", AT(opts_inventory_find, name), "certificates with that alternative or common name"},
+    {"dn", 0, OPT_TEXT, "DN", AT(opts_inventory_find, dn), "certificates with that subject: CN=...,O=..."},
+    {"live", 0, OPT_FLAG, NULL, AT(opts_inventory_find, live), "ask the CA, not what was stored"},
 };
 
 static const struct opt cert_bind_opts[] = {
@@ -260,6 +279,12 @@ const struct cmd cli_cmds[] = {
      OPTS(revoke_opts, opts_revoke), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_revoke},
     {"inventory", "list", "list the certificates that the CA account can see", NULL, 0, 0,
      OPTS(inventory_list_opts, opts_inventory_list), GENERAL | TOKEN | CA, CA, cmd_inventory_list},
+    {"inventory", "sync", "store what the CA account can see", NULL, 0, 0,
+     OPTS(inventory_sync_opts, opts_inventory_sync), GENERAL | TOKEN | CA, CA, cmd_inventory_sync},
+    {"inventory", "find", "find certificates in what was stored", NULL, 0, 0,
+     OPTS(inventory_find_opts, opts_inventory_find), GENERAL | TOKEN | CA, CA, cmd_inventory_find},
+    {"inventory", "match", "compare what was stored with token and journal", NULL, 0, 0, NO_OPTS,
+     GENERAL | TOKEN | CA, TOKEN | CA, cmd_inventory_match},
     {"products", NULL, "list the certificate profiles that the CA account may order", NULL, 0, 0, NO_OPTS,
      GENERAL | TOKEN | CA, CA, cmd_products},
     {"check", NULL, "test the connection to the CA step by step", NULL, 0, 0, NO_OPTS,

@@ -14,7 +14,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-static const char *const migrations[] = {schema_001_init, schema_002_bindings};
+static const char *const migrations[] = {schema_001_init, schema_002_bindings,
+                                         schema_003_inventory};
 
 /* Columns by their place in every statement: texts, then numbers, then bytes. */
 #define TEXT(name)                                                                                 \
@@ -207,6 +208,11 @@ bool journal_open(const char *dir, const struct clock *clock, struct journal **o
 const char *journal_dir(const struct journal *journal)
 {
     return journal->dir;
+}
+
+struct db *journal_db(struct journal *journal)
+{
+    return journal->db;
 }
 
 static bool add_event(struct journal *journal, const struct order *order, const char *text,

@@ -144,6 +144,9 @@ bool journal_open(const char *dir, const struct clock *clock, struct journal **o
                   struct err *err) NODISCARD;
 void journal_close(struct journal *journal);
 const char *journal_dir(const struct journal *journal);
+/* Its database, for what else is kept in it; borrowed. */
+struct db;
+struct db *journal_db(struct journal *journal);
 
 /*
  * Adds a new order and sets its id. Unless `again`, an order of the same thing that is done and
