@@ -43,6 +43,8 @@ DISAGREEMENTS: tuple[Disagreement, ...] = (
                  "a string for the description, a number in the HTML reference; clients take both"),
     Disagreement(r"GET /api/.*", "query", "", "additionalProperties",
                  "dateFormat: any call takes it, says the HTML reference ('Date formatting')"),
+    Disagreement(r"GET /api/ssl/v\d", "query", "status", "enum",
+                 "'SA Approved' for the description, SAApproved in the HTML reference, which version 1 goes by"),
     Disagreement(r"GET /api/ssl/v\d/\{sslId\}/dcv", "reply", "", "type",
                  "an array for the description, an object in the HTML reference; clients take both"),
     Disagreement(r".* /api/ssl/v\d/\{sslId\}/dcv.*", "reply", r"(.*\.)?(lastCheck|nextCheck|dcvDate)", "format|type",

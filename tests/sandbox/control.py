@@ -38,16 +38,25 @@ class Bad(Exception):
 class Control:
     """What the control calls do."""
 
-    def __init__(self, app: App, ca: authority.CA, directory: Path, url: str) -> None:
+    def __init__(self, app: App, ca: authority.CA, directory: Path, url: str,
+                 save: Callable[[], Path | None]) -> None:
         self.app = app
         self.ca = ca
         self.directory = directory
         self.url = url
+        self.save = save
 
     # --- state of the sandbox
 
     def ping(self, _call: "Call") -> Any:
         return {"pid": os.getpid(), "url": self.url, "dir": str(self.directory)}
+
+    def save_state(self, _call: "Call") -> Any:
+        """Write the state into the file that --state names."""
+        path = self.save()
+        if path is None:
+            raise Bad(409, "the sandbox was started without --state")
+        return {"state": str(path)}
 
     def behaviours(self, _call: "Call") -> Any:
         return self.app.behaviours.values()
@@ -199,6 +208,7 @@ class Control:
 Action = Callable[[Control, "Call"], Any]
 ROUTES: tuple[tuple[str, str, Action], ...] = (
     ("GET", r"/ping", Control.ping),
+    ("POST", r"/state", Control.save_state),
     ("GET", r"/behaviours", Control.behaviours),
     ("POST", r"/behaviours", Control.set_behaviours),
     ("DELETE", r"/behaviours", Control.reset_behaviours),
