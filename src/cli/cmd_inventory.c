@@ -13,7 +13,7 @@ static const struct out_column columns[] = {
 };
 static const struct out_column detailed_columns[] = {
     {"ca_order", "CA ORDER", 10, true}, {"status", "STATUS", 10, false},
-    {"expires", "EXPIRES", 20, false},  {"product", "PRODUCT", 24, false},
+    {"expires", "EXPIRES", 24, false},  {"product", "PRODUCT", 24, false},
     {"serial", NULL, 0, false},         {"common_name", "COMMON NAME", 32, false},
     {"names", "NAMES", 0, false},       {"issued", NULL, 0, false},
     {"requester", NULL, 0, false},      {"external_requester", NULL, 0, false},

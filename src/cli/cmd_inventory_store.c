@@ -216,7 +216,7 @@ static const struct {
 static const struct out_column match_columns[] = {
     {"finding", "FINDING", 10, false}, {"ca_order", "CA ORDER", 10, true},
     {"order", "ORDER", 6, true},       {"common_name", "CERTIFICATE", 32, false},
-    {"label", "LABEL", 20, false},     {"meaning", "WHAT IT MEANS", 0, false},
+    {"label", "LABEL", 34, false},     {"meaning", "WHAT IT MEANS", 0, false},
     {"status", NULL, 0, false},        {"serial", NULL, 0, false},
     {"uri", NULL, 0, false},
 };
