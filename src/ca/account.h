@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct buf;
 struct ca;
 
 /* What an answer says of something that is on or off. */
