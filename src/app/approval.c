@@ -103,11 +103,10 @@ bool approval_counts(const struct app *app, const struct judgement *judgement,
 }
 
 /* Whether an earlier one of the list that counts is of the same approver. */
-static bool is_counted(const struct approver *const counted[], size_t count,
-                       const struct approver *whose)
+static bool is_counted(const char *const counted[], size_t count, const char *identity)
 {
     for (size_t i = 0; i < count; i++) {
-        if (str_equal(counted[i]->identity, whose->identity)) {
+        if (str_equal(counted[i], identity)) {
             return true;
         }
     }
@@ -116,7 +115,7 @@ static bool is_counted(const struct approver *const counted[], size_t count,
 
 static void count_good(const struct app *app, const struct order *order, struct judgement *j)
 {
-    const struct approver *counted[APPROVERS_MAX];
+    const char *counted[APPROVERS_MAX] = {NULL};
 
     for (size_t i = 0; i < j->given.count && j->good < APPROVERS_MAX; i++) {
         const struct approval *approval = &j->given.list[i];
@@ -128,8 +127,8 @@ static void count_good(const struct app *app, const struct order *order, struct 
         if (!approval_counts(app, j, order, approval, &whose, &why)) {
             log_line(LOG_DEBUG, "approval", "the approval of %s does not count: %s", approval->who,
                      why.msg);
-        } else if (!is_counted(counted, j->good, whose)) {
-            counted[j->good++] = whose;
+        } else if (!is_counted(counted, j->good, whose->identity)) {
+            counted[j->good++] = whose->identity;
         }
     }
 }

@@ -30,7 +30,8 @@ static bool add_hash(json *doc, const char *name, const uint8_t *hash, size_t le
     return buf_ok(&hex) && json_add_string(doc, name, buf_str(&hex));
 }
 
-/* The request as DER: armour and line ends say nothing. */
+/* The request as DER: armour and line ends say nothing. An order that has none of its own is for
+ * the key that it names. */
 static bool add_request(json *doc, const struct order *order, struct err *err)
 {
     AUTO(x509_req) X509_REQ *csr = NULL;
@@ -38,6 +39,10 @@ static bool add_request(json *doc, const struct order *order, struct err *err)
     uint8_t spki[X509_SPKI_HASH_LEN];
     unsigned len = 0;
 
+    if (order->csr_pem == NULL) {
+        return add_hash(doc, "public_key_sha256", order->spki_hash, sizeof(order->spki_hash)) ||
+               err_nomem(err);
+    }
     if (!x509_csr_parse(order->csr_pem, &csr, err) || !x509_csr_spki_hash(csr, spki, err)) {
         return err_wrap(err, "order %lld: its request", (long long)order->id);
     }
@@ -104,7 +109,7 @@ bool approval_text(const struct config_selection *selection, const struct order 
 {
     AUTO(json) json *doc = json_new_object();
 
-    if (order->csr_pem == NULL) {
+    if (order->state == ORDER_PLANNED || order->state == ORDER_KEY_READY) {
         return err_set(err, E_USAGE,
                        "order %lld is in the state '%s': there is no request to decide on yet",
                        (long long)order->id, order_state_name(order->state));
