@@ -82,6 +82,7 @@ bool journal_add_approval(struct journal *journal, struct order *order, struct a
     return err_wrap(err, "the decision on order %lld cannot be saved", (long long)order->id);
 }
 
+ANALYZER_LOSES_OWNER
 static bool read_bytes(struct db_query *query, int column, uint8_t **out, size_t *len,
                        struct err *err)
 {
@@ -100,6 +101,7 @@ static bool read_bytes(struct db_query *query, int column, uint8_t **out, size_t
     *len = size;
     return true;
 }
+ANALYZER_LOSES_OWNER_END
 
 static bool read_row(struct db_query *query, struct approval *out, struct err *err)
 {

@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from p11e import Client, Token, run
+from p11e import PROVIDER, Client, Token, clean_env, run, sanitizer_preload
 
 ME = getpass.getuser()
 
@@ -131,6 +131,44 @@ def test_a_key_in_a_token_approves(client: Client, tmp_path: Path) -> None:
     ask(client)
     client.run("order", "approve", "1", "--token", "card", "--key", made["uri"], "--cert", str(cert))
     assert client.json("order", "wait", "1")["state"] == "done"
+
+
+def card_of(client: Client, tmp_path: Path) -> tuple[Token, str, Path]:
+    """An approver's card, in a directory of its own, with a key and its certificate."""
+    card = Token(tmp_path / "card", label="card").init()
+    other = Client(tmp_path / "approver", card, None)
+    made = other.json("key", "generate", "--label", "approver", "--type", "ec:P-256")
+    csr = other.json("csr", "create", made["uri"], "--name", "approver.example.org")["csr"]
+    assert client.sandbox is not None
+    cert = tmp_path / "card.pem"
+    cert.write_text(client.sandbox.sign(csr, ["approver.example.org"])["cert"])
+    return card, made["uri"], cert
+
+
+def test_a_card_on_another_machine_signs_with_stock_openssl(client: Client, tmp_path: Path) -> None:
+    card, uri, cert = card_of(client, tmp_path)
+    conf = tmp_path / "openssl.cnf"
+    conf.write_text("\n".join([
+        "openssl_conf = init", "[init]", "providers = providers", "[providers]", "default = default_sect", "p11enroll = p11enroll",
+        "[default_sect]", "activate = 1", "[p11enroll]", f"module = {PROVIDER}", f"module-path = {card.module}",
+        f"pin-source = file:{card.pin_file}", "activate = 1", ""]))
+    require(client, cert)
+    ask(client)
+    signature = tmp_path / "request.p7s"
+    run(["openssl", "cms", "-sign", "-binary", "-in", str(text(client)), "-signer", str(cert), "-inkey", uri, "-outform", "DER",
+         "-out", str(signature)], env=clean_env(**card.env, **sanitizer_preload(), OPENSSL_CONF=str(conf), XDG_RUNTIME_DIR=str(tmp_path)))
+    client.run("order", "approve", "1", "--signature", str(signature))
+    assert client.json("order", "wait", "1")["state"] == "done"
+
+
+def test_the_certificate_beside_the_key_is_taken(client: Client) -> None:
+    done = client.json("enroll", "--cn", "approver.example.org")
+    cert = client.dir / "approver.pem"
+    cert.write_text(client.run("cert", "export", done["cert_uri"]).stdout)
+    require(client, cert)
+    ask(client)
+    client.run("order", "approve", "2", "--key", done["key_uri"])
+    assert client.json("order", "wait", "2")["state"] == "done"
 
 
 def test_what_was_signed_can_be_checked_later_with_stock_openssl(client: Client, people: dict[str, Person], tmp_path: Path) -> None:
