@@ -15,6 +15,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/secret.h"
+#include "ca/account.h"
 #include "http/http.h"
 #include "x509/x509.h"
 
@@ -68,6 +69,10 @@ struct ca_product {
     char key_types[CA_KEY_TYPES_MAX][24]; /* "RSA-3072", "EC P-256" */
     size_t key_type_count;
 };
+
+/* Whether its name or its description has the word EV, or "extended validation": the CA's list does
+ * not say it otherwise. Pure. */
+bool ca_product_is_ev(const struct ca_product *product);
 
 struct ca_products {
     struct ca_product *list;

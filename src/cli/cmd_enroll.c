@@ -4,13 +4,16 @@
 
 static bool read_names(const struct opts_enroll *opts, struct x509_names *out, struct err *err)
 {
+    if (opts->cn != NULL && !x509_names_add_list(out, opts->cn, err)) {
+        return err_wrap(err, "--cn");
+    }
     for (size_t i = 0; i < opts->names.count; i++) {
         if (!x509_names_add_list(out, opts->names.items[i], err)) {
             return err_wrap(err, "--name");
         }
     }
     return out->count > 0 ||
-           err_set(err, E_USAGE, "--name is missing: what is the certificate for?");
+           err_set(err, E_USAGE, "--cn or --name is missing: what is the certificate for?");
 }
 
 bool cmd_enroll(struct cli *cli, struct err *err)

@@ -117,6 +117,7 @@ class Store:
 
     def __init__(self, directory: Path) -> None:
         self.lock = threading.RLock()
+        self.directory = directory
         self._folder = directory / "orders"
         self._state = directory / "state.json"
         self._folder.mkdir(mode=0o700, exist_ok=True)

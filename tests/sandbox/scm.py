@@ -10,6 +10,7 @@ from typing import Any, Callable
 from urllib.parse import unquote
 
 import accounts as admins
+import acme
 import collect as collects
 import details
 import fields
@@ -87,6 +88,7 @@ class Api:
         self.tokens = tokens.Tokens(accounts)
         self.url = ""                  # our own, for what names it
         self.store = store
+        self.acme = acme.Accounts(store.directory)
         self.ca = ca
         self.machine = Machine(store, ca, settings)
         self.intake = Intake(settings, store, self.machine)
@@ -480,6 +482,16 @@ ROUTES: list[Route] = [
     Route("POST", "/report/v1/ssl-certificates", ssl_report, None, "required"),
     Route("GET", "/organization/v1", organization_list),
     Route("GET", "/organization/v1/{id}", organization_details),
+    Route("GET", "/acme/v2/account", acme.account_list),
+    Route("POST", "/acme/v2/account", acme.account_create, None, "required"),
+    Route("GET", "/acme/v2/account/{id}", acme.account_details),
+    Route("PUT", "/acme/v2/account/{id}", acme.account_rename, None, "required"),
+    Route("DELETE", "/acme/v2/account/{id}", acme.account_delete),
+    Route("GET", "/acme/v2/account/{id}/domain", acme.domain_list),
+    Route("POST", "/acme/v2/account/{id}/domain", acme.domain_add, None, "required"),
+    Route("DELETE", "/acme/v2/account/{id}/domain", acme.domain_remove, None, "required"),
+    Route("GET", "/acme/v2/account/{id}/client", acme.client_list),
+    Route("PUT", "/acme/v2/account/{id}/client/{client}", acme.client_deactivate),
     Route("GET", "/customField/v2", custom_field_list),
     Route("GET", "/admin/v1/password", password_state),
     Route("POST", "/admin/v1/changepassword", change_password, None, "required"),

@@ -407,4 +407,5 @@ const struct ca_ops ca_scm_ops = {
     .list = scm_list,
     .revoke = scm_revoke,
     .check = scm_check,
+    .account = &scm_account_ops,
 };

@@ -17,6 +17,17 @@ enum scm_endpoint_id {
     SCM_REVOKE_SERIAL,
     SCM_ORGANIZATIONS,
     SCM_REPORT,
+    SCM_ORGANIZATION,
+    SCM_ACME_LIST,
+    SCM_ACME_CREATE,
+    SCM_ACME_ACCOUNT,
+    SCM_ACME_RENAME,
+    SCM_ACME_DELETE,
+    SCM_ACME_DOMAINS,
+    SCM_ACME_ADD,
+    SCM_ACME_REMOVE,
+    SCM_ACME_CLIENTS,
+    SCM_ACME_DEACTIVATE,
     SCM_ENDPOINTS
 };
 
@@ -29,6 +40,11 @@ struct scm;
 bool scm_report(struct scm *scm, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
                 bool *visited, struct err *err) NODISCARD;
 enum ca_revoke scm_revoke(void *impl, const struct ca_revocation *revocation, struct err *err);
+
+/* organizations.c, acme.c */
+extern const struct ca_account_ops scm_account_ops;
+bool scm_organizations(void *impl, struct ca_organizations *out, struct err *err);
+bool scm_organization(void *impl, int64_t id, struct ca_organization *out, struct err *err);
 
 /* One row per resource of the API. */
 struct scm_endpoint {
@@ -181,6 +197,36 @@ bool scm_split_url(const char *url, struct buf *origin, struct buf *host, struct
 
 /* Whether a host is in a list with commas between. */
 bool scm_host_in(const char *host, const char *list);
+
+/* parse_account.c */
+
+bool scm_parse_organizations(const json *doc, struct ca_organizations *out,
+                             struct err *err) NODISCARD;
+bool scm_parse_organization(const json *doc, struct ca_organization *out,
+                            struct err *err) NODISCARD;
+
+/* An ACME account of a list or by itself; E_PROTOCOL if it has no number. */
+bool scm_parse_acme_account(const json *doc, struct ca_acme_account *out,
+                            struct err *err) NODISCARD;
+
+/* The query of one page of ACME accounts. */
+void scm_build_acme_list(const struct ca_acme_filter *filter, int64_t size, int64_t position,
+                         struct buf *out);
+
+/* E_USAGE: no name, or a longer one than the CA takes. */
+bool scm_build_acme_create(const struct ca_acme_wish *wish, struct buf *out,
+                           struct err *err) NODISCARD;
+bool scm_build_acme_name(const char *name, struct buf *out, struct err *err) NODISCARD;
+
+/* {"domains":[{"name":"a.example"}]} */
+bool scm_build_acme_domains(const char *const names[], size_t count, struct buf *out,
+                            struct err *err) NODISCARD;
+
+/* The names in notAddedDomains or notRemovedDomains, joined with ", "; empty if there are none. */
+void scm_parse_acme_left(const json *doc, struct buf *out);
+
+/* The number at the end of a Location header; 0 if there is none. */
+int64_t scm_location_id(const char *location);
 
 /* Whether an organization (or department) of that id is in the list. */
 bool scm_has_organization(const json *list, int64_t id, const char **name);

@@ -299,16 +299,28 @@ static void test_endpoints(void **state UNUSED)
         assert_int_equal(e->id, i);
         assert_true(strlen(e->source) > 0);
     }
-    assert_golden(buf_str(&out), "products GET /ssl/{version}/types\n"
-                                 "enroll POST /ssl/{version}/enroll (once)\n"
-                                 "status GET /ssl/{version}/{id}\n"
-                                 "collect GET /ssl/{version}/collect/{id}\n"
-                                 "collect GET /ssl/{version}/collect/{id}/x509\n"
-                                 "list GET /ssl/{version}\n"
-                                 "revoke POST /ssl/{version}/revoke/{id} (once)\n"
-                                 "revoke POST /ssl/{version}/revoke/serial/{serial} (once)\n"
-                                 "organizations GET /organization/v1\n"
-                                 "report POST /report/v1/ssl-certificates\n");
+    assert_golden(buf_str(&out),
+                  "products GET /ssl/{version}/types\n"
+                  "enroll POST /ssl/{version}/enroll (once)\n"
+                  "status GET /ssl/{version}/{id}\n"
+                  "collect GET /ssl/{version}/collect/{id}\n"
+                  "collect GET /ssl/{version}/collect/{id}/x509\n"
+                  "list GET /ssl/{version}\n"
+                  "revoke POST /ssl/{version}/revoke/{id} (once)\n"
+                  "revoke POST /ssl/{version}/revoke/serial/{serial} (once)\n"
+                  "organizations GET /organization/v1\n"
+                  "report POST /report/v1/ssl-certificates\n"
+                  "organization GET /organization/v1/{id}\n"
+                  "ACME accounts GET /acme/v2/account\n"
+                  "making an ACME account POST /acme/v2/account (once)\n"
+                  "ACME account GET /acme/v2/account/{id}\n"
+                  "renaming an ACME account PUT /acme/v2/account/{id} (once)\n"
+                  "deleting an ACME account DELETE /acme/v2/account/{id} (once)\n"
+                  "domains of an ACME account GET /acme/v2/account/{id}/domain\n"
+                  "adding domains POST /acme/v2/account/{id}/domain (once)\n"
+                  "removing domains DELETE /acme/v2/account/{id}/domain (once)\n"
+                  "ACME clients GET /acme/v2/account/{id}/client\n"
+                  "deactivating an ACME client PUT /acme/v2/account/{id}/client/{serial} (once)\n");
 }
 
 int main(void)
