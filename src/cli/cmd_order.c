@@ -244,6 +244,7 @@ bool cmd_order_collect(struct cli *cli, struct err *err)
     const struct opts_order_result *opts = cli->opts;
     AUTO(order) struct order order;
 
+    order_init(&order);
     if (opts->format != NULL) {
         return collect_as(cli, opts, err);
     }
@@ -251,7 +252,6 @@ bool cmd_order_collect(struct cli *cli, struct err *err)
         return err_set(err, E_USAGE, "--out goes with --format");
     }
 
-    order_init(&order);
     if (!cli_check_results(opts->cert_out, opts->chain_out, err) ||
         !resume(cli, true, &order, err) ||
         !cli_write_results(&order, opts->cert_out, opts->chain_out, err)) {

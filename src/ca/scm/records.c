@@ -39,11 +39,11 @@ bool scm_record(void *impl, enum ca_kind kind, int64_t id, struct ca_record *out
     struct scm_call call = {
         .endpoint = scm_kind(kind)->details, .id = id, .query = "dateFormat=ISO_HMS"};
 
+    scm_answer_init(&answer);
+    out->id = id;
     if (kind == CA_KIND_SMIME) {
         return smime_record(scm, id, out, err);
     }
-    out->id = id;
-    scm_answer_init(&answer);
     if (!scm_call_json(scm, &call, &answer, &doc, err)) {
         if (answer.complete && answer.response.status == 404) {
             err->code = E_ORDER_MISSING;
