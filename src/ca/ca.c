@@ -352,7 +352,7 @@ static bool check_term(const struct ca_product *product, int64_t *term, struct e
         buf_addf(&terms, "%s%lld", i > 0 ? ", " : "", (long long)product->terms[i]);
     }
     if (*term == 0 && shortest > 0) {
-        *term = shortest;
+        *term = product->default_term > 0 ? product->default_term : shortest;
         return true;
     }
     return err_set(err, E_CA_REFUSED, "product '%s' has no term of %lld days; it has: %s",

@@ -219,7 +219,7 @@ struct opts_csr_create {
 };
 struct opts_enroll {
     struct cli_list names;
-    const char *key, *cert_out, *chain_out;
+    const char *key, *cert_out, *chain_out, *names_from;
     bool again;
 };
 struct opts_order_list {

@@ -102,7 +102,8 @@ static const struct opt csr_create_opts[] = {
 
 static const struct opt enroll_opts[] = {
     {"name", 'n', OPT_LIST, "NAME", AT(opts_enroll, names),
-     "name the certificate is for; may be given several times, the first becomes the CN"},
+     "name the certificate is for; may be given several times, the first becomes the CN (default: the profile's names)"},
+    {"names-from", 0, OPT_TEXT, "FILE", AT(opts_enroll, names_from), "the names in this certificate request (PEM) as well"},
     {"key", 'k', OPT_TEXT, "URI", AT(opts_enroll, key), "use this key instead of making a new one"},
     {"again", 0, OPT_FLAG, NULL, AT(opts_enroll, again),
      "order although there is an order or a valid certificate for these names (and pay for another)"},

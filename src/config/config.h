@@ -105,6 +105,7 @@ struct config_profile {
     char *token;
     int kind; /* enum config_kind */
     char *product;
+    char *names;
     int64_t term_days;
     char *policy;   /* NULL: that of a signing key */
     char *key_type; /* NULL: as the policy says */

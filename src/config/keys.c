@@ -279,7 +279,10 @@ static const struct row rows[] = {
      set_kind, PROFILE(kind)},
     {{CONFIG_PROFILE, "product", "product", "ID|NAME", NULL, "certificate profile at the CA (see 'p11enroll products')"},
      set_text, PROFILE(product)},
-    {{CONFIG_PROFILE, "term", "term", "DAYS", "0", "validity; 0: the product's only or shortest term"},
+    {{CONFIG_PROFILE, "names", NULL, "LIST", NULL,
+      "names for 'enroll' without --name, with commas between; the first becomes the CN"},
+     set_text, PROFILE(names)},
+    {{CONFIG_PROFILE, "term", "term", "DAYS", "0", "validity; 0: the product's default, only or shortest term"},
      set_number, PROFILE(term_days)},
     {{CONFIG_PROFILE, "policy", "policy", "NAME", NULL,
       "what a new key must be: tls-server, code-signing, client-auth, or a section [policy:NAME]; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -202,6 +203,24 @@ def test_what_is_not_issued_cannot_be_renewed_or_replaced(client: Client, token:
         done = client.run("order", command[0], "1", *command[1:], "--new-key", status=44)
         assert "is in the state 'Requested', and only" in done.stderr
     assert private_keys(token) == 1
+
+
+@pytest.mark.parametrize("command", [("renew", "1"), ("renew", "1", "--new-key"), ("replace", "1", "--reason", "x", "--new-key")])
+def test_process_that_is_killed_while_it_sends_is_continued(client: Client, token: Token, command: tuple[str, ...]) -> None:
+    enrolled(client)
+    assert client.sandbox is not None
+    client.sandbox.once("POST", "/renewById/|/replace/", delay_s=30)
+    process = client.start("order", *command)
+    end = time.monotonic() + 20
+    while not posts(client, "/re"):
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    keys = private_keys(token)
+    assert client.json("order", "show", "2")["state"] == "submitting"
+    assert client.json("order", "wait", "2")["state"] == "done"
+    assert len(posts(client, "/re")) == 1 and private_keys(token) == keys
 
 
 # --- replace

@@ -243,6 +243,7 @@ static bool parse_product(const json *item, struct ca_product *out, struct err *
             out->terms[out->term_count++] = days;
         }
     }
+    (void)json_find_int(item, "term", &out->default_term);
     parse_key_types(json_member(item, "keyTypes"), out);
     return true;
 }

@@ -75,6 +75,7 @@ static const struct {
     {"profile:x", "token", "x", TEXT, OF(profile, token), 0},
     {"profile:x", "kind", "device", WORD, OF(profile, kind), CONFIG_KIND_DEVICE},
     {"profile:x", "product", "p", TEXT, OF(profile, product), 0},
+    {"profile:x", "names", "a.b", TEXT, OF(profile, names), 0},
     {"profile:x", "term", "365", NUMBER, OF(profile, term_days), 365},
     {"profile:x", "policy", "x", TEXT, OF(profile, policy), 0},
     {"profile:x", "key_type", "p256", TEXT, OF(profile, key_type), 0},
