@@ -73,7 +73,7 @@ struct ca_product {
     char *description;
     int64_t terms[CA_TERMS_MAX]; /* days */
     size_t term_count;
-    int64_t default_term; /* 0: none is said */
+    int64_t default_term;                 /* 0: none is said */
     char key_types[CA_KEY_TYPES_MAX][24]; /* "RSA-3072", "EC P-256" */
     size_t key_type_count;
 };
