@@ -283,6 +283,19 @@ void scm_ids_add(struct scm_ids *ids, int64_t id)
     }
 }
 
+bool scm_ids_is_new(const struct scm_ids *before, int64_t id)
+{
+    bool above = before->count < SCM_IDS_MAX;
+
+    for (size_t i = 0; i < before->count; i++) {
+        if (before->list[i] == id) {
+            return false;
+        }
+        above = above || before->list[i] < id;
+    }
+    return above;
+}
+
 static int highest_first(const void *a, const void *b)
 {
     int64_t x = *(const int64_t *)a;

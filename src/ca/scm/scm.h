@@ -71,14 +71,30 @@ const struct scm_kind *scm_kind(enum ca_kind kind);
 bool scm_kind_has(enum ca_kind kind, enum scm_endpoint_id endpoint, const char *what,
                   struct err *err) NODISCARD;
 
+/* The highest numbers that were listed: what was lost just now is among the newest. */
+enum { SCM_IDS_MAX = 500 };
+struct scm_ids {
+    int64_t list[SCM_IDS_MAX];
+    size_t count;
+};
+
+/* Each number once; beyond the maximum the lowest is dropped. */
+void scm_ids_add(struct scm_ids *ids, int64_t id);
+/* The highest first. */
+void scm_ids_sort(struct scm_ids *ids);
+/* Whether it may be new since the list was taken: it is not in it, and not below all of one that
+ * was full. */
+bool scm_ids_is_new(const struct scm_ids *before, int64_t id);
+
 /* What the journal keeps for us of an order. */
 struct scm_state {
     int64_t id; /* 0: the CA has given none */
     enum ca_kind kind;
     bool replaces; /* the number is that of the certificate that was replaced */
-    /* a renewal, before it is sent: of which number, the highest number that was listed then, and
-     * the comments that the CA may copy (borrowed from the document) */
-    int64_t renews, after;
+    /* a renewal, before it is sent: of which number, the numbers that were listed then, and the
+     * comments that the CA may copy (borrowed from the document) */
+    int64_t renews;
+    struct scm_ids known;
     const char *comments;
 };
 
@@ -241,18 +257,6 @@ bool scm_was_revoked(const struct scm_error *error);
 
 /* The phase behind a status word, in whatever spelling; unknown words are pending. */
 enum ca_phase scm_phase(const char *status);
-
-/* The highest numbers that were listed: what was lost just now is among the newest. */
-enum { SCM_IDS_MAX = 500 };
-struct scm_ids {
-    int64_t list[SCM_IDS_MAX];
-    size_t count;
-};
-
-/* Each number once; beyond the maximum the lowest is dropped. */
-void scm_ids_add(struct scm_ids *ids, int64_t id);
-/* The highest first. */
-void scm_ids_sort(struct scm_ids *ids);
 
 /* The CN in a PEM request as UTF-8, which is what the CA lists the order under. False: it has none.
  */
