@@ -401,8 +401,11 @@ bool hsm_module_open(const char *path, const char *init_args, struct hsm_module 
 
 bool hsm_module_has_sessions(const struct hsm_module *module)
 {
-    for (const struct hsm_token *t = module->tokens; t != NULL; t = t->next) {
-        if (t->open_sessions > 0) {
+    for (struct hsm_token *t = module->tokens; t != NULL; t = t->next) {
+        pthread_mutex_lock(&t->lock);
+        bool has = t->open_sessions > 0;
+        pthread_mutex_unlock(&t->lock);
+        if (has) {
             return true;
         }
     }
@@ -443,11 +446,15 @@ bool hsm_module_restart(struct hsm_module *module, struct err *err)
         return false;
     }
     pthread_mutex_lock(&module->lock);
-    if (hsm_module_is_idle(module) && atomic_load(&module->in_flight) == 0) {
-        ok = hsm_module_start_again(module, true, err);
-        for (struct hsm_token *t = module->tokens; t != NULL; t = t->next) {
-            hsm_token_forget(t, true);
+    if (hsm_module_is_idle(module)) {
+        atomic_store(&module->closed, true); /* from here on nobody enters */
+        if (atomic_load(&module->in_flight) == 0 && !hsm_module_has_sessions(module)) {
+            ok = hsm_module_start_again(module, true, err);
+            for (struct hsm_token *t = module->tokens; t != NULL; t = t->next) {
+                hsm_token_forget(t, true);
+            }
         }
+        atomic_store(&module->closed, false);
     }
     pthread_mutex_unlock(&module->lock);
     return ok;

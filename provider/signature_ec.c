@@ -72,7 +72,7 @@ static bool sign(struct prov_sig *sig, const uint8_t *in, size_t in_len, uint8_t
                  size_t *out_len, struct err *err)
 {
     const struct hsm_sign ecdsa = {.scheme = HSM_SIGN_ECDSA};
-    const struct hsm_pin pin = {.get = prov_key_operation_pin, .ctx = sig->key};
+    const struct hsm_pin pin = prov_key_pin(sig->key);
     size_t field = sig->key->hsm.spec.curve->field_bytes;
     uint8_t raw[RAW_MAX];
     size_t raw_len = sizeof(raw);

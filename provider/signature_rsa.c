@@ -80,7 +80,7 @@ static bool sign_pkcs1(struct prov_sig *sig, const uint8_t *in, size_t in_len, u
                        size_t *out_len, struct err *err)
 {
     const struct hsm_sign how = {.scheme = HSM_SIGN_RSA_PKCS1};
-    const struct hsm_pin pin = {.get = prov_key_operation_pin, .ctx = sig->key};
+    const struct hsm_pin pin = prov_key_pin(sig->key);
     uint8_t info[DIGEST_INFO_MAX];
     size_t info_len = sizeof(info);
 
@@ -151,7 +151,7 @@ static bool pss_how(struct prov_sig *sig, struct hsm_sign *how, struct err *err)
 static bool sign_pss(struct prov_sig *sig, const uint8_t *in, size_t in_len, uint8_t *out,
                      size_t *out_len, struct err *err)
 {
-    const struct hsm_pin pin = {.get = prov_key_operation_pin, .ctx = sig->key};
+    const struct hsm_pin pin = prov_key_pin(sig->key);
     struct hsm_sign pss = {.scheme = HSM_SIGN_RSA_PSS};
 
     return pss_how(sig, &pss, err) && check_digest_length(sig, in_len, err) &&
@@ -162,7 +162,7 @@ static bool sign(struct prov_sig *sig, const uint8_t *in, size_t in_len, uint8_t
                  size_t *out_len, struct err *err)
 {
     const struct hsm_sign raw = {.scheme = HSM_SIGN_RSA_RAW};
-    const struct hsm_pin pin = {.get = prov_key_operation_pin, .ctx = sig->key};
+    const struct hsm_pin pin = prov_key_pin(sig->key);
 
     switch (sig->padding) {
     case RSA_PKCS1_PADDING:

@@ -152,6 +152,22 @@ static bool gather(struct app *app, struct hsm_session *session,
            read_attestation(request, facts, err);
 }
 
+/* The public half may be borrowed from an object of the key's id that is another key's. */
+static bool check_proof(const struct evidence_facts *facts, const json *possession, struct err *err)
+{
+    const unsigned char *der = facts->spki;
+    AUTO(pkey) EVP_PKEY *public = d2i_PUBKEY(NULL, &der, (long)facts->spki_len);
+
+    if (public == NULL) {
+        return err_set_ssl(err, E_INTERNAL, "a public key cannot be decoded");
+    }
+    return evidence_check_proof(public, possession, err) ||
+           err_wrap(err,
+                    "what stands under the id of key '%s' on %s as its public half is not its own "
+                    "('p11enroll cert check' names the object)",
+                    facts->key->label, hsm_token_name(&facts->key->token->info));
+}
+
 /* The whole file: the statement, its hash, and the signature over both. */
 static bool write_document(EVP_PKEY *pkey, const struct evidence_facts *facts,
                            struct app_evidence *out, struct err *err)
@@ -162,7 +178,8 @@ static bool write_document(EVP_PKEY *pkey, const struct evidence_facts *facts,
 
     if (!evidence_statement(facts, &statement, err) ||
         !evidence_hash(statement, out->statement_sha256, err) ||
-        !evidence_prove(pkey, statement, out->statement_sha256, &possession, err)) {
+        !evidence_prove(pkey, statement, out->statement_sha256, &possession, err) ||
+        !check_proof(facts, possession, err)) {
         return false;
     }
     if (!json_add_int(document, "p11enroll_evidence", EVIDENCE_VERSION) ||

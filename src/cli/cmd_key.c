@@ -142,7 +142,7 @@ static bool choose_label(struct cli *cli, const struct hsm_rules *rules, const s
            err_wrap(err, "%s; give --label or --name", hsm_rules_title(rules));
 }
 
-static void tell_rung(void *ctx UNUSED, const char *sentence)
+static void tell_rung(void *ctx UNUSED, const char *left_out UNUSED, const char *sentence)
 {
     log_line(LOG_WARN, "key", "%s", sentence);
 }
@@ -207,7 +207,8 @@ bool cmd_key_generate(struct cli *cli, struct err *err)
                  hsm_rules_title(&rules));
     }
     if (!hsm_keygen_with(opened.token, &request, &key, &report, err)) {
-        return hsm_access_explain_role(HSM_TO_GENERATE, err);
+        struct hsm_access access = cli_access(cli);
+        return hsm_access_explain_role(&access, HSM_TO_GENERATE, err);
     }
     if (!cli_print_key(cli, &key, err)) {
         return false;

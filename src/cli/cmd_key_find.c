@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "hsm/proof.h"
 
 #include <openssl/bio.h>
 #include <openssl/pem.h>
@@ -201,7 +202,8 @@ bool cmd_key_public(struct cli *cli, struct err *err)
     AUTO(hsm_family) struct hsm_family family = {.strangers = 0};
     AUTO(buf) struct buf pem = BUF_INIT(16384);
 
-    if (!cli_family(cli, &opened, &session, &family, err) || !public_pem(&family.key, &pem, err)) {
+    if (!cli_family(cli, &opened, &session, &family, err) || !hsm_proof_check(&family.key, err) ||
+        !public_pem(&family.key, &pem, err)) {
         return false;
     }
     if (opts->out_path == NULL) {

@@ -3,6 +3,7 @@
 #include "base/str.h"
 #include "hsm/cert.h"
 #include "hsm/pem_uri.h"
+#include "hsm/proof.h"
 #include "x509/x509.h"
 
 #include <stdlib.h>
@@ -61,8 +62,9 @@ bool keystore_put(struct keystore *keystore, const struct keystore_token *token,
     struct hsm_bind_report bound;
 
     if (!ks_connect_token_to(keystore, token, key_uri, HSM_TO_WRITE_CERTIFICATES, &target, err) ||
-        !ks_find_private(&target, true, &key, err) || !bind(&target, &key, put, &bound, err)) {
-        return hsm_access_explain_role(HSM_TO_WRITE_CERTIFICATES, err);
+        !ks_find_private(&target, true, &key, err) || !hsm_proof_check(&key, err) ||
+        !bind(&target, &key, put, &bound, err)) {
+        return ks_explain_role(keystore, token, HSM_TO_WRITE_CERTIFICATES, err);
     }
     *report = (struct keystore_put_report){.already_there = bound.already_there,
                                            .chain_written = bound.chain_written,
@@ -70,6 +72,16 @@ bool keystore_put(struct keystore *keystore, const struct keystore_token *token,
                                            .foreign_left = bound.foreign_left,
                                            .newer_left = bound.newer_left};
     return ks_public_uri(&key, HSM_URI_CERT, &report->cert_uri, err);
+}
+
+bool keystore_check_half(struct keystore *keystore, const struct keystore_token *token,
+                         const char *key_uri, struct err *err)
+{
+    AUTO(hsm_opened) struct hsm_opened target = {.token = NULL};
+    AUTO(hsm_key) struct hsm_key key = {0};
+
+    return ks_connect_token(keystore, token, key_uri, &target, err) &&
+           ks_find_private(&target, true, &key, err) && hsm_proof_check(&key, err);
 }
 
 bool keystore_unbind(struct keystore *keystore, const struct keystore_token *token,

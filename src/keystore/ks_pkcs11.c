@@ -67,6 +67,14 @@ bool ks_connect_token_to(struct keystore *keystore, const struct keystore_token 
     return hsm_access_open_to(&access, uri, purpose, out, err);
 }
 
+bool ks_explain_role(const struct keystore *keystore, const struct keystore_token *token,
+                     enum hsm_purpose purpose, struct err *err)
+{
+    struct hsm_access access = access_of(keystore, token);
+
+    return hsm_access_explain_role(&access, purpose, err);
+}
+
 bool keystore_login(struct keystore *keystore, const struct keystore_token *token, struct err *err)
 {
     AUTO(hsm_opened) struct hsm_opened target = {.token = NULL};

@@ -14,7 +14,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-static const char *const migrations[] = {schema_001_init, schema_002_bindings};
+static const char *const migrations[] = {schema_001_init, schema_002_bindings,
+                                         schema_003_key_left_out};
 
 /* Columns by their place in every statement: texts, then numbers, then bytes. */
 #define TEXT(name)                                                                                 \
@@ -32,7 +33,7 @@ static const struct {
     TEXT(key_label),     TEXT(csr_pem),    TEXT(ca_state),
     TEXT(ca_order_id),   TEXT(ca_text),    TEXT(answer_pem),
     TEXT(cert_pem),      TEXT(chain_pem),  TEXT(serial),
-    TEXT(cert_uri),      TEXT(last_error),
+    TEXT(cert_uri),      TEXT(last_error), TEXT(key_left_out),
 };
 
 static char **text_at(struct order *order, size_t i)

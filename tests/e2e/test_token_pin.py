@@ -270,9 +270,10 @@ def test_token_that_wants_the_security_officer_is_told_apart(offline: Client) ->
 def test_security_officer_generates_if_the_section_says_so(offline: Client, token: Token) -> None:
     offline.set("token:main", generate_as="so", so_pin_source=source(token.so_pin_file))
     log = offline.rules()
-    done = offline.run("key", "generate", "--label", "k", "--type", "ec:P-256", status=None)
+    done = offline.run("key", "generate", "--label", "k", "--type", "ec:P-256", status=29)
     # SoftHSM lets nobody but the user do it: the refusal shows who was logged in.
     assert "CKR_USER_NOT_LOGGED_IN" in done.stderr and len(calls(log, "C_Login")) == 1
+    assert "this token wants its user for it (leave the setting out)" in done.stderr
     offline.run("key", "list")
 
 
