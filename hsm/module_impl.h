@@ -1,5 +1,5 @@
-/* The inside of a module context, for hsm/module.c and hsm/admin.c (the two files that stand on
- * libp11), for hsm/slot.c, and for hsm/revive.c, which starts modules again. */
+/* The inside of a module context, for hsm/module.c and hsm/admin_slot.c (the two files that stand on
+ * libp11), for hsm/admin.c and hsm/slot.c, and for hsm/revive.c, which starts modules again. */
 #ifndef HSM_MODULE_IMPL_H
 #define HSM_MODULE_IMPL_H
 
@@ -29,7 +29,7 @@ struct hsm_module {
     atomic_uint quirks; /* see hsm/quirks.h */
 
     PKCS11_CTX *libp11;
-    PKCS11_SLOT *slots; /* libp11's, while hsm/admin.c is at work */
+    PKCS11_SLOT *slots; /* libp11's, while hsm/admin_slot.c is at work */
     unsigned slot_count;
 
     pthread_mutex_t lock; /* tokens, slots */

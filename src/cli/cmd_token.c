@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include "base/log.h"
 #include "base/str.h"
 #include "cli/token.h"
 #include "hsm/admin.h"
@@ -157,6 +158,7 @@ bool cmd_token_init(struct cli *cli, struct err *err)
     AUTO(secret) struct secret so_pin = SECRET_INIT;
     AUTO(secret) struct secret user_pin = SECRET_INIT;
     AUTO(buf) struct buf text = BUF_INIT(HSM_URI_MAX);
+    char when[CLOCK_TEXT_SIZE];
     struct hsm_target target;
     struct hsm_token *token = NULL;
     const struct hsm_access configured = access;
@@ -183,7 +185,8 @@ bool cmd_token_init(struct cli *cli, struct err *err)
         .try_again = cli->common.try_pin_again || opts->so_pin_source == NULL,
         .section = opts->erase && section.name != NULL ? &section : NULL,
     };
-    if (!hsm_token_initialise(&target, &init, &token, err) ||
+    int64_t earlier_s = 0;
+    if (!hsm_token_initialise(&target, &init, &token, &earlier_s, err) ||
         !cli_token_uri_text(&token->info, &text, err)) {
         return false;
     }
@@ -191,5 +194,13 @@ bool cmd_token_init(struct cli *cli, struct err *err)
     out_text(&cli->out, "label", "Label", token->info.label);
     out_text(&cli->out, "serial", "Serial", token->info.serial);
     out_text(&cli->out, "uri", "URI", buf_str(&text));
+    if (earlier_s != 0) {
+        clock_format(earlier_s, when);
+        log_line(LOG_WARN, "token",
+                 "the token was initialised at %s by a run that ended before its user PIN was set; "
+                 "that was done now, and nothing was erased",
+                 when);
+    }
+    out_time(&cli->out, "erased_earlier", NULL, earlier_s);
     return true;
 }

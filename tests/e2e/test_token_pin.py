@@ -230,6 +230,45 @@ def test_slot_that_cannot_be_read_does_not_hide_the_others(offline: Client, toke
     offline.run("key", "list")
 
 
+@pytest.fixture
+def beside_a_bad_slot(offline: Client, token: Token) -> Path:
+    """libp11 lists all slots or none, and one of them cannot be read."""
+    token.add("second")
+    return offline.rules(P11SHIM_BAD_TOKEN="second")
+
+
+def test_pins_are_set_beside_a_slot_that_cannot_be_read(offline: Client, token: Token,
+                                                        beside_a_bad_slot: Path) -> None:
+    so, fresh = source(token.so_pin_file), source(private_file(offline.dir / "new-so", "11223344"))
+    assert offline.json("token", "list")["failed_slots"]
+    offline.run("token", "pin", "change", "--new-pin-source", new_pin(offline))
+    offline.run("token", "pin", "change-so", "--so-pin-source", so, "--new-so-pin-source", fresh)
+    offline.run("token", "pin", "unblock", "--so-pin-source", fresh, "--new-pin-source", source(token.pin_file))
+    offline.run("key", "list")
+    assert len(calls(beside_a_bad_slot, "C_SetPIN")) == 2 and len(calls(beside_a_bad_slot, "C_InitPIN")) == 1
+
+
+def test_wrong_pins_count_beside_a_slot_that_cannot_be_read(offline: Client, token: Token,
+                                                            beside_a_bad_slot: Path) -> None:
+    private_file(token.pin_file, "00000000\n")
+    done = offline.run("token", "pin", "change", "--new-pin-source", new_pin(offline), status=22)
+    assert "C_Login: CKR_PIN_INCORRECT" in done.stderr
+    offline.run("token", "pin", "change", "--new-pin-source", new_pin(offline), status=23)
+    assert len(calls(beside_a_bad_slot, "C_Login")) == 1
+
+
+def test_token_is_initialised_beside_a_slot_that_cannot_be_read(offline: Client, token: Token,
+                                                                beside_a_bad_slot: Path) -> None:
+    so = source(token.so_pin_file)
+    offline.set("token:main", uri="pkcs11:token=fresh")
+    offline.run("token", "init", "--label", "fresh", "--so-pin-source", so)
+    offline.run("key", "generate", "--label", "k", "--type", "ec:P-256")
+    offline.run("token", "init", "--label", "newer", "--erase", "--so-pin-source", so)
+    offline.set("token:main", uri="pkcs11:token=newer")
+    assert offline.json("key", "list")["keys"] == []
+    assert len(calls(beside_a_bad_slot, "C_InitToken")) == 2
+
+
 def test_missing_token_is_explained_with_the_slots_that_failed(offline: Client, token: Token) -> None:
     token.add("second")
     log = offline.rules()

@@ -563,7 +563,8 @@ static void initialise(const char *label)
     assert_true(secret_set(&so_pin, "87654321", 8, &err));
     struct hsm_target target = {.module_path = softhsm, .uri = &uri};
     struct hsm_token_init init = {.label = label, .so_pin = &so_pin, .user_pin = &pin};
-    if (!hsm_token_initialise(&target, &init, &token, &err)) {
+    int64_t earlier_s = 0;
+    if (!hsm_token_initialise(&target, &init, &token, &earlier_s, &err)) {
         fail_msg("%s", err.msg);
     }
     assert_string_equal(token->info.label, label);
