@@ -40,16 +40,9 @@ static bool open_key(struct app *app, const char *uri, struct hsm_opened *opened
                      struct hsm_session *session, struct hsm_key *key, struct err *err)
 {
     struct keystore_token t = app_token(app->selection.token);
-    struct hsm_access access = {.section = t.section,
-                                .module_path = t.module,
-                                .init_args = t.init_args,
-                                .quirks = t.quirks,
-                                .token_uri = t.uri,
-                                .pin_source = t.pin_source,
-                                .pin_source_is_deliberate = t.pin_source_is_deliberate,
-                                .try_pin_again = t.try_pin_again,
-                                .secrets = &app->secrets};
+    struct hsm_access access;
 
+    keystore_access(&t, &app->secrets, &access);
     /* What was there before the key was made must not answer for the module. */
     return hsm_access_open(&access, uri, true, opened, err) &&
            hsm_session_take_fresh(opened->token, false, session, err) &&

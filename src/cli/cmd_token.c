@@ -12,20 +12,11 @@
 
 struct hsm_access cli_access(const struct cli *cli)
 {
-    const struct config_token *t = cli->selection.token;
+    struct keystore_token token = app_token(cli->selection.token);
+    struct hsm_access access;
 
-    return (struct hsm_access){.section = config_token_section(t),
-                               .module_path = t->module,
-                               .init_args = t->init_args,
-                               .quirks = t->quirks,
-                               .token_uri = t->uri,
-                               .pin_source = t->pin_source,
-                               .pin_source_is_deliberate = t->pin_source_is_option,
-                               .try_pin_again = t->try_pin_again,
-                               .so_generates = t->generate_as == CONFIG_ROLE_SO,
-                               .so_writes_certificates = t->write_certificates_as == CONFIG_ROLE_SO,
-                               .so_pin_source = t->so_pin_source,
-                               .secrets = &cli->secrets};
+    keystore_access(&token, &cli->secrets, &access);
+    return access;
 }
 
 bool cli_token_open(const struct cli *cli, const char *uri, bool login, struct hsm_opened *out,

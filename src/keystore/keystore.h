@@ -46,6 +46,12 @@ struct keystore_token {
     const char *so_pin_source;                 /* NULL: prompt */
 };
 
+struct hsm_access;
+
+/* The same for those who see hsm themselves; it borrows from all three. */
+void keystore_access(const struct keystore_token *token, const struct secret_policy *secrets,
+                     struct hsm_access *out);
+
 /* A key with the certificate that belongs to it. */
 struct keystore_identity {
     EVP_PKEY *key;
