@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from beds import BEDS, Bed, why_not
 from p11e import Client, Token, calls, clean_env, private_file, run
+from test_bind import certificate, made_key
 
 NEW = "87654321"
 
@@ -314,6 +315,20 @@ def test_security_officer_generates_if_the_section_says_so(offline: Client, toke
     assert "CKR_USER_NOT_LOGGED_IN" in done.stderr and len(calls(log, "C_Login")) == 1
     assert "this token wants its user for it (leave the setting out)" in done.stderr
     offline.run("key", "list")
+
+
+def test_security_officer_writes_certificates_if_the_section_says_so(client: Client, token: Token) -> None:
+    """Private keys are not to be seen as security officer, so the key is looked at before."""
+    uri = made_key(client)
+    first, second = certificate(client, uri, "www.example.org"), certificate(client, uri, "www.example.org", 80)
+    client.set("token:main", write_certificates_as="so", so_pin_source=source(token.so_pin_file))
+    client.run("cert", "bind", "--key", uri, "--cert", str(first))
+    log = client.rules()
+    done = client.json("cert", "bind", "--key", uri, "--cert", str(second))
+    assert done["old_removed"] == 1 and len(calls(log, "C_Login")) == 2
+    client.run("cert", "undo", uri)
+    client.run("cert", "remove", "pkcs11:object=www;type=cert", "--yes")
+    assert client.json("key", "show", uri)["certificates"] == []
 
 
 def test_pin_of_the_security_officer_has_to_come_from_somewhere(offline: Client) -> None:
