@@ -143,19 +143,29 @@ static bool is_the_sections(const struct hsm_token *token, const struct hsm_toke
            hsm_identity_check(init->section, &token->info, &known, err);
 }
 
-/* What an earlier run erased and gave no user PIN: it has the label, and is what the URI means or
- * meant. NULL: there is none. */
+/*
+ * What an earlier run initialised and did not end with: it has the label, and is what the URI means
+ * or meant. NULL: there is none. *done: it has its user PIN, so that run did everything but say so;
+ * a token that the URI means as it is now is to be erased again, then.
+ */
 static struct hsm_token *half_made(struct hsm_module *module, const struct hsm_uri *uri,
-                                   const char *label, const struct hsm_unfinished_init *earlier)
+                                   const struct hsm_token_init *init,
+                                   const struct hsm_unfinished_init *earlier, bool *done)
 {
     const struct hsm_token_info *before = &earlier->before;
+    bool named = hsm_uri_names_token(uri);
 
     for (struct hsm_token *t = module->tokens; earlier->known && t != NULL; t = t->next) {
-        if (t->present && t->info.initialized && !t->info.user_pin_set &&
-            str_equal(t->info.label, label) && str_equal(t->info.model, before->model) &&
-            str_equal(t->info.manufacturer, before->manufacturer) &&
-            (!hsm_uri_names_token(uri) || hsm_token_info_matches(&t->info, uri) ||
-             hsm_token_info_matches(before, uri))) {
+        if (!t->present || !t->info.initialized || !str_equal(t->info.label, init->label) ||
+            !str_equal(t->info.model, before->model) ||
+            !str_equal(t->info.manufacturer, before->manufacturer)) {
+            continue;
+        }
+        bool was_meant = named && hsm_token_info_matches(before, uri);
+        bool is_meant = named && hsm_token_info_matches(&t->info, uri);
+        *done = t->info.user_pin_set;
+        if (*done ? (named ? was_meant && !is_meant : !init->erase)
+                  : (!named || was_meant || is_meant)) {
             return t;
         }
     }
@@ -222,11 +232,11 @@ static bool init_token(struct hsm_token *token, struct hsm_admin_slot *slot,
     if (!begin_so(token, &so, &attempt, err)) {
         return false;
     }
-    hsm_init_memory_begin(token->module, init->label, &token->info);
+    hsm_init_memory_begin(init->label, &token->info);
     if (!hsm_admin_init_token(slot, init->so_pin, init->label, err)) {
         end_so(token, &so, &attempt, (CK_RV)err->native);
         if (err->code == E_PIN_WRONG || err->code == E_PIN_LOCKED) {
-            hsm_init_memory_end(token->module, init->label);
+            hsm_init_memory_end(init->label);
         }
         return err_wrap(err, "initialising the token in slot %lu of %s",
                         (unsigned long)token->info.slot_id, token->module->path);
@@ -264,19 +274,18 @@ static bool initialise_locked(struct hsm_module *module, const struct hsm_uri *u
                               struct err *err)
 {
     struct hsm_unfinished_init earlier;
+    bool done = false;
 
     *earlier_s = 0;
-    if (!hsm_module_read_slots(module, err) ||
-        !hsm_init_memory_read(module, init->label, &earlier, err)) {
+    if (!hsm_module_read_slots(module, err) || !hsm_init_memory_read(init->label, &earlier, err)) {
         return false;
     }
-    struct hsm_token *half = half_made(module, uri, init->label, &earlier);
-    if (!(half != NULL ? finish(half, init, err) : begin_anew(module, uri, init, err))) {
-        return false;
+    struct hsm_token *half = half_made(module, uri, init, &earlier, &done);
+    if (half == NULL) {
+        return begin_anew(module, uri, init, err);
     }
-    *earlier_s = half != NULL ? earlier.when_s : 0;
-    hsm_init_memory_end(module, init->label);
-    return true;
+    *earlier_s = earlier.when_s;
+    return done || finish(half, init, err);
 }
 
 /* Here nobody has a session yet. */
@@ -309,7 +318,14 @@ bool hsm_token_initialise(const struct hsm_target *target, const struct hsm_toke
         return false;
     }
     made.token = str_dup(init->label);
-    return made.token != NULL ? hsm_token_find(module, &made, out, err) : err_nomem(err);
+    if (made.token == NULL) {
+        return err_nomem(err);
+    }
+    if (!hsm_token_find(module, &made, out, err)) {
+        return false;
+    }
+    hsm_init_memory_end(init->label);
+    return true;
 }
 
 /* PINs */

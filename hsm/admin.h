@@ -19,9 +19,9 @@
  * it is destroyed, so a token that is initialised already is refused unless erase is set. Without
  * token attributes in the URI the first token that is not initialised is taken. Refused when the
  * label is in use on this module, and when the token to erase is another one than its section was
- * used with: no PIN is sent to it then. Where an earlier run erased the token and ended before the
- * PINs were set, what is left is done, and nothing erased: *earlier_s tells when that was (0: there
- * was none). E_OBJECT_EXISTS, E_TOKEN_MISSING, E_PIN_WRONG (SO PIN of an
+ * used with: no PIN is sent to it then. Where an earlier run erased the token and did not come to
+ * its end, what is left is done, and nothing erased: *earlier_s tells when that was (0: there was
+ * none). E_OBJECT_EXISTS, E_TOKEN_MISSING, E_PIN_WRONG (SO PIN of an
  * initialised token), E_PIN_LOCKED, E_TOKEN.
  */
 struct hsm_token_init {

@@ -13,9 +13,9 @@
 
 static const char folder[] = "inits";
 
-static char *record_path(const struct hsm_module *module, const char *label)
+static char *record_path(const char *label)
 {
-    const char *const parts[] = {hsm_module_path(module), label};
+    const char *const parts[] = {label};
 
     return hsm_record_path(folder, parts, ARRAY_LEN(parts), ".init");
 }
@@ -45,10 +45,9 @@ static void take_line(void *ctx, const char *name, const char *value)
     }
 }
 
-bool hsm_init_memory_read(const struct hsm_module *module, const char *label,
-                          struct hsm_unfinished_init *out, struct err *err)
+bool hsm_init_memory_read(const char *label, struct hsm_unfinished_init *out, struct err *err)
 {
-    AUTO(str) char *path = record_path(module, label);
+    AUTO(str) char *path = record_path(label);
 
     *out = (struct hsm_unfinished_init){.known = false};
     if (path == NULL) {
@@ -58,10 +57,9 @@ bool hsm_init_memory_read(const struct hsm_module *module, const char *label,
            err_wrap(err, "what is remembered of the initialisation of a token '%s'", label);
 }
 
-void hsm_init_memory_begin(const struct hsm_module *module, const char *label,
-                           const struct hsm_token_info *before)
+void hsm_init_memory_begin(const char *label, const struct hsm_token_info *before)
 {
-    AUTO(str) char *path = record_path(module, label);
+    AUTO(str) char *path = record_path(label);
     AUTO(buf) struct buf text = BUF_INIT(HSM_RECORD_MAX);
     struct clock clock = clock_system(NULL);
     struct err err = ERR_INIT;
@@ -84,9 +82,9 @@ void hsm_init_memory_begin(const struct hsm_module *module, const char *label,
     }
 }
 
-void hsm_init_memory_end(const struct hsm_module *module, const char *label)
+void hsm_init_memory_end(const char *label)
 {
-    AUTO(str) char *path = record_path(module, label);
+    AUTO(str) char *path = record_path(label);
 
     if (path != NULL) {
         hsm_record_remove(path);

@@ -21,13 +21,12 @@ struct hsm_unfinished_init {
     struct hsm_token_info before; /* what the token said of itself; label, serial, maker, model */
 };
 
-/* `label` is the new one. E_IO. */
-bool hsm_init_memory_read(const struct hsm_module *module, const char *label,
-                          struct hsm_unfinished_init *out, struct err *err) NODISCARD;
+/* `label` is the new one; by which module the token is reached does not matter. E_IO. */
+bool hsm_init_memory_read(const char *label, struct hsm_unfinished_init *out,
+                          struct err *err) NODISCARD;
 
 /* What cannot be written is warned of, and is no reason to stop. */
-void hsm_init_memory_begin(const struct hsm_module *module, const char *label,
-                           const struct hsm_token_info *before);
-void hsm_init_memory_end(const struct hsm_module *module, const char *label);
+void hsm_init_memory_begin(const char *label, const struct hsm_token_info *before);
+void hsm_init_memory_end(const char *label);
 
 #endif

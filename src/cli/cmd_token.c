@@ -188,8 +188,8 @@ bool cmd_token_init(struct cli *cli, struct err *err)
     if (earlier_s != 0) {
         clock_format(earlier_s, when);
         log_line(LOG_WARN, "token",
-                 "the token was initialised at %s by a run that ended before its user PIN was set; "
-                 "that was done now, and nothing was erased",
+                 "the token was initialised at %s by a run that did not come to its end; what was "
+                 "left is done now, and nothing was erased",
                  when);
     }
     out_time(&cli->out, "erased_earlier", NULL, earlier_s);
