@@ -100,6 +100,10 @@ void hsm_admin_close(struct hsm_admin_slot *slot)
         (void)ck_logout(&slot->module->ck, slot->session);
         (void)ck_close_session(&slot->module->ck, slot->session);
     }
+    if (slot->spoilt) { /* to release them would crash (libp11 0.4.12): the process ends soon */
+        slot->module->slots = NULL;
+        slot->module->slot_count = 0;
+    }
     release_slots(slot->module);
     *slot = (struct hsm_admin_slot){.module = NULL};
 }
@@ -177,8 +181,11 @@ bool hsm_admin_init_pin(struct hsm_admin_slot *slot, const struct secret *pin, s
                                     slot->pin_pad ? 0 : pin->len),
                         "C_InitPIN", err);
     }
-    return LIBP11(module, slot->pin_pad ? CALL_PERSON : CALL_WRITE, "C_InitPIN", err,
-                  PKCS11_init_pin(slot->libp11->token, slot->pin_pad ? NULL : secret_expose(pin)));
+    /* Afterwards it reads the token again; if that fails, its slot points to what it has freed. */
+    slot->spoilt =
+        !LIBP11(module, slot->pin_pad ? CALL_PERSON : CALL_WRITE, "C_InitPIN", err,
+                PKCS11_init_pin(slot->libp11->token, slot->pin_pad ? NULL : secret_expose(pin)));
+    return !slot->spoilt;
 }
 
 bool hsm_admin_set_pin(struct hsm_admin_slot *slot, const struct secret *present,

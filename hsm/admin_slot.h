@@ -27,6 +27,7 @@ struct hsm_admin_slot {
     struct PKCS11_slot_st *libp11; /* NULL: our own calls, in the session */
     CK_SESSION_HANDLE session;
     bool has_session;
+    bool spoilt; /* libp11's list can be used no more, and not be released either */
 };
 
 /* E_TOKEN_MISSING: it is gone. */

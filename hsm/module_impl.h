@@ -1,5 +1,6 @@
 /* The inside of a module context, for hsm/module.c and hsm/admin_slot.c (the two files that stand
- * on libp11), for hsm/admin.c and hsm/slot.c, and for hsm/revive.c, which starts modules again. */
+ * on libp11), for hsm/admin.c, hsm/admin_pin.c and hsm/slot.c, and for hsm/revive.c, which starts
+ * modules again. */
 #ifndef HSM_MODULE_IMPL_H
 #define HSM_MODULE_IMPL_H
 

@@ -57,6 +57,22 @@ def test_security_officer_sets_the_user_pin(offline: Client, token: Token, actio
     offline.run("key", "list")  # what was remembered of the old PIN is over
 
 
+def test_token_that_does_not_answer_after_its_pin_was_set(offline: Client, token: Token) -> None:
+    """libp11 asks it once more, and cannot release what it knows of it after that."""
+    args = ("token", "pin", "set", "--so-pin-source", source(token.so_pin_file), "--new-pin-source", new_pin(offline))
+    log = offline.rules()
+    offline.run(*args)
+    names = calls(log)
+    asked = names[:names.index("C_InitPIN") + 2].count("C_GetTokenInfo")
+    assert names[names.index("C_InitPIN") + 1] == "C_GetTokenInfo"
+    offline.rules(f"C_GetTokenInfo:{asked}:fail=0x30")
+    done = offline.run(*args, status=29)
+    assert "C_InitPIN: CKR_DEVICE_ERROR" in done.stderr
+    private_file(token.pin_file, NEW + "\n")
+    offline.no_rules()
+    offline.run("key", "list")
+
+
 def test_security_officer_changes_the_own_pin(offline: Client, token: Token) -> None:
     fresh = source(private_file(offline.dir / "new-so", NEW))
     done = offline.json("token", "pin", "change-so", "--so-pin-source", source(token.so_pin_file),
