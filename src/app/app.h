@@ -37,6 +37,7 @@ struct app_ca {
     struct secret client_secret;
     struct http_settings token_net;
     struct secret proxy_password;
+    X509_STORE *trust; /* NULL: the system's */
     struct http_client *http;
     struct ca *ca;
 };

@@ -225,7 +225,7 @@ def test_check_reports_each_step(client: Client) -> None:
     steps = {c["step"]: c["result"] for c in client.json("check")["checks"]}
     assert steps == {name: "ok" for name in
                      ["configuration", "client certificate", "name lookup", "connection", "TLS", "HTTP",
-                      "credentials", "organization", "products"]}
+                      "credentials", "organization", "API", "products", "inventory"]}
 
 
 def test_check_gives_the_end_of_the_servers_certificate(client: Client) -> None:

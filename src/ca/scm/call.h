@@ -61,6 +61,10 @@ void scm_call_path(const struct scm *scm, const struct scm_call *call, struct bu
 
 /* oauth.c */
 
+/* Chooses the server that gives out tokens, if that is not done: the configured one, or one that
+ * the CA names. E_AUTH, E_CONFIG, E_NETWORK, E_TLS, E_PROTOCOL. */
+bool scm_oauth_find(struct scm *scm, struct err *err) NODISCARD;
+
 /* Sees to it that there is a token that lasts a while; `anew`: another one than now. E_AUTH,
  * E_CONFIG, E_NETWORK, E_TLS, E_PROTOCOL. */
 bool scm_oauth_login(struct scm *scm, bool anew, struct err *err) NODISCARD;

@@ -24,6 +24,10 @@ static const struct scm_endpoint endpoints[SCM_ENDPOINTS] = {
                            false, LONG_MS,   "REST API, SSL certificates, Revoking by serial number"},
     [SCM_ORGANIZATIONS] = {SCM_ORGANIZATIONS, "organizations", "GET",  "/organization/v1",
                            true,  NORMAL_MS, "REST API, Organizations, Listing"},
+    [SCM_ORGANIZATION]  = {SCM_ORGANIZATION,  "organization",  "GET",  "/organization/v1/{id}",
+                           true,  NORMAL_MS, "REST API, Organizations, Details"},
+    [SCM_PASSWORD]      = {SCM_PASSWORD,      "password",      "GET",  "/admin/v1/password",
+                           true,  NORMAL_MS, "Admin Operations API, Password state"},
 };
 /* clang-format on */
 

@@ -202,11 +202,16 @@ static bool choose_server(struct scm *scm, struct err *err)
     return scm->oauth.http != NULL || use_server(scm, usual_url, err);
 }
 
+bool scm_oauth_find(struct scm *scm, struct err *err)
+{
+    return scm->oauth.http != NULL || choose_server(scm, err);
+}
+
 bool scm_oauth_login(struct scm *scm, bool anew, struct err *err)
 {
     struct scm_oauth *oauth = &scm->oauth;
 
-    if (oauth->http == NULL && !choose_server(scm, err)) {
+    if (!scm_oauth_find(scm, err)) {
         return false;
     }
     bool lasts =

@@ -16,8 +16,16 @@ enum scm_endpoint_id {
     SCM_REVOKE,
     SCM_REVOKE_SERIAL,
     SCM_ORGANIZATIONS,
+    SCM_ORGANIZATION,
+    SCM_PASSWORD,
     SCM_ENDPOINTS
 };
+
+/* scm.c */
+bool scm_products(void *impl, struct ca_products *out, struct err *err);
+
+/* check.c */
+void scm_check(void *impl, struct ca_checks *out);
 
 /* records.c */
 bool scm_record(void *impl, int64_t id, struct ca_record *out, struct err *err);
@@ -129,6 +137,13 @@ bool scm_split_url(const char *url, struct buf *origin, struct buf *host, struct
 
 /* Whether a host is in a list with commas between. */
 bool scm_host_in(const char *host, const char *list);
+
+/* What is said of the password of a login ("GET /admin/v1/password"). */
+enum scm_password { SCM_PASSWORD_LASTS, SCM_PASSWORD_SOON, SCM_PASSWORD_EXPIRED };
+
+/* Pure: what the answer means now; *end is its day ("2027-01-31"), "" if there is none. False: it
+ * is not understood. */
+bool scm_password_state(const json *doc, int64_t now_s, enum scm_password *out, const char **end);
 
 /* Whether an organization (or department) of that id is in the list. */
 bool scm_has_organization(const json *list, int64_t id, const char **name);

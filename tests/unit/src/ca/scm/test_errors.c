@@ -307,7 +307,9 @@ static void test_endpoints(void **state UNUSED)
                                  "list GET /ssl/{version}\n"
                                  "revoke POST /ssl/{version}/revoke/{id} (once)\n"
                                  "revoke POST /ssl/{version}/revoke/serial/{serial} (once)\n"
-                                 "organizations GET /organization/v1\n");
+                                 "organizations GET /organization/v1\n"
+                                 "organization GET /organization/v1/{id}\n"
+                                 "password GET /admin/v1/password\n");
 }
 
 int main(void)
