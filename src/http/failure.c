@@ -72,21 +72,35 @@ static bool proxy_refused(const struct http_client *client, long status, struct 
                           client->base_url, status);
 }
 
+/* libcurl counts the proxy's answer as part of connecting, so its times do not tell. */
+bool http_met_peer(const struct http_transfer *transfer)
+{
+    long status = 0;
+
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+    switch (transfer->result) {
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+    case CURLE_GOT_NOTHING:
+    case CURLE_PROXY:
+        return true;
+    default:
+        break;
+    }
+    return status != 0 || transfer->client->met_peer;
+}
+
 /* Whether a transfer came to its end between us and the proxy; then err is filled. */
 static bool failed_at_proxy(struct http_transfer *transfer, const char *why, struct err *err)
 {
     const struct http_client *client = transfer->client;
     CURLcode rc = transfer->result;
-    curl_off_t connected = 0;
-    curl_off_t tls = 0;
     long status = 0;
 
     if (client->proxy == NULL || rc == CURLE_ABORTED_BY_CALLBACK) {
         return false;
     }
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_CONNECTCODE, &status);
-    (void)curl_easy_getinfo(transfer->easy, CURLINFO_CONNECT_TIME_T, &connected);
-    (void)curl_easy_getinfo(transfer->easy, CURLINFO_APPCONNECT_TIME_T, &tls);
     if (status >= 200 && status < 300) {
         return false;
     }
@@ -99,12 +113,13 @@ static bool failed_at_proxy(struct http_transfer *transfer, const char *why, str
                              client->proxy, why);
         return true;
     }
-    if (rc == CURLE_COULDNT_CONNECT || (rc == CURLE_OPERATION_TIMEDOUT && connected == 0)) {
+    if (rc == CURLE_COULDNT_CONNECT ||
+        (rc == CURLE_OPERATION_TIMEDOUT && !http_met_peer(transfer))) {
         (void)err_set_native(err, E_NETWORK, rc, "the proxy %s cannot be reached: %s",
                              client->proxy, why);
         return true;
     }
-    if (tls == 0 && connected > 0) {
+    if (http_met_peer(transfer)) {
         (void)err_set_native(err, E_NETWORK, rc,
                              "the proxy %s took our connection, and ended it or fell silent before "
                              "it connected us to %s: %s",

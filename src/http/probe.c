@@ -80,8 +80,8 @@ static void copy_progress(struct http_transfer *transfer, bool answered, struct 
     probe->resolved = answered || resolved > 0;
     /* libcurl counts the handshake as part of connecting: a refusal in it leaves the time at zero
      */
-    probe->connected =
-        answered || connected > 0 || probe->failure.code == E_TLS || probe->proxy_passed;
+    probe->connected = answered || connected > 0 || probe->failure.code == E_TLS ||
+                       (probe->proxy[0] != '\0' && http_met_peer(transfer));
     probe->tls = answered || tls > 0;
     probe->http2 = version == CURL_HTTP_VERSION_2_0;
     probe->status = transfer->response->status;

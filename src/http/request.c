@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { URL_MAX = 4096 };
 
@@ -196,6 +198,18 @@ static unsigned long auth_mask(enum http_proxy_auth auth)
     return CURLAUTH_BASIC | CURLAUTH_DIGEST;
 }
 
+static int close_socket(void *user, curl_socket_t fd)
+{
+    struct http_client *client = user;
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof(peer);
+
+    if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0) {
+        client->met_peer = true;
+    }
+    return close(fd);
+}
+
 static CURLcode set_proxy(const struct http_client *client, CURL *easy)
 {
     CURLcode rc = CURLE_OK;
@@ -249,6 +263,8 @@ static CURLcode set_transfer(struct http_transfer *transfer, int64_t timeout_ms)
     SET(CURLOPT_USERAGENT, "p11enroll");
     SET(CURLOPT_ACCEPT_ENCODING, "gzip, deflate");
     SET(CURLOPT_PIPEWAIT, 1L);
+    SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+    SET(CURLOPT_CLOSESOCKETDATA, transfer->client);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)transfer->client->connect_timeout_ms);
     SET(CURLOPT_TIMEOUT_MS, (long)timeout_ms);
     SET(CURLOPT_HTTPHEADER, transfer->headers);
@@ -304,6 +320,7 @@ bool http_transfer_prepare(struct http_transfer *transfer, const struct http_req
     transfer->path = str_dup(request->path);
     transfer->body_len = request->body_len;
     transfer->result = CURLE_FAILED_INIT;
+    transfer->client->met_peer = false;
     (void)snprintf(transfer->method, sizeof(transfer->method), "%s", request->method);
     if (transfer->easy == NULL || transfer->path == NULL) {
         return err_nomem(err);

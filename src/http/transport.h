@@ -24,6 +24,7 @@ struct http_client {
     CURLM *multi;       /* owns the connections */
     struct err tls_err; /* why the client certificate could not be set up */
     bool cert_asked;    /* a server has asked for a client certificate */
+    bool met_peer;      /* a socket that was closed since the last request had been connected */
     unsigned long requests;
     struct http_transfer *flights; /* requests under way beside each other */
     size_t flying;
@@ -63,6 +64,8 @@ bool http_transfer_run(struct http_transfer *transfer, enum http_reach *reach,
 /* failure.c: the sentence for a transfer that failed, and how far it got. */
 void http_failed(struct http_transfer *transfer, struct err *err);
 enum http_reach http_reach_of(struct http_transfer *transfer);
+/* Whether there was a TCP connection, to the server or to the proxy. */
+bool http_met_peer(const struct http_transfer *transfer);
 
 /* proxy.c, pure: E_CONFIG for a proxy that is not http://host:port; the text is not repeated. */
 bool http_proxy_check(const char *proxy, struct err *err) NODISCARD;

@@ -114,6 +114,13 @@ class Squid(Process):
         log = self.dir / "access.log"
         return log.read_text().count("TCP_TUNNEL/200") if log.exists() else 0
 
+    def has_passed(self, count: int) -> bool:
+        """Whether it made so many by now; it writes that down when they have ended."""
+        end = time.monotonic() + 10
+        while self.passed < count and time.monotonic() < end:
+            time.sleep(0.05)
+        return self.passed >= count
+
 
 def squid_or_reason() -> str | None:
     return need("squid", "/usr/lib/squid/basic_ncsa_auth", "/usr/lib/squid/digest_file_auth")
@@ -127,6 +134,7 @@ class Rude:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.kept: list[socket.socket] = []
+        self.heard = b""
         threading.Thread(target=self.serve, daemon=True).start()
 
     @property
@@ -141,7 +149,7 @@ class Rude:
                 return
             self.kept.append(connection)
             try:
-                connection.recv(65536)
+                self.heard += connection.recv(65536)
                 self.answer(connection)
             except OSError:
                 pass
