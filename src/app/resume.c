@@ -29,7 +29,7 @@ bool app_select_for(struct app *app, const struct order *order, struct err *err)
     return true;
 }
 
-static bool needs_ca(const struct order *order)
+bool app_needs_ca(const struct order *order)
 {
     switch (order_state_action(order->state)) {
     case ACTION_MAKE_KEY:
@@ -59,7 +59,7 @@ bool app_resume(struct app *app, int64_t id, bool once, struct order *order, str
         return false;
     }
     log_set_order((long)id);
-    if (needs_ca(order) && !app_ca_open(app, &connection, err)) {
+    if (app_needs_ca(order) && !app_ca_open(app, &connection, err)) {
         return false;
     }
     return app_drive(app, journal, connection.ca, order, once, err);

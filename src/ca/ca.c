@@ -67,6 +67,26 @@ bool ca_products(struct ca *ca, struct ca_products *out, struct err *err)
     return ca->ops->products(ca->impl, out, err);
 }
 
+void ca_turn(struct ca *ca, void *user)
+{
+    ca->ops->turn(ca->impl, user);
+}
+
+bool ca_is_under_way(const struct ca *ca)
+{
+    return ca->ops->is_under_way(ca->impl);
+}
+
+void ca_forget(struct ca *ca, const void *user)
+{
+    ca->ops->forget(ca->impl, user);
+}
+
+bool ca_hear(struct ca *ca, int64_t wait_ms, struct ca_heard *out)
+{
+    return ca->ops->hear(ca->impl, wait_ms, out);
+}
+
 bool ca_check_request(struct ca *ca, const struct ca_request *request, struct err *err)
 {
     return ca->ops->check_request(ca->impl, request, err);

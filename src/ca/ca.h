@@ -222,6 +222,26 @@ enum ca_revoke {
 /* Asks the CA to revoke, once; where the answer was lost, its record is looked at. */
 enum ca_revoke ca_revoke(struct ca *ca, const struct ca_revocation *revocation, struct err *err);
 
+/*
+ * Reads beside each other. While it is somebody's turn, a read whose answer is not there yet is
+ * started and not waited for: the call fails, and ca_is_under_way() tells that from a failure. When
+ * ca_hear() has named that user, his turn comes again, and the same call goes on from there, at
+ * last to its end. Nothing is repeated by itself meanwhile.
+ */
+struct ca_heard {
+    void *user;
+    int64_t pause_s; /* for which the CA asks to be left alone; -1: it does not */
+};
+
+/* From now on calls are for that user; NULL: for nobody, they are waited for again. */
+void ca_turn(struct ca *ca, void *user);
+/* Whether the last call of this turn failed because its answer is under way. */
+bool ca_is_under_way(const struct ca *ca);
+/* Drops the answers that were kept for a user: his call came to its end. */
+void ca_forget(struct ca *ca, const void *user);
+/* Waits at most that long for an answer. False: none came. */
+bool ca_hear(struct ca *ca, int64_t wait_ms, struct ca_heard *out) NODISCARD;
+
 /* The CA's own number for an order, out of its state; "" if there is none. */
 void ca_order_id(const char *state, char out[static 64]);
 

@@ -22,6 +22,10 @@ struct ca_ops {
                  struct err *err);
     enum ca_revoke (*revoke)(void *impl, const struct ca_revocation *revocation, struct err *err);
     void (*check)(void *impl, struct ca_checks *out);
+    void (*turn)(void *impl, void *user);
+    bool (*is_under_way)(const void *impl);
+    void (*forget)(void *impl, const void *user);
+    bool (*hear)(void *impl, int64_t wait_ms, struct ca_heard *out);
 };
 
 extern const struct ca_ops ca_scm_ops;

@@ -61,6 +61,8 @@ struct cli_common {
 
 struct cli;
 
+enum { CLI_ANY_NUMBER = 1 << 20 }; /* of operands */
+
 /* One command. */
 struct cmd {
     const char *noun;
@@ -223,6 +225,10 @@ struct opts_order_list {
 struct opts_order_result {
     const char *cert_out, *chain_out;
 };
+struct opts_order_wait {
+    bool all;
+    const char *cert_out, *chain_out;
+};
 struct opts_revoke {
     const char *reason, *comment, *ca_order, *serial;
     bool yes;
@@ -258,6 +264,9 @@ bool cli_emit(struct cli *cli, const char *key_uri, const char *kind, const char
 bool cli_evidence_may_write(const char *path, struct err *err) NODISCARD;
 bool cli_evidence_write(struct cli *cli, const struct app_evidence_request *request,
                         const char *path, struct err *err) NODISCARD;
+
+/* cmd_order.c: continues the order of the first operand and prints it. */
+bool cli_resume(struct cli *cli, bool once, struct order *order, struct err *err) NODISCARD;
 
 /* The result of an order, as enroll and the order commands print it. */
 void cli_print_order(struct cli *cli, const struct order *order);

@@ -120,6 +120,12 @@ static const struct opt order_result_opts[] = {
     {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, chain_out), "write its issuers as PEM"},
 };
 
+static const struct opt order_wait_opts[] = {
+    {"all", 0, OPT_FLAG, NULL, AT(opts_order_wait, all), "all open orders that were sent to the CA"},
+    {"cert-out", 0, OPT_TEXT, "FILE", AT(opts_order_wait, cert_out), "write the certificate as PEM; for one order alone"},
+    {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_order_wait, chain_out), "write its issuers as PEM; for one order alone"},
+};
+
 static const struct opt revoke_opts[] = {
     {"reason", 0, OPT_TEXT, "REASON", AT(opts_revoke, reason),
      "unspecified, keyCompromise, affiliationChanged, superseded or cessationOfOperation (required)"},
@@ -232,8 +238,8 @@ const struct cmd cli_cmds[] = {
      OPTS(order_list_opts, opts_order_list), GENERAL, NOTHING, cmd_order_list},
     {"order", "show", "show one order and what happened to it", "ORDER", 1, 1, NO_OPTS,
      GENERAL, NOTHING, cmd_order_show},
-    {"order", "wait", "continue an order until its certificate is bound", "ORDER", 1, 1,
-     OPTS(order_result_opts, opts_order_result), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_wait},
+    {"order", "wait", "continue orders until their certificates are bound", "[ORDER...]", 0, CLI_ANY_NUMBER,
+     OPTS(order_wait_opts, opts_order_wait), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_wait},
     {"order", "collect", "ask once whether an order is issued; fetch, verify, bind and print it", "ORDER", 1, 1,
      OPTS(order_result_opts, opts_order_result), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_collect},
     {"order", "abandon", "give up an order that was not sent to the CA", "ORDER", 1, 1, NO_OPTS,

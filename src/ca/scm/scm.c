@@ -15,6 +15,7 @@ static void scm_close(void *impl)
 
     if (scm != NULL) {
         free(scm->prefix);
+        scm_aside_done(scm);
         scm_oauth_done(&scm->oauth);
         free(scm);
     }
@@ -344,4 +345,8 @@ const struct ca_ops ca_scm_ops = {
     .list = scm_list,
     .revoke = scm_revoke,
     .check = scm_check,
+    .turn = scm_turn,
+    .is_under_way = scm_is_under_way,
+    .forget = scm_forget,
+    .hear = scm_hear,
 };

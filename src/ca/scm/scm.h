@@ -24,6 +24,12 @@ enum scm_endpoint_id {
 /* scm.c */
 bool scm_products(void *impl, struct ca_products *out, struct err *err);
 
+/* aside.c */
+void scm_turn(void *impl, void *user);
+bool scm_is_under_way(const void *impl);
+void scm_forget(void *impl, const void *user);
+bool scm_hear(void *impl, int64_t wait_ms, struct ca_heard *out);
+
 /* check.c */
 void scm_check(void *impl, struct ca_checks *out);
 
