@@ -11,7 +11,7 @@ from p11e import Client
 
 
 @pytest.fixture(scope="module")
-def squids(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Squid]]:
+def squids() -> Iterator[Callable[[str], Squid]]:
     """Proxies by the login that they want, each started when it is first needed."""
     reason = squid_or_reason()
     if reason is not None:
@@ -20,7 +20,7 @@ def squids(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
 
     def of(kind: str) -> Squid:
         if kind not in running:
-            running[kind] = Squid(tmp_path_factory.mktemp("squid") / kind, kind)
+            running[kind] = Squid(kind)
         return running[kind]
 
     yield of

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -81,8 +83,10 @@ AUTH = {
 class Squid(Process):
     """A real proxy; kind is none, basic, digest, or both of these."""
 
-    def __init__(self, path: Path, kind: str) -> None:
-        path.mkdir(parents=True)
+    def __init__(self, kind: str) -> None:
+        # As root it gives up root for this user, who cannot come into pytest's directories.
+        path = Path(tempfile.mkdtemp(prefix="p11e-squid-"))
+        path.chmod(0o755)
         port = free_port()
         secret = hashlib.md5(f"{USER}:{REALM}:{PASSWORD}".encode(), usedforsecurity=False).hexdigest()
         (path / "digest").write_text(f"{USER}:{REALM}:{secret}\n")
@@ -95,14 +99,14 @@ class Squid(Process):
         allow = "http_access allow tunnel" + ("" if kind == "none" else " known")
         conf = path / "squid.conf"
         conf.write_text(SQUID.format(port=port, dir=path, auth=auth + known, access=allow))
-        if os.geteuid() == 0:  # it gives up root for this user
-            for place in (path, *path.iterdir()):
-                subprocess.run(["chown", "proxy", str(place)], check=True)
-            for parent in path.parents:
-                if parent.stat().st_uid == 0 and str(parent).startswith("/tmp/"):
-                    parent.chmod(parent.stat().st_mode | 0o011)
+        if os.geteuid() == 0:
+            subprocess.run(["chown", "-R", "proxy", str(path)], check=True)
         self.dir = path
         super().__init__(["squid", "-N", "-f", str(conf)], port, path / "out.log")
+
+    def stop(self) -> None:
+        super().stop()
+        shutil.rmtree(self.dir, ignore_errors=True)
 
     @property
     def url(self) -> str:
@@ -177,7 +181,8 @@ error_log {dir}/error.log;
 worker_processes 1;
 events {{ worker_connections 256; }}
 http {{
-    access_log {dir}/access.log combined;
+    log_format test '"$request" $status packed=$gzip_ratio';
+    access_log {dir}/access.log test;
     client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy; fastcgi_temp_path {dir}/fastcgi;
     uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;
     gzip on; gzip_proxied any; gzip_min_length 1; gzip_types *;
