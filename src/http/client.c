@@ -113,7 +113,10 @@ bool http_client_new(const struct http_settings *settings, struct http_client **
         (client->proxy == NULL && proxy_for(settings) != NULL)) {
         return err_nomem(err);
     }
-    if (curl_multi_setopt(client->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, connections) != CURLM_OK) {
+    /* Without the second, it keeps fewer when few requests are under way, and has to connect anew.
+     */
+    if (curl_multi_setopt(client->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, connections) != CURLM_OK ||
+        curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, connections) != CURLM_OK) {
         return err_set(err, E_INTERNAL, "libcurl takes no limit for connections");
     }
     *out = TAKE(client);
