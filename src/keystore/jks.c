@@ -287,7 +287,7 @@ static bool protected_octets(const struct jks_span *key, struct jks_span *out, X
                        name);
     }
     *out = (struct jks_span){ASN1_STRING_get0_data(octets), (size_t)ASN1_STRING_length(octets)};
-    return out->len > (size_t)(2 * SHA1_LEN) || damaged(err, "a key is too short");
+    return out->len > 2 * (size_t)SHA1_LEN || damaged(err, "a key is too short");
 }
 
 /* XOR with SHA-1(password, salt), SHA-1(password, that), ... */
