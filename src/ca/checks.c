@@ -102,8 +102,11 @@ static bool check_tls(const struct http_probe *probe, const char *const steps[],
         return failed(out, steps[STEP_TLS], probe, tls_remedy(probe));
     }
     ca_checks_add(out, steps[STEP_TLS], true,
-                  "server certificate '%.200s' of '%.200s', valid until %s", probe->server_subject,
-                  probe->server_issuer, probe->server_not_after);
+                  "server certificate '%.150s' of '%.150s', valid until %s; %s",
+                  probe->server_subject, probe->server_issuer, probe->server_not_after,
+                  !probe->cert_asked  ? "it did not ask for a client certificate so far"
+                  : probe->cert_given ? "it asked for our client certificate and got it"
+                                      : "it asked for a client certificate, and we have none");
     if (probe->server_not_after_s != 0 && probe->server_not_after_s - now_s < SOON_S) {
         ca_checks_warn(out);
         ca_checks_remedy(out, "it expires within 14 days; whoever runs the server has to renew it");

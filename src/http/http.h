@@ -141,6 +141,7 @@ struct http_probe {
     char proxy[256]; /* "" if none is used */
     bool proxy_passed;
     bool cert_asked; /* the server asked for a client certificate */
+    bool cert_given; /* and we have one */
     bool http2;
     int status; /* of the answer; 0: none */
     char server_subject[256], server_issuer[256];

@@ -86,6 +86,7 @@ static void copy_progress(struct http_transfer *transfer, bool answered, struct 
     probe->http2 = version == CURL_HTTP_VERSION_2_0;
     probe->status = transfer->response->status;
     probe->cert_asked = transfer->client->cert_asked;
+    probe->cert_given = probe->cert_asked && transfer->client->cert != NULL;
     (void)snprintf(probe->address, sizeof(probe->address), "%s", address != NULL ? address : "");
 }
 

@@ -182,6 +182,17 @@ def test_certificate_of_ours_is_shown_with_issuer_and_end(client: Client) -> Non
     assert "' of '" in detail and "serial" in detail and "valid until" in detail
 
 
+@pytest.mark.parametrize(("asks", "text"), [("optional", "asked for our client certificate and got it"),
+                                            ("never", "did not ask for a client certificate so far")])
+def test_whether_our_certificate_was_presented(client: Client, asks: str, text: str) -> None:
+    sandbox_of(client).set(client_cert=asks)
+    assert text in rows(client, 0 if asks == "optional" else 42)["TLS"]["detail"]
+
+
+def test_a_server_that_asks_somebody_without_a_certificate(by_password: Client) -> None:
+    assert "asked for a client certificate, and we have none" in rows(by_password)["TLS"]["detail"]
+
+
 def test_people_read_what_to_do_in_the_same_line(client: Client) -> None:
     client.set("ca:sandbox", org_id="4711")
     done = client.run("check", status=43)
