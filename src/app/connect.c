@@ -139,6 +139,7 @@ static bool open_http(struct app *app, struct app_ca *out, struct err *err)
         .proxy_auth = proxy_auth(c->proxy_auth),
         .no_proxy = c->no_proxy,
         .connections = (int)c->connections,
+        .http1_only = !c->http2,
         .connect_timeout_ms = c->connect_timeout_s * 1000,
         .timeout_ms = c->timeout_s * 1000,
         .stop = app->stop,

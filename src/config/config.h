@@ -79,6 +79,7 @@ struct config_ca {
     int proxy_auth; /* enum config_proxy_auth */
     char *no_proxy;
     int64_t connections; /* at a time */
+    bool http2;          /* where the server offers it */
     int tls_max;
     int64_t connect_timeout_s, timeout_s;
     int poll; /* enum config_poll */

@@ -248,6 +248,8 @@ static const struct row rows[] = {
     {{CONFIG_CA, "connections", "connections", "NUMBER", "8",
       "most connections to the CA at a time, when many orders are waited for (1 to 64)"},
      set_connections, CA(connections)},
+    {{CONFIG_CA, "http2", NULL, "BOOL", "yes", "speak HTTP/2 where the server offers it, for reads"},
+     set_bool, CA(http2)},
     {{CONFIG_CA, "tls_max", "tls-max", "1.2|1.3", "1.3", "newest TLS version to offer (1.2 is the oldest)"},
      set_tls, CA(tls_max)},
     {{CONFIG_CA, "connect_timeout", "connect-timeout", "SPAN", "15s", "longest time for a connection"},

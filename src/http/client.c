@@ -89,6 +89,7 @@ static void take_settings(struct http_client *client, const struct http_settings
     client->timeout_ms = settings->timeout_ms;
     client->stop = settings->stop;
     client->tls_max = settings->tls_max;
+    client->http1_only = settings->http1_only;
 }
 
 bool http_client_new(const struct http_settings *settings, struct http_client **out,

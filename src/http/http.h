@@ -43,6 +43,7 @@ struct http_settings {
     enum http_proxy_auth proxy_auth;
     const char *no_proxy; /* who is reached without it, see http_bypasses_proxy(); may be NULL */
     int connections;      /* at a time; 0: HTTP_CONNECTIONS */
+    bool http1_only;      /* no HTTP/2, though the server may offer it */
     int64_t connect_timeout_ms;
     int64_t timeout_ms;
     const volatile bool *stop; /* set by a signal handler: a transfer ends early; may be NULL */

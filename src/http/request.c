@@ -226,8 +226,10 @@ static CURLcode set_proxy(const struct http_client *client, CURL *easy)
     return rc;
 }
 
-static CURLcode set_method(const struct http_request *request, CURL *easy)
+static CURLcode set_method(const struct http_client *client, const struct http_request *request,
+                           CURL *easy)
 {
+    bool http1 = request->once || client->http1_only;
     CURLcode rc = CURLE_OK;
 
     if (request->body != NULL) {
@@ -241,8 +243,7 @@ static CURLcode set_method(const struct http_request *request, CURL *easy)
         SET(CURLOPT_FRESH_CONNECT, 1L);
         SET(CURLOPT_FORBID_REUSE, 1L);
     }
-    SET(CURLOPT_HTTP_VERSION,
-        request->once ? (long)CURL_HTTP_VERSION_1_1 : (long)CURL_HTTP_VERSION_2TLS);
+    SET(CURLOPT_HTTP_VERSION, http1 ? (long)CURL_HTTP_VERSION_1_1 : (long)CURL_HTTP_VERSION_2TLS);
     SET(CURLOPT_CUSTOMREQUEST, request->method);
     if (str_equal(request->method, "HEAD")) {
         SET(CURLOPT_NOBODY, 1L);
@@ -289,7 +290,7 @@ static bool set_options(struct http_transfer *transfer, const struct http_reques
     CURLcode rc = curl_easy_setopt(transfer->easy, CURLOPT_URL, buf_str(&url));
     rc = rc == CURLE_OK ? set_transfer(transfer, timeout) : rc;
     rc = rc == CURLE_OK ? set_proxy(client, transfer->easy) : rc;
-    rc = rc == CURLE_OK ? set_method(request, transfer->easy) : rc;
+    rc = rc == CURLE_OK ? set_method(client, request, transfer->easy) : rc;
     if (rc != CURLE_OK) {
         return err_set(err, E_INTERNAL, "libcurl refuses a setting: %s", curl_easy_strerror(rc));
     }

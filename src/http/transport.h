@@ -21,6 +21,7 @@ struct http_client {
     int64_t timeout_ms;
     const volatile bool *stop;
     int tls_max;
+    bool http1_only;
     CURLM *multi;       /* owns the connections */
     struct err tls_err; /* why the client certificate could not be set up */
     bool cert_asked;    /* a server has asked for a client certificate */

@@ -119,6 +119,7 @@ static void take_turn(struct crew *crew, struct job *job)
     if (aside) {
         ca_turn(ca, job);
     }
+    err_clear(job->run.err);
     enum step step = order_run_step(&job->run);
     if (aside) {
         ca_turn(ca, NULL);

@@ -70,6 +70,12 @@ def test_an_order_keeps_to_http_1_1_and_a_connection_of_its_own(client: Client, 
     assert len(posts) == 1 and "HTTP/1.1" in posts[0]
 
 
+def test_http_2_can_be_left_out(client: Client, front: Nginx) -> None:
+    client.set("ca:sandbox", http2="no")
+    details = {c["step"]: c["detail"] for c in client.json("check")["checks"]}
+    assert details["HTTP"].endswith("(HTTP/1.1)") and not [line for line in front.lines() if "HTTP/2.0" in line]
+
+
 def test_the_certificate_and_not_a_header_of_ours_decides(client: Client, front: Nginx) -> None:
     assert client.sandbox is not None
     base = client.sandbox.dir

@@ -52,6 +52,7 @@ static const struct {
     {"ca:x", "proxy_password_source", "env:P", TEXT, OF(ca, proxy_password_source), 0},
     {"ca:x", "proxy_auth", "digest", WORD, OF(ca, proxy_auth), CONFIG_PROXY_DIGEST},
     {"ca:x", "no_proxy", "a.example,10.0.0.0/8", TEXT, OF(ca, no_proxy), 0},
+    {"ca:x", "http2", "no", FLAG, OF(ca, http2), 0},
     {"ca:x", "connections", "3", NUMBER, OF(ca, connections), 3},
     {"ca:x", "tls_max", "1.2", WORD, OF(ca, tls_max), 12},
     {"ca:x", "connect_timeout", "5s", NUMBER, OF(ca, connect_timeout_s), 5},
