@@ -85,6 +85,7 @@ struct http_response {
     int64_t total_count;    /* X-Total-Count; -1: not said */
     char request_id[80];    /* X-Request-Id; "" if there is none */
     char authenticate[512]; /* WWW-Authenticate; "" if there is none, or it is longer */
+    char location[512];     /* Location; "" likewise */
     struct buf body;
 };
 

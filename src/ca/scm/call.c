@@ -34,6 +34,7 @@ static void add_path(struct buf *out, const struct scm *scm, const char *templat
     static const char version[] = "{version}";
     static const char number[] = "{id}";
     static const char serial[] = "{serial}";
+    static const char format[] = "{format}";
 
     buf_add_str(out, scm->prefix);
     while (*template != '\0') {
@@ -46,6 +47,9 @@ static void add_path(struct buf *out, const struct scm *scm, const char *templat
         } else if (str_starts_with(template, serial)) {
             str_percent_encode(out, (const uint8_t *)call->serial, strlen(call->serial), "");
             template += strlen(serial);
+        } else if (str_starts_with(template, format)) {
+            buf_add_str(out, call->format);
+            template += strlen(format);
         } else {
             buf_add_byte(out, (uint8_t) * template ++);
         }
@@ -100,7 +104,7 @@ static bool send_request(struct scm *scm, const struct scm_call *call, const cha
     http_response_done(&answer->response);
     http_response_init(&answer->response);
     answer->complete =
-        scm->aside.user != NULL && endpoint->idempotent
+        scm->aside.user != NULL && endpoint->idempotent && call->body == NULL
             ? scm_aside_send(scm, &request, &answer->response, &reach, err)
             : http_send(scm->settings.http, &request, &answer->response, &reach, err);
     answer->sent = reach == HTTP_MAYBE_SENT;
@@ -198,8 +202,10 @@ static enum err_code code_of(enum scm_class class)
 }
 
 /* The sentence for an answer that is not a success. */
-static bool refused(const struct scm_answer *answer, struct err *err)
+static bool refused(enum scm_endpoint_id operation, const struct scm_answer *answer,
+                    struct err *err)
 {
+    AUTO(buf) struct buf sentence = BUF_INIT(2 * sizeof(err->msg));
     unsigned long status = (unsigned long)answer->response.status;
     enum err_code code = code_of(answer->class);
 
@@ -209,16 +215,11 @@ static bool refused(const struct scm_answer *answer, struct err *err)
                               "not follow redirects; correct the CA's 'url'",
                               status);
     }
-    char later[64] = "";
+    scm_error_sentence(operation, answer->response.status, &answer->error, &sentence);
     if (answer->response.retry_after_s >= 0) {
-        (void)snprintf(later, sizeof(later), "; it asks to wait %lld s",
-                       (long long)answer->response.retry_after_s);
+        buf_addf(&sentence, "; it asks to wait %lld s", (long long)answer->response.retry_after_s);
     }
-    if (answer->error.has_code) {
-        return err_set_native(err, code, status, "HTTP %lu: %s (code %lld)%s", status,
-                              answer->error.text, (long long)answer->error.code, later);
-    }
-    return err_set_native(err, code, status, "HTTP %lu: %s%s", status, answer->error.text, later);
+    return err_set_native(err, code, status, "%s", buf_str(&sentence));
 }
 
 static bool wrap(const struct scm_call *call, const char *path, struct err *err)
@@ -251,7 +252,7 @@ bool scm_call(struct scm *scm, const struct scm_call *call, struct scm_answer *a
             return true;
         }
         if (answered) {
-            (void)refused(answer, err);
+            (void)refused(call->endpoint, answer, err);
         }
         if (scm->aside.under_way) {
             return false;

@@ -252,7 +252,7 @@ void scm_check(void *impl, struct ca_checks *out)
     if (scm->settings.login_kind == CA_LOGIN_OAUTH && !check_token(scm, out)) {
         return;
     }
-    bool ok = scm_products(scm, &products, &err);
+    bool ok = scm_products(scm, CA_KIND_TLS, &products, &err);
     if (!ok && err.code != E_CA_REFUSED) {
         bool login = err.code == E_AUTH || err.code == E_FORBIDDEN;
         ca_checks_fail(out, err.code == E_PROTOCOL ? "API" : "credentials", &err);
