@@ -137,7 +137,7 @@ static bool moor(struct trip *trip, size_t i)
     struct ca *ca = NULL;
 
     trip->app->selection = boat->selection;
-    if (app_needs_ca(&member->order)) {
+    if (app_needs_ca(trip->app, trip->journal, &member->order)) {
         const struct harbour *harbour = harbour_for(trip, &member->order, &member->err);
         if (harbour == NULL) {
             return false;

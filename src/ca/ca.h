@@ -333,6 +333,7 @@ enum ca_outcome ca_update(struct ca *ca, const struct ca_update *update, struct 
  */
 bool ca_check_fields(struct ca *ca, enum ca_kind kind, const char *custom_fields,
                      struct err *err) NODISCARD;
+
 /*
  * Reads beside each other. While it is somebody's turn, a read whose answer is not there yet is
  * started and not waited for: the call fails, and ca_is_under_way() tells that from a failure. When

@@ -67,7 +67,10 @@ struct config_ca {
     char *api_path;
     char *private_prefix;
     char *api_version;
-    int auth; /* enum config_auth */
+    int auth;        /* enum config_auth */
+    int client_type; /* enum config_store; so is the next */
+    int trust_type;
+    int proxy_auth; /* enum config_proxy_auth */
     char *customer_uri;
     char *login;
     char *password_source;
@@ -79,7 +82,6 @@ struct config_ca {
     char *client_key;
     char *client_alias;
     char *client_password_source;
-    int client_type; /* enum config_store */
     char *client_token;
     int64_t org_id;
     bool org_id_is_option; /* named on the command line, so the profile's does not count */
@@ -90,25 +92,23 @@ struct config_ca {
     char *catalog; /* the products that may be ordered; NULL: all */
     struct config_approval approval;
     char *trust;
-    int trust_type; /* enum config_store */
     char *trust_password_source;
     char *proxy;
     char *proxy_user;
     char *proxy_password_source;
-    int proxy_auth; /* enum config_proxy_auth */
     char *no_proxy;
     int64_t connections; /* at a time */
-    bool http2;          /* where the server offers it */
-    int tls_max;
     int64_t connect_timeout_s, timeout_s;
-    int poll; /* enum config_poll */
     int64_t poll_deadline_s;
     int64_t people_deadline_s; /* -1: as poll_deadline_s */
     int64_t backoff_base_s, backoff_max_s;
     int64_t backoff_attempts;
     int64_t poll_scale_percent;
-    bool public_trust; /* what it issues is for everybody: no kinds of keys that few accept */
+    int tls_max;
+    int poll;          /* enum config_poll */
     int collect_form;  /* enum config_collect */
+    bool http2;        /* where the server offers it */
+    bool public_trust; /* what it issues is for everybody: no kinds of keys that few accept */
 };
 
 struct config_token {

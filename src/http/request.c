@@ -172,6 +172,8 @@ static size_t take_header(char *data, size_t size, size_t count, void *user)
         response->retry_after_s = http_retry_after_s(str_trim(line), (int64_t)time(NULL));
     } else if (header_value(data, len, "www-authenticate:", line, sizeof(line))) {
         take_authenticate(response, line);
+    } else if (header_value(data, len, "location:", line, sizeof(line))) {
+        (void)snprintf(response->location, sizeof(response->location), "%s", str_trim(line));
     } else if (header_value(data, len, "x-request-id:", line, sizeof(line))) {
         take_request_id(response, line);
     } else if (header_value(data, len, "location:", line, sizeof(line))) {

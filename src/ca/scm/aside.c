@@ -109,8 +109,8 @@ bool scm_aside_send(struct scm *scm, const struct http_request *request,
     if (scm->aside.asked < heard->count) {
         return give(&heard->got[scm->aside.asked++], response, reach, err);
     }
-    if (heard->count == HEARD_MAX) {
-        return err_set(err, E_INTERNAL, "too many requests for one answer");
+    if (heard->count == HEARD_MAX) { /* the pages of a long list: the rest is waited for */
+        return http_send(scm->settings.http, request, response, reach, err);
     }
     if (!http_start(scm->settings.http, request, scm->aside.user, err)) {
         return false;

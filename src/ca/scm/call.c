@@ -104,7 +104,7 @@ static bool send_request(struct scm *scm, const struct scm_call *call, const cha
     http_response_done(&answer->response);
     http_response_init(&answer->response);
     answer->complete =
-        scm->aside.user != NULL && endpoint->idempotent
+        scm->aside.user != NULL && endpoint->idempotent && call->body == NULL
             ? scm_aside_send(scm, &request, &answer->response, &reach, err)
             : http_send(scm->settings.http, &request, &answer->response, &reach, err);
     answer->sent = reach == HTTP_MAYBE_SENT;
