@@ -104,7 +104,7 @@ static void half_of_cert(struct hsm_session *session, const struct hsm_cert *cer
                          struct hsm_key *out)
 {
     *out = (struct hsm_key){.token = session->token, .spec = {.type = HSM_KEY_OTHER}};
-    if (cert->x509 != NULL && !hsm_cert_is_attestation(cert)) {
+    if (!hsm_cert_is_attestation(cert) && cert->x509 != NULL) {
         (void)hsm_public_from_x509(cert->x509, &out->spec, &out->public);
     }
 }
