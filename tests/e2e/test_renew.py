@@ -163,6 +163,10 @@ def test_two_that_it_can_be_leave_a_renewal_open(client: Client) -> None:
     client.run("order", "renew", "1", "--again", status=14)
     done = client.run("order", "wait", "2", "--deadline", "1s", status=14)
     assert "2 orders at the CA could be the renewal" in done.stderr
+    shown = client.json("order", "show", "2")
+    right = str(at_ca(client)[-1]["id"])
+    client.run("request", "update", right, "--set-comments", shown["mark"])
+    assert client.json("order", "wait", "2")["ca_order"] == right
 
 
 def test_renewal_that_is_listed_late_is_found_when_it_is(client: Client) -> None:
