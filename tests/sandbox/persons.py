@@ -87,12 +87,13 @@ def by_backend(api: Api, call: Call) -> Order:
 
 def row(order: Order, call: Call) -> dict[str, Any]:
     refused = state_of(order) == "rejected"
-    return {"id": details.show_id(order.id, call.b), "state": state_of(order),
+    shown = {"id": details.show_id(order.id, call.b), "state": state_of(order),
             "certificateDetails": {"subject": f"CN={order.person}"},
             "serialNumber": order.serial or "", "orderNumber": 0 if refused else order.id + BACKEND,
             "backendCertId": None if refused else backend_id(order),
             "expires": details.date_text(order.expires, "ISO") if order.expires else None,
             "comments": order.comments}
+    return {name: value for name, value in shown.items() if value is not None or name == "backendCertId"}
 
 
 def rows(api: Api, call: Call) -> Reply:
