@@ -13,7 +13,7 @@ struct wish {
 };
 
 /* What needs neither the CA nor the token. */
-bool plan_check_profile(const struct config_profile *profile, struct err *err) NODISCARD;
+bool plan_check_profile(const struct config_selection *selection, struct err *err) NODISCARD;
 
 /* Of the key that is named, or of the one that will be made. */
 bool plan_look_at_key(struct app *app, const struct app_enroll *request, struct wish *wish,
