@@ -168,29 +168,45 @@ static bool same_key(const struct work *work, const char **uri, struct err *err)
     return true;
 }
 
-/* What kind of key it will be, and whether the CA's profile takes such keys. */
+/* The product of what there is has to be one that may be ordered here, and to take such keys. */
+static bool check_product(struct work *work, bool same, struct err *err)
+{
+    struct order *order = &work->wish.order;
+    AUTO(ca_products) struct ca_products products = {.list = NULL};
+    const struct ca_product *product = NULL;
+    int64_t term = 0;
+    char id[24];
+
+    if (order->product_id == 0) {
+        return work->app->selection.ca->catalog == NULL ||
+               err_set(err, E_POLICY,
+                       "the CA does not say which product number %lld is, so it cannot be told "
+                       "whether the catalog of [ca:%s] has it",
+                       (long long)work->number, work->app->selection.ca->name);
+    }
+    (void)snprintf(id, sizeof(id), "%lld", (long long)order->product_id);
+    if (!ca_products_of(work->connection.ca, work->kind, &products, err) ||
+        !ca_product_find(&products, id, &product, err) ||
+        !app_check_catalog(&work->app->selection, &products, product, err)) {
+        return false;
+    }
+    return order_set(&order->product, product->name, err) &&
+           order_set(&order->validation, ca_product_is_ev(product) ? "EV" : NULL, err) &&
+           (same || ca_product_check(product, work->wish.kind, &term, err));
+}
+
+/* What kind of key it will be; one that is used again has to be the one that is meant. */
 static bool check_key(struct work *work, const struct app_enroll *enroll, bool same,
                       struct err *err)
 {
     struct wish *wish = &work->wish;
-    AUTO(ca_products) struct ca_products products = {.list = NULL};
-    const struct ca_product *product = NULL;
-    char id[24];
 
     if (!plan_look_at_key(work->app, enroll, wish, err)) {
         return false;
     }
-    if (same) {
-        return memcmp(wish->spki_hash, work->parent.spki_hash, sizeof(wish->spki_hash)) == 0 ||
-               err_set(err, E_POLICY, "the key %s is not the one that order %lld was made with",
-                       enroll->key_uri, (long long)work->parent.id);
-    }
-    (void)snprintf(id, sizeof(id), "%lld", (long long)work->record.product_id);
-    int64_t term = 0;
-    return work->record.product_id == 0 ||
-           (ca_products_of(work->connection.ca, work->kind, &products, err) &&
-            ca_product_find(&products, id, &product, err) &&
-            ca_product_check(product, wish->kind, &term, err));
+    return !same || memcmp(wish->spki_hash, work->parent.spki_hash, sizeof(wish->spki_hash)) == 0 ||
+           err_set(err, E_POLICY, "the key %s is not the one that order %lld was made with",
+                   enroll->key_uri, (long long)work->parent.id);
 }
 
 static enum order_origin origin_of(const struct app_reissue *request)
@@ -215,8 +231,9 @@ static bool plan_texts(struct work *work, struct err *err)
     if (names == NULL) {
         return err_nomem(err);
     }
-    order->product_id = work->record.product_id;
-    order->term_days = work->record.term_days;
+    bool said = work->record.product_id != 0; /* the list of persons' certificates does not */
+    order->product_id = said ? work->record.product_id : parent->product_id;
+    order->term_days = work->record.term_days != 0 ? work->record.term_days : parent->term_days;
     order->send_names = work->request->names != NULL ? CA_NAMES_ALWAYS : CA_NAMES_NEVER;
     return app_user_name(user, err) && order_set(&order->requester, user, err) &&
            order_set(&order->validation, parent->validation, err) &&
@@ -225,7 +242,7 @@ static bool plan_texts(struct work *work, struct err *err)
            order_set(&order->token, work->app->selection.token->name, err) &&
            order_set(&order->profile, p->name, err) &&
            order_set(&order->subject, parent->id != 0 ? parent->subject : p->subject, err) &&
-           order_set(&order->product, work->record.product, err) &&
+           order_set(&order->product, said ? work->record.product : parent->product, err) &&
            order_set(&order->comments, parent->id != 0 ? parent->comments : p->comments, err) &&
            order_set(&order->kind, work->kind == CA_KIND_TLS ? NULL : ca_kind_name(work->kind),
                      err) &&
@@ -244,9 +261,10 @@ static bool plan(struct work *work, struct err *err)
     if (same && !same_key(work, &enroll.key_uri, err)) {
         return false;
     }
-    if (!plan_check_kind(work->app, &enroll, &work->wish, err) ||
-        !check_key(work, &enroll, same, err) || !plan_texts(work, err) ||
+    if (!plan_check_kind(work->app, &enroll, &work->wish, err) || !plan_texts(work, err) ||
+        !check_key(work, &enroll, same, err) || !check_product(work, same, err) ||
         !plan_key(work->app, &enroll, &work->wish, err) ||
+        !app_approval_check(work->app, order, err) ||
         !order_check(work->connection.ca, order, err)) {
         return false;
     }

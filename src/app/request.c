@@ -1,6 +1,6 @@
 /* Requests that wait at the CA, and its records: approve, decline, correct; and collecting what the
  * CA has in a form that somebody else wants. */
-#include "app/app.h"
+#include "app/approval.h"
 
 #include "base/log.h"
 #include "base/str.h"
@@ -125,6 +125,44 @@ static bool follow(struct ours *ours, const struct ca_update *update, struct err
            journal_save(ours->journal, order, "its request was changed at the CA", err);
 }
 
+/* What was approved here is what is ordered: it is not made another request afterwards. */
+static bool check_approval(const struct app *app, const struct ours *ours,
+                           const struct ca_update *update, struct err *err)
+{
+    struct config_approval settings = config_approval(&app->selection);
+    bool substance = update->term_days != 0 || update->product_id != 0 || update->names != NULL ||
+                     update->csr_pem != NULL;
+    bool needed = false;
+
+    if (ours->order.id == 0 || !substance) {
+        return true;
+    }
+    if (!approval_is_needed(&settings, &ours->order, &needed, err)) {
+        return false;
+    }
+    return !needed || err_set(err, E_POLICY,
+                              "order %lld had to be approved here before it was sent, so its term, "
+                              "product, names and request stay as they were approved",
+                              (long long)ours->order.id);
+}
+
+/* Another product has to be one that may be ordered here. */
+static bool check_product(const struct app *app, struct ca *ca, const struct ca_update *update,
+                          struct err *err)
+{
+    AUTO(ca_products) struct ca_products products = {.list = NULL};
+    const struct ca_product *product = NULL;
+    char id[24];
+
+    if (update->product_id == 0 || app->selection.ca->catalog == NULL) {
+        return true;
+    }
+    (void)snprintf(id, sizeof(id), "%lld", (long long)update->product_id);
+    return ca_products_of(ca, update->kind, &products, err) &&
+           ca_product_find(&products, id, &product, err) &&
+           app_check_catalog(&app->selection, &products, product, err);
+}
+
 /* How the product is called, the record says. */
 static bool take_product(struct ours *ours, const struct ca_update *update,
                          const struct ca_record *record, struct err *err)
@@ -154,11 +192,16 @@ bool app_update(struct app *app, struct ca_update *update, struct ca_record *rec
     AUTO(buf) struct buf comments = BUF_INIT(1024);
 
     order_init(&ours.order);
-    if (!find_ours(app, update->id, &ours, err) || !check_csr(&ours, update, err) ||
+    if (!find_ours(app, update->id, &ours, err) ||
+        (ours.order.id != 0 && !app_select_for(app, &ours.order, err)) ||
+        !check_csr(&ours, update, err) || !check_approval(app, &ours, update, err) ||
         !keep_mark(&ours, update, &comments, err) || !app_ca_open(app, &connection, err)) {
         return false;
     }
     update->kind = kind_of(app, &ours.order);
+    if (!check_product(app, connection.ca, update, err)) {
+        return false;
+    }
     if (update->custom_fields != NULL &&
         !ca_check_fields(connection.ca, update->kind, update->custom_fields, err)) {
         return false;

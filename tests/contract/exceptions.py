@@ -51,7 +51,7 @@ DISAGREEMENTS: tuple[Disagreement, ...] = (
                  "yyyy-MM-dd HH:mm:ss, and null for what has not happened, in the HTML reference"),
     Disagreement(r".* /api/ssl/v\d/\{sslId\}/dcv.*", "reply", r"(.*\.)?error\.description", "type",
                  "null without an error, in the HTML reference"),
-    Disagreement(r"(GET|PUT) /api/ssl/v\d(/\{\w+\})?", "reply",
+    Disagreement(r"(GET|PUT) /api/(ssl|device)/v\d(/\{\w+\})?", "reply",
                  "requested|approved|issued|declined|expires|replaced|revoked|renewedDate", "format",
                  "MM/dd/yyyy unless dateFormat asks for something else, in the HTML reference"),
     Disagreement(r"GET /api/ssl/v\d/\{\w+\}", "reply", "", "additionalProperties",
@@ -61,12 +61,21 @@ DISAGREEMENTS: tuple[Disagreement, ...] = (
                  "strings for the description, numbers in the HTML reference"),
     Disagreement(r"GET /api/organization/v1/\{id\}", "reply", ".*", "additionalProperties",
                  "the description names other fields of an address than the HTML reference"),
+    Disagreement(r"POST /api/device/v1/(enroll|renew/.*)", "reply", "", "additionalProperties",
+                 "backendCertId and orderNumber: in the HTML reference's example"),
+    Disagreement(r"POST /api/device/v1/(enroll|renew/.*)", "reply", "status", "enum",
+                 "APPROVED in the HTML reference's example, Approved for the description; clients take any case"),
+    Disagreement(r"POST /api/device/v1/replace/order/\{\w+\}", "request", "", "additionalProperties",
+                 "revoke: required in the HTML reference; the description shows the request of SSL certificates by mistake"),
+    Disagreement(r"GET /api/smime/v2", "reply", r"\[\]\.backendCertId", "type",
+                 "null where the request was refused, as a client's recorded answer has it"),
     Disagreement(r"GET /api/admin/v1/password", "reply", "expirationDate", "type",
                  "null for a password that never expires"),
 )
 
 # Of a rule that says only "another field is there", the fields that are meant.
-EXTRA_FIELDS = {"query": ("dateFormat",), "reply": ("serverSoftware",)}
+EXTRA_FIELDS = {"query": ("dateFormat",), "request": ("revoke",),
+                "reply": ("serverSoftware", "backendCertId", "orderNumber")}
 
 
 def excuse(problem: Problem) -> Disagreement | None:

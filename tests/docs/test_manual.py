@@ -78,6 +78,13 @@ def test_exit_statuses_are_in_the_manual() -> None:
     assert ["0", *rows] == listed
 
 
+def test_states_are_in_the_manual() -> None:
+    page = (ROOT / "docs/man/p11enroll-order.1").read_text()
+    listed = re.findall(r"^\.It Cm (\S+) Ta", page.split(".Sh STATES")[1].split(".Sh ")[0], re.MULTILINE)
+    rows = re.findall(r'^X\(ORDER_\w+,\s+"([^"]+)"', (ROOT / "src/order/states.def").read_text(), re.MULTILINE)
+    assert listed == rows
+
+
 def test_settings_are_in_the_manual() -> None:
     settings = json.loads(program("config", "keys", "--json"))["settings"]
     listed = re.findall(r"^\.It Cm (\w+) No = Ar value$", MAN5, re.MULTILINE)

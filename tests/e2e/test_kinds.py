@@ -130,6 +130,13 @@ def test_person_is_enrolled_by_name_and_addresses(person: Client) -> None:
     assert all(r["path"].endswith("/" + number) for r in sent(person, "GET", "/smime/v1/collect/")) and number != str(at_ca(person)[-1]["id"])
 
 
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_person_is_enrolled_with_either_version(person: Client, version: str) -> None:
+    person.set("ca:sandbox", api_version=version)
+    assert person.json("enroll", "--name", "ada@example.org")["state"] == "done"
+    assert len(sent(person, "POST", f"/smime/{version}/enroll")) == len(sent(person, "GET", f"/smime/{version}/collect/")) == 1
+
+
 @pytest.mark.parametrize(("name", "names", "status", "says"), [
     (None, ["ada@example.org"], 3, "the first and the last name of its person"),
     ("Ada", ["ada@example.org"], 3, "the first and the last name of its person"),

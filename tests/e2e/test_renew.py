@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import json
 import time
 from typing import Any
 
@@ -163,6 +165,10 @@ def test_two_that_it_can_be_leave_a_renewal_open(client: Client) -> None:
     client.run("order", "renew", "1", "--again", status=14)
     done = client.run("order", "wait", "2", "--deadline", "1s", status=14)
     assert "2 orders at the CA could be the renewal" in done.stderr
+    shown = client.json("order", "show", "2")
+    right = str(at_ca(client)[-1]["id"])
+    client.run("request", "update", right, "--set-comments", shown["mark"])
+    assert client.json("order", "wait", "2")["ca_order"] == right
 
 
 def test_renewal_that_is_listed_late_is_found_when_it_is(client: Client) -> None:
@@ -366,3 +372,30 @@ def test_wrong_usage_is_told(client: Client, args: list[str], says: str) -> None
 def test_unknown_number_is_told(client: Client) -> None:
     done = client.run("order", "renew", "--ca-order", "99", "--new-key", status=15)
     assert "(code -5101)" in done.stderr
+
+
+# --- what holds for every order
+
+def test_product_outside_the_catalog_is_not_renewed(client: Client, token: Token) -> None:
+    enrolled(client)
+    keys = private_keys(token)
+    client.set("ca:sandbox", catalog="1015")
+    for command in (("renew", "1"), ("renew", "1", "--new-key"), ("replace", "1", "--reason", "x", "--new-key")):
+        done = client.run("order", *command, status=28)
+        assert "is not in the catalog of [ca:sandbox]" in done.stderr
+    assert posts(client, "/re") == [] and private_keys(token) == keys
+
+
+def test_renewal_that_has_to_be_approved_here_is_not_sent_before(client: Client) -> None:
+    enrolled(client)
+    client.set("profile:web", approval="required", approvers=f"user:{getpass.getuser()}", approve_own="yes")
+    for command in (("renew", "1", "--new-key"), ("replace", "1", "--reason", "the board was changed")):
+        done = client.run("order", *command, status=17)
+        assert "is not sent before it is approved" in done.stderr
+    assert posts(client, "/re") == []
+    client.run("order", "request", "3", "--out", str(client.dir / "text"))
+    text = json.loads((client.dir / "text").read_text())
+    assert (text["origin"], text["reason"], text["names"]) == ("replace", "the board was changed", ["www.example.org", "example.org"])
+    client.run("order", "approve", "2")
+    assert client.json("order", "wait", "2")["state"] == "done"
+    assert len(posts(client, "/renewById/")) == 1 and posts(client, "/replace/") == []

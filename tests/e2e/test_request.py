@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,28 @@ def test_new_request_has_to_be_for_the_key_of_our_order(client: Client, tmp_path
         done = client.run("request", "update", number, "--csr", str(tmp_path / "csr.pem"), status=status)
         assert ("is for another key than order 1 has" in done.stderr) == (status == 2)
     assert len(sent(client, "PUT", "/ssl/v1")) == 1
+
+
+def test_product_outside_the_catalog_is_not_taken(client: Client) -> None:
+    number = waiting(client)
+    client.set("ca:sandbox", catalog="1013")
+    done = client.run("request", "update", number, "--set-product", "1015", status=28)
+    assert "is not in the catalog of [ca:sandbox]" in done.stderr and sent(client, "PUT", "/ssl/v1") == []
+
+
+def test_what_was_approved_here_stays_as_it_was(client: Client) -> None:
+    client.set("profile:web", approval="required", approvers=f"user:{getpass.getuser()}", approve_own="yes")
+    assert client.sandbox is not None
+    client.sandbox.set(approval="manual")
+    client.run("enroll", "--name", "www.example.org", status=17)
+    client.run("order", "approve", "1")
+    client.run("order", "wait", "1", "--deadline", "0", status=11)
+    number = str(client.json("order", "show", "1")["ca_order"])
+    for args in (("--name", "b.example.org"), ("--set-term", "365"), ("--set-product", "1015")):
+        done = client.run("request", "update", number, *args, status=28)
+        assert "stay as they were approved" in done.stderr
+    assert sent(client, "PUT", "/ssl/v1") == []
+    client.run("request", "update", number, "--set-comments", "x")
 
 
 def test_wrong_custom_fields_are_told_before_they_are_sent(client: Client) -> None:

@@ -87,12 +87,13 @@ def by_backend(api: Api, call: Call) -> Order:
 
 def row(order: Order, call: Call) -> dict[str, Any]:
     refused = state_of(order) == "rejected"
-    return {"id": details.show_id(order.id, call.b), "state": state_of(order),
+    shown = {"id": details.show_id(order.id, call.b), "state": state_of(order),
             "certificateDetails": {"subject": f"CN={order.person}"},
             "serialNumber": order.serial or "", "orderNumber": 0 if refused else order.id + BACKEND,
             "backendCertId": None if refused else backend_id(order),
             "expires": details.date_text(order.expires, "ISO") if order.expires else None,
             "comments": order.comments}
+    return {name: value for name, value in shown.items() if value is not None or name == "backendCertId"}
 
 
 def rows(api: Api, call: Call) -> Reply:
@@ -146,14 +147,22 @@ def revoke_serial(api: Api, call: Call) -> Reply:
     return scm.revoke(api, order, call, code, reason)
 
 
+def rows_of(root: str) -> list[Route]:
+    """What both versions have; orders and collects of the second one are those of the first."""
+    return [
+        Route("GET", root + "/types", types),
+        Route("POST", root + "/enroll", enroll, "sslRequest", "required", True),
+        Route("GET", root + "/collect/{id}", collect),
+        Route("POST", root + "/revoke/order/{id}", revoke, "sslRevoke", "required"),
+        Route("POST", root + "/revoke/serial/{serial}", revoke_serial, "sslRevoke", "required"),
+    ]
+
+
 ROUTES = [
+    *rows_of("/smime/v1"),
+    *rows_of("/smime/v2"),
     Route("GET", "/smime/v2", rows),
     Route("HEAD", "/smime/v2", rows),
-    Route("GET", "/smime/v1/types", types),
-    Route("POST", "/smime/v1/enroll", enroll, "sslRequest", "required", True),
-    Route("GET", "/smime/v1/collect/{id}", collect),
     Route("POST", "/smime/v2/renew/order/{id}", renew, "sslRenew", "none", True),
-    Route("POST", "/smime/v1/revoke/order/{id}", revoke, "sslRevoke", "required"),
-    Route("POST", "/smime/v1/revoke/serial/{serial}", revoke_serial, "sslRevoke", "required"),
     Route("GET", "/smime/v1/{id}", one),
 ]

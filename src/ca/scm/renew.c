@@ -100,52 +100,59 @@ bool scm_is_renewal(const struct ca_record *old, const struct ca_record *candida
            same_names(candidate->names, old->names);
 }
 
-/* Whether one of the new numbers is the renewal. */
+/* What is known of the numbers that were looked at. */
+struct pick {
+    int64_t marked; /* by ours, or by somebody who knows (request update --set-comments) */
+    int64_t found;
+    size_t hits;
+};
+
 static bool judge(struct scm *scm, const struct ca_request *request, const struct ca_record *old,
-                  const char *comments, int64_t id, bool *is, struct err *err)
+                  const char *comments, int64_t id, struct pick *pick, struct err *err)
 {
     AUTO(ca_record) struct ca_record candidate = {.id = id};
 
-    *is = false;
-    if (scm_record(scm, request->kind, id, &candidate, err)) {
-        *is = scm_is_renewal(old, &candidate, comments, request->mark);
-        return true;
+    if (!scm_record(scm, request->kind, id, &candidate, err)) {
+        bool passed_over =
+            err->code == E_ORDER_MISSING || err->code == E_FORBIDDEN || err->code == E_CA_REFUSED;
+        if (passed_over) {
+            err_clear(err);
+        }
+        return passed_over;
     }
-    if (err->code == E_ORDER_MISSING || err->code == E_FORBIDDEN || err->code == E_CA_REFUSED) {
-        err_clear(err);
-        return true;
+    if (candidate.comments != NULL && strstr(candidate.comments, request->mark) != NULL) {
+        pick->marked = id;
+    } else if (scm_is_renewal(old, &candidate, comments, request->mark)) {
+        pick->found = id;
+        pick->hits++;
     }
-    return false;
+    return true;
 }
 
 /* The only one that it can be; two of them leave it open, and a person decides. */
-static bool pick(struct scm *scm, const struct ca_request *request, const struct ca_record *old,
-                 const struct scm_state *before, int64_t *id, struct err *err)
+static bool pick_one(struct scm *scm, const struct ca_request *request, const struct ca_record *old,
+                     const struct scm_state *before, int64_t *id, struct err *err)
 {
     struct scm_ids ids = {.count = 0};
-    int64_t found = 0;
-    size_t hits = 0;
+    struct pick pick = {.hits = 0};
 
     if (!scm_list_ids(scm, request->kind, old->common_name, &ids, err)) {
         return false;
     }
-    for (size_t i = 0; i < ids.count; i++) {
-        bool is = false;
+    for (size_t i = 0; i < ids.count && pick.marked == 0; i++) {
         /* What was not listed before may have been there all the same: lists lag behind. */
-        if (ids.list[i] < before->renews || !scm_ids_is_new(&before->known, ids.list[i])) {
-            continue;
-        }
-        if (!judge(scm, request, old, before->comments, ids.list[i], &is, err)) {
+        if (ids.list[i] > before->renews && scm_ids_is_new(&before->known, ids.list[i]) &&
+            !judge(scm, request, old, before->comments, ids.list[i], &pick, err)) {
             return false;
         }
-        found = is ? ids.list[i] : found;
-        hits += is ? 1 : 0;
     }
-    if (hits > 1) {
-        log_line(LOG_WARN, "scm", "%zu orders at the CA could be the renewal of %lld", hits,
-                 (long long)old->id);
+    if (pick.marked == 0 && pick.hits > 1) {
+        log_line(LOG_WARN, "scm",
+                 "%zu orders at the CA could be the renewal of %lld; comments of the right one "
+                 "that say %s settle it ('p11enroll request update')",
+                 pick.hits, (long long)old->id, request->mark);
     }
-    *id = hits == 1 ? found : 0;
+    *id = pick.marked != 0 ? pick.marked : pick.hits == 1 ? pick.found : 0;
     return true;
 }
 
@@ -165,7 +172,7 @@ bool scm_find_renewed(struct scm *scm, const struct ca_request *request, int64_t
     if (request->kind == CA_KIND_TLS && !old.renewed) {
         return true;
     }
-    return pick(scm, request, &old, &before, id, err);
+    return pick_one(scm, request, &old, &before, id, err);
 }
 
 bool scm_find_replaced(struct scm *scm, const struct ca_request *request, int64_t *id,

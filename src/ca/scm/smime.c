@@ -67,7 +67,7 @@ struct search {
     int64_t parent;                 /* whose comments are kept */
     struct scm_ids known;
     char *comments; /* of the parent; owned */
-    int64_t found;
+    int64_t marked, found;
     size_t hits;
 };
 
@@ -76,9 +76,6 @@ static bool may_be(const struct search *search, int64_t id, const char *comments
 {
     const struct scm_state *before = search->before;
 
-    if (strstr(comments, search->mark) != NULL) {
-        return true;
-    }
     return before != NULL && id > before->renews && scm_ids_is_new(&before->known, id) &&
            (comments[0] == '\0' || str_equal(comments, before->comments));
 }
@@ -97,7 +94,9 @@ static bool look_at_row(struct search *search, const json *item, struct err *err
         search->comments = str_dup(comments);
         return search->comments != NULL || err_nomem(err);
     }
-    if (may_be(search, id, comments)) {
+    if (strstr(comments, search->mark) != NULL) {
+        search->marked = id;
+    } else if (may_be(search, id, comments)) {
         search->found = id;
         search->hits++;
     }
@@ -176,6 +175,6 @@ bool scm_smime_find(struct scm *scm, const struct ca_request *request, int64_t *
     if (!look(scm, request, &search, err)) {
         return false;
     }
-    *id = search.hits == 1 ? search.found : 0;
+    *id = search.marked != 0 ? search.marked : search.hits == 1 ? search.found : 0;
     return true;
 }

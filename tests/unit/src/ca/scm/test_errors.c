@@ -346,13 +346,13 @@ static void test_endpoints(void **state UNUSED)
                   "approve POST /device/v1/approve/{id} (once)\n"
                   "decline POST /device/v1/decline/{id} (once)\n"
                   "update PUT /device/v1/{id} (once)\n"
-                  "products GET /smime/v1/types\n"
-                  "enroll POST /smime/v1/enroll (once)\n"
-                  "collect GET /smime/v1/collect/{id}\n"
+                  "products GET /smime/{version}/types\n"
+                  "enroll POST /smime/{version}/enroll (once)\n"
+                  "collect GET /smime/{version}/collect/{id}\n"
                   "list GET /smime/v2\n"
                   "renew POST /smime/v2/renew/order/{id} (once)\n"
-                  "revoke POST /smime/v1/revoke/order/{id} (once)\n"
-                  "revoke POST /smime/v1/revoke/serial/{serial} (once)\n");
+                  "revoke POST /smime/{version}/revoke/order/{id} (once)\n"
+                  "revoke POST /smime/{version}/revoke/serial/{serial} (once)\n");
 }
 
 int main(void)
