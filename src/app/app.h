@@ -307,11 +307,6 @@ bool app_evidence_verify_bytes(const uint8_t *data, size_t len,
 
 /* approval.c, decide.c: approval here, before an order is sent. */
 
-enum { APP_USER_MAX = 80 };
-
-/* The name of the system user who runs this. E_FORBIDDEN: it has none. */
-bool app_user_name(char out[static APP_USER_MAX], struct err *err) NODISCARD;
-
 /* Whether enough people could approve an order that needs it; before a key is made. E_CONFIG. */
 bool app_approval_check(struct app *app, const struct order *order, struct err *err) NODISCARD;
 

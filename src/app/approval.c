@@ -3,27 +3,8 @@
 #include "base/log.h"
 #include "base/str.h"
 
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
-
-bool approval_user(char out[static APPROVER_NAME_MAX], struct err *err)
-{
-    char text[4096];
-    struct passwd entry;
-    struct passwd *found = NULL;
-
-    if (getpwuid_r(getuid(), &entry, text, sizeof(text), &found) != 0 || found == NULL ||
-        strlen(entry.pw_name) >= APPROVER_NAME_MAX || strchr(entry.pw_name, ',') != NULL) {
-        return err_set(err, E_FORBIDDEN,
-                       "the system user %lu has no name that could be written "
-                       "down",
-                       (unsigned long)getuid());
-    }
-    (void)snprintf(out, APPROVER_NAME_MAX, "%s", entry.pw_name);
-    return true;
-}
 
 void judgement_init(struct judgement *judgement)
 {
@@ -230,9 +211,4 @@ bool app_approval_check(struct app *app, const struct order *order, struct err *
                    "this order has to be approved by %lld, and %zu could do that ('approvers', "
                    "'approvals'; nobody approves an order of his own unless 'approve_own' is set)",
                    (long long)settings.count, may);
-}
-
-bool app_user_name(char out[static APP_USER_MAX], struct err *err)
-{
-    return approval_user(out, err);
 }
