@@ -120,8 +120,9 @@ def test_an_organization_that_cannot_order_is_refused_before_a_key_is_made(clien
     assert keys(client) == 0
 
 
-def test_an_account_that_may_not_read_organizations_can_order(client: Client) -> None:
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_an_account_that_may_not_read_organizations_can_order(client: Client, status: int) -> None:
     assert client.sandbox is not None
-    client.sandbox.once("GET", "/organization/v1/103", fail_status=403)
+    client.sandbox.once("GET", "/organization/v1/103", fail_status=status)
     done = client.run("enroll", "--cn", "www.example.org")
     assert "organization 103 could not be looked at" in done.stderr
