@@ -159,6 +159,12 @@ bool cmd_order_request(struct cli *cli, struct err *err);
 bool cmd_order_approve(struct cli *cli, struct err *err);
 bool cmd_order_decline(struct cli *cli, struct err *err);
 bool cmd_order_approvals(struct cli *cli, struct err *err);
+bool cmd_order_renew(struct cli *cli, struct err *err);
+bool cmd_order_replace(struct cli *cli, struct err *err);
+bool cmd_request_list(struct cli *cli, struct err *err);
+bool cmd_request_approve(struct cli *cli, struct err *err);
+bool cmd_request_decline(struct cli *cli, struct err *err);
+bool cmd_request_update(struct cli *cli, struct err *err);
 bool cmd_cert_bind(struct cli *cli, struct err *err);
 bool cmd_cert_undo(struct cli *cli, struct err *err);
 bool cmd_cert_list(struct cli *cli, struct err *err);
@@ -169,6 +175,9 @@ bool cmd_cert_check(struct cli *cli, struct err *err);
 bool cmd_cert_emit(struct cli *cli, struct err *err);
 bool cmd_revoke(struct cli *cli, struct err *err);
 bool cmd_inventory_list(struct cli *cli, struct err *err);
+bool cmd_inventory_sync(struct cli *cli, struct err *err);
+bool cmd_inventory_find(struct cli *cli, struct err *err);
+bool cmd_inventory_match(struct cli *cli, struct err *err);
 bool cmd_products(struct cli *cli, struct err *err);
 bool cmd_check(struct cli *cli, struct err *err);
 bool cmd_org_list(struct cli *cli, struct err *err);
@@ -220,7 +229,7 @@ struct opts_csr_create {
 };
 struct opts_enroll {
     struct cli_list names;
-    const char *key, *cert_out, *chain_out, *cn;
+    const char *key, *cert_out, *chain_out, *cn, *names_from;
     bool again;
 };
 struct opts_order_list {
@@ -229,6 +238,17 @@ struct opts_order_list {
 };
 struct opts_order_result {
     const char *cert_out, *chain_out;
+    const char *format, *out_path; /* collect */
+};
+struct opts_reissue {
+    struct cli_list names;
+    const char *ca_order, *key, *reason, *cert_out, *chain_out;
+    bool new_key, again;
+};
+struct opts_request {
+    struct cli_list names;
+    const char *status, *message, *csr;
+    const char *set_term, *set_product, *set_comments, *set_requester, *set_fields;
 };
 struct opts_order_request {
     const char *out_path;
@@ -245,8 +265,16 @@ struct opts_revoke {
     bool yes;
 };
 struct opts_inventory_list {
-    const char *common_name, *name, *status, *serial, *requester, *org, *limit, *format;
+    const char *common_name, *name, *status, *serial, *requester, *org, *limit, *format, *source;
     bool details;
+};
+struct opts_inventory_sync {
+    const char *source;
+    bool details, certificates;
+};
+struct opts_inventory_find {
+    const char *ca_order, *serial, *name, *dn;
+    bool live;
 };
 struct opts_account_acme {
     const char *name, *server, *validation, *validation_id, *eab_out;
@@ -279,6 +307,10 @@ bool cli_emit(struct cli *cli, const char *key_uri, const char *kind, const char
 bool cli_evidence_may_write(const char *path, struct err *err) NODISCARD;
 bool cli_evidence_write(struct cli *cli, const struct app_evidence_request *request,
                         const char *path, struct err *err) NODISCARD;
+
+/* "list", "report" or "auto"; NULL: the preset. E_USAGE. */
+bool cli_read_source(const char *text, enum ca_source preset, enum ca_source *out,
+                     struct err *err) NODISCARD;
 
 /* The result of an order, as enroll and the order commands print it. */
 void cli_print_order(struct cli *cli, const struct order *order);
