@@ -61,7 +61,8 @@ bool app_check_kind(const struct config_ca *ca, const char *kind, struct err *er
 
 /* preflight.c: what can be refused before a key is made. */
 
-/* Whether the CA section's catalog has the product; E_POLICY names the catalog. */
+/* Whether the CA section's catalog has the product; E_POLICY names the catalog. Of entries that are
+ * none of `products` (NULL: not asked) is warned. */
 bool app_check_catalog(const struct config_selection *selection, const struct ca_products *products,
                        const struct ca_product *product, struct err *err) NODISCARD;
 

@@ -46,12 +46,15 @@ bool app_check_catalog(const struct config_selection *selection, const struct ca
         if (is_named(product, entry)) {
             return true;
         }
-        warn_unknown(ca, products, entry);
+        if (products != NULL) {
+            warn_unknown(ca, products, entry);
+        }
     }
     return err_set(err, E_POLICY,
                    "product %lld '%s' is not in the catalog of [ca:%s], which has: %s; nothing was "
                    "made and nothing was ordered",
-                   (long long)product->id, product->name, ca->name, ca->catalog);
+                   (long long)product->id, product->name != NULL ? product->name : "(no name)",
+                   ca->name, ca->catalog);
 }
 
 static bool is_listed(struct ca *ca, int64_t id)
@@ -103,10 +106,12 @@ bool app_check_organization(const struct config_selection *selection, struct ca 
     if (!ca_organization(ca, id, &organization, err)) {
         return is_no_answer(ca, id, err);
     }
-    return organization.ssl_api != CA_OFF ||
+    bool persons = selection->profile->kind == CA_KIND_SMIME;
+    return (persons ? organization.client_api : organization.ssl_api) != CA_OFF ||
            err_set(err, E_FORBIDDEN,
-                   "organization %lld '%s' has orders over the API switched off (Web API of TLS "
-                   "certificates, sslCertsApiEnabled): an administrator of the CA account enables "
-                   "them; nothing was made and nothing was ordered",
-                   (long long)id, organization.name != NULL ? organization.name : "");
+                   "organization %lld '%s' has orders over the API switched off (Web API of %s "
+                   "certificates): an administrator of the CA account enables them; nothing was "
+                   "made and nothing was ordered",
+                   (long long)id, organization.name != NULL ? organization.name : "",
+                   persons ? "client" : "TLS");
 }

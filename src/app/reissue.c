@@ -190,7 +190,17 @@ static bool check_key(struct work *work, const struct app_enroll *enroll, bool s
     return work->record.product_id == 0 ||
            (ca_products_of(work->connection.ca, work->kind, &products, err) &&
             ca_product_find(&products, id, &product, err) &&
-            ca_product_check(product, wish->kind, &term, err));
+            ca_product_check(product, wish->kind, &term, err) &&
+            (!ca_product_is_ev(product) || order_set(&wish->order.validation, "EV", err)));
+}
+
+/* What is configured for orders of their own holds for these: the catalog, and who approves. */
+static bool check_rules(struct work *work, struct err *err)
+{
+    struct ca_product product = {.id = work->record.product_id, .name = work->record.product};
+
+    return app_check_catalog(&work->app->selection, NULL, &product, err) &&
+           app_approval_check(work->app, &work->wish.order, err);
 }
 
 static enum order_origin origin_of(const struct app_reissue *request)
@@ -209,7 +219,7 @@ static bool plan_texts(struct work *work, struct err *err)
     enum order_origin origin = origin_of(work->request);
     AUTO(str) char *names = x509_names_join(&work->names, ',');
     char number[24];
-    char user[APP_USER_MAX];
+    char user[ORDER_USER_MAX];
 
     (void)snprintf(number, sizeof(number), "%lld", (long long)work->number);
     if (names == NULL) {
@@ -218,8 +228,9 @@ static bool plan_texts(struct work *work, struct err *err)
     order->product_id = work->record.product_id;
     order->term_days = work->record.term_days;
     order->send_names = work->request->names != NULL ? CA_NAMES_ALWAYS : CA_NAMES_NEVER;
-    return app_user_name(user, err) && order_set(&order->requester, user, err) &&
-           order_set(&order->validation, parent->validation, err) &&
+    order_user(user);
+    return order_set(&order->requester, user, err) &&
+           (parent->validation == NULL || order_set(&order->validation, parent->validation, err)) &&
            order_new_mark(order->mark, err) && order_set(&order->names, names, err) &&
            order_set(&order->ca, work->app->selection.ca->name, err) &&
            order_set(&order->token, work->app->selection.token->name, err) &&
@@ -246,7 +257,7 @@ static bool plan(struct work *work, struct err *err)
     }
     if (!plan_check_kind(work->app, &enroll, &work->wish, err) ||
         !check_key(work, &enroll, same, err) || !plan_texts(work, err) ||
-        !plan_key(work->app, &enroll, &work->wish, err) ||
+        !plan_key(work->app, &enroll, &work->wish, err) || !check_rules(work, err) ||
         !order_check(work->connection.ca, order, err)) {
         return false;
     }

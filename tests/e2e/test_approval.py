@@ -534,6 +534,43 @@ def test_an_order_that_waits_can_be_abandoned(client: Client, people: dict[str, 
     assert "awaits no approval" in approve(client, people["alice"], status=2).stderr
 
 
+# --- renewals and replacements
+
+def asked_again(client: Client) -> list[str]:
+    """The requests that ask for another certificate in the place of one."""
+    assert client.sandbox is not None
+    return [str(r["path"]) for r in client.sandbox.requests()
+            if r["method"] == "POST" and re.search("/(renewById|renew|replace)/", str(r["path"]))]
+
+
+@pytest.mark.parametrize(("command", "origin"), [(["renew", "1"], "renew-same-key"), (["renew", "1", "--new-key"], "renew"),
+                                                 (["replace", "1", "--reason", "superseded"], "replace")])
+def test_what_takes_the_place_of_a_certificate_is_an_order_too(client: Client, people: dict[str, Person], command: list[str],
+                                                               origin: str) -> None:
+    client.run("enroll", "--cn", "www.example.org")
+    require(client, people["alice"].cert)
+    assert "is not sent before it is approved" in client.run("order", *command, status=17).stderr
+    assert asked_again(client) == []
+    said = json.loads(text(client, 2).read_text())
+    assert said["origin"] == origin and said["parent"] == client.json("order", "show", "1")["ca_order"] and said["requester"] == ME
+    approve(client, people["alice"], 2)
+    assert client.json("order", "wait", "2")["state"] == "done" and len(asked_again(client)) == 1
+
+
+def test_a_renewal_that_nobody_could_approve_is_not_begun(client: Client) -> None:
+    client.run("enroll", "--cn", "www.example.org")
+    require(client, f"user:{ME}")
+    assert "0 could do that" in client.run("order", "renew", "1", status=3).stderr
+    assert len(client.json("order", "list")["orders"]) == 1 and asked_again(client) == []
+
+
+def test_the_catalog_holds_for_renewals(client: Client) -> None:
+    client.run("enroll", "--cn", "www.example.org")
+    client.set("ca:sandbox", catalog="1019")
+    assert "is not in the catalog of [ca:sandbox]" in client.run("order", "renew", "1", status=28).stderr
+    assert asked_again(client) == []
+
+
 # --- crashes and refusals
 
 def test_killed_between_approval_and_submission(client: Client, people: dict[str, Person]) -> None:
