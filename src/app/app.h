@@ -359,6 +359,14 @@ bool app_approval_check(struct app *app, const struct order *order, struct err *
 bool app_approval_ask(struct app *app, struct journal *journal, const struct order *order,
                       enum order_approval *out, struct err *err) NODISCARD;
 
+/*
+ * Whether a request may be changed at the CA: not if the order (id 0: the journal does not know
+ * it), or what it would become, is one that has to be approved here. E_FORBIDDEN, E_POLICY
+ * (catalog).
+ */
+bool app_approval_allows(struct app *app, const struct order *order, const struct ca_update *update,
+                         struct err *err) NODISCARD;
+
 /* The text that a decision on an order signs: one line without its end. E_USAGE: it has no request
  * yet. */
 bool app_order_request(struct app *app, int64_t id, bool decline, struct buf *out,

@@ -154,7 +154,8 @@ bool app_update(struct app *app, struct ca_update *update, struct ca_record *rec
     AUTO(buf) struct buf comments = BUF_INIT(1024);
 
     order_init(&ours.order);
-    if (!find_ours(app, update->id, &ours, err) || !check_csr(&ours, update, err) ||
+    if (!find_ours(app, update->id, &ours, err) ||
+        !app_approval_allows(app, &ours.order, update, err) || !check_csr(&ours, update, err) ||
         !keep_mark(&ours, update, &comments, err) || !app_ca_open(app, &connection, err)) {
         return false;
     }

@@ -564,6 +564,31 @@ def test_a_renewal_that_nobody_could_approve_is_not_begun(client: Client) -> Non
     assert len(client.json("order", "list")["orders"]) == 1 and asked_again(client) == []
 
 
+def test_what_was_approved_is_not_changed_at_the_ca(client: Client, people: dict[str, Person]) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(approval="manual")
+    require(client, people["alice"].cert)
+    ask(client)
+    approve(client, people["alice"])
+    client.run("order", "wait", "1", "--deadline", "0", status=11)
+    number = str(client.json("order", "show", "1")["ca_order"])
+    done = client.run("request", "update", number, "--set-term", "365", status=43)
+    assert "has to be approved here as it is" in done.stderr
+    assert not [r for r in client.sandbox.requests() if r["method"] == "PUT"]
+
+
+def test_an_order_is_not_changed_into_one_that_needs_approval(client: Client, people: dict[str, Person]) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(approval="manual")
+    require(client, people["alice"].cert, approval_for="name:*.bank.example, product:1016")
+    client.run("enroll", "--cn", "www.example.org", "--deadline", "0", status=11)
+    number = str(client.json("order", "show", "1")["ca_order"])
+    client.run("request", "update", number, "--name", "www.bank.example", status=43)
+    client.run("request", "update", number, "--set-product", "1016", status=43)
+    client.run("request", "update", number, "--set-comments", "for the shop")
+    assert sum(r["method"] == "PUT" for r in client.sandbox.requests()) == 1
+
+
 def test_the_catalog_holds_for_renewals(client: Client) -> None:
     client.run("enroll", "--cn", "www.example.org")
     client.set("ca:sandbox", catalog="1019")
