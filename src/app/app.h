@@ -174,7 +174,7 @@ bool app_abandon(struct app *app, int64_t id, struct order *order, struct err *e
 bool app_has_section(const char *name);
 
 /* Whether the CA has to be asked for what is due. */
-bool app_needs_ca(const struct order *order);
+bool app_needs_ca(struct app *app, struct journal *journal, const struct order *order);
 
 /* Selects the sections that an order was made with; options given now still override single
  * settings. */

@@ -29,7 +29,7 @@ bool app_select_for(struct app *app, const struct order *order, struct err *err)
     return true;
 }
 
-bool app_needs_ca(const struct order *order)
+static bool is_for_ca(const struct order *order)
 {
     switch (order_state_action(order->state)) {
     case ACTION_MAKE_KEY:
@@ -58,6 +58,11 @@ static bool is_approved(struct app *app, struct journal *journal, const struct o
            app_approval_ask(app, journal, order, &approval, &ignored) && approval == APPROVAL_GIVEN;
 }
 
+bool app_needs_ca(struct app *app, struct journal *journal, const struct order *order)
+{
+    return is_for_ca(order) || is_approved(app, journal, order);
+}
+
 bool app_resume(struct app *app, int64_t id, bool once, struct order *order, struct err *err)
 {
     AUTO(journal) struct journal *journal = NULL;
@@ -70,8 +75,7 @@ bool app_resume(struct app *app, int64_t id, bool once, struct order *order, str
         return false;
     }
     log_set_order((long)id);
-    bool wanted = app_needs_ca(order) || is_approved(app, journal, order);
-    if (wanted && !app_ca_open(app, &connection, err)) {
+    if (app_needs_ca(app, journal, order) && !app_ca_open(app, &connection, err)) {
         return false;
     }
     return app_drive(app, journal, connection.ca, order, once, err);

@@ -596,6 +596,22 @@ def test_the_catalog_holds_for_renewals(client: Client) -> None:
     assert asked_again(client) == []
 
 
+def test_several_orders_at_once_each_for_its_own_organization(client: Client, people: dict[str, Person]) -> None:
+    assert client.sandbox is not None
+    require(client, people["alice"].cert)
+    client.set("profile:other", **{**client.settings["profile:web"], "org_id": "203"})
+    client.set("p11enroll", profile="web")
+    ask(client)
+    client.run("enroll", "--profile", "other", "--cn", "b.example.org", status=17)
+    ask(client, "c.example.org")
+    approve(client, people["alice"], 1)
+    approve(client, people["alice"], 2)
+    client.run("order", "wait", "1", "2", "3", status=None)
+    bodies = [r["body"] for r in client.sandbox.requests() if r["method"] == "POST" and "/ssl/v1/enroll" in str(r["path"])]
+    assert [b["orgId"] for b in bodies] == [103, 203]
+    assert [client.json("order", "show", n)["state"] for n in ("1", "2", "3")] == ["done", "done", "awaiting-approval"]
+
+
 # --- crashes and refusals
 
 def test_killed_between_approval_and_submission(client: Client, people: dict[str, Person]) -> None:
