@@ -62,7 +62,8 @@ bool app_check_kind(const struct config_ca *ca, const char *kind, struct err *er
 
 /* preflight.c: what can be refused before a key is made. */
 
-/* Whether the CA section's catalog has the product; E_POLICY names the catalog. */
+/* Whether the CA section's catalog has the product; E_POLICY names the catalog. Of entries that are
+ * none of `products` (NULL: not asked) is warned. */
 bool app_check_catalog(const struct config_selection *selection, const struct ca_products *products,
                        const struct ca_product *product, struct err *err) NODISCARD;
 
@@ -396,17 +397,20 @@ bool app_evidence_verify_bytes(const uint8_t *data, size_t len,
 
 /* approval.c, decide.c: approval here, before an order is sent. */
 
-enum { APP_USER_MAX = 80 };
-
-/* The name of the system user who runs this. E_FORBIDDEN: it has none. */
-bool app_user_name(char out[static APP_USER_MAX], struct err *err) NODISCARD;
-
 /* Whether enough people could approve an order that needs it; before a key is made. E_CONFIG. */
 bool app_approval_check(struct app *app, const struct order *order, struct err *err) NODISCARD;
 
 /* The hook of order_drive(). */
 bool app_approval_ask(struct app *app, struct journal *journal, const struct order *order,
                       enum order_approval *out, struct err *err) NODISCARD;
+
+/*
+ * Whether a request may be changed at the CA: not if the order (id 0: the journal does not know
+ * it), or what it would become, is one that has to be approved here. E_FORBIDDEN, E_POLICY
+ * (catalog).
+ */
+bool app_approval_allows(struct app *app, const struct order *order, const struct ca_update *update,
+                         struct err *err) NODISCARD;
 
 /* The text that a decision on an order signs: one line without its end. E_USAGE: it has no request
  * yet. */

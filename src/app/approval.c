@@ -3,27 +3,8 @@
 #include "base/log.h"
 #include "base/str.h"
 
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
-
-bool approval_user(char out[static APPROVER_NAME_MAX], struct err *err)
-{
-    char text[4096];
-    struct passwd entry;
-    struct passwd *found = NULL;
-
-    if (getpwuid_r(getuid(), &entry, text, sizeof(text), &found) != 0 || found == NULL ||
-        strlen(entry.pw_name) >= APPROVER_NAME_MAX || strchr(entry.pw_name, ',') != NULL) {
-        return err_set(err, E_FORBIDDEN,
-                       "the system user %lu has no name that could be written "
-                       "down",
-                       (unsigned long)getuid());
-    }
-    (void)snprintf(out, APPROVER_NAME_MAX, "%s", entry.pw_name);
-    return true;
-}
 
 void judgement_init(struct judgement *judgement)
 {
@@ -232,7 +213,50 @@ bool app_approval_check(struct app *app, const struct order *order, struct err *
                    (long long)settings.count, may);
 }
 
-bool app_user_name(char out[static APP_USER_MAX], struct err *err)
+/* What the order would be after the change, as far as rules look at it; the texts are borrowed. */
+static struct order changed_order(const struct order *order, const struct ca_update *update,
+                                  char *names)
 {
-    return approval_user(out, err);
+    static char none[] = "";
+    struct order changed = {.id = order->id, .validation = order->validation};
+
+    changed.names = names != NULL ? names : order->names != NULL ? order->names : none;
+    changed.product = update->product_id == 0 && order->product != NULL ? order->product : none;
+    changed.product_id = update->product_id != 0 ? update->product_id : order->product_id;
+    return changed;
+}
+
+static bool is_rule_for(struct app *app, const struct order *order, bool *needed, struct err *err)
+{
+    struct config_approval settings = config_approval(&app->selection);
+
+    return approval_is_needed(&settings, order, needed, err);
+}
+
+bool app_approval_allows(struct app *app, const struct order *order, const struct ca_update *update,
+                         struct err *err)
+{
+    AUTO(str) char *names = update->names != NULL ? x509_names_join(update->names, ',') : NULL;
+    struct order changed = changed_order(order, update, names);
+    struct ca_product product = {.id = update->product_id};
+    bool before = false;
+    bool after = false;
+
+    if (update->names != NULL && names == NULL) {
+        return err_nomem(err);
+    }
+    if (update->names == NULL && update->csr_pem == NULL && update->term_days == 0 &&
+        update->product_id == 0 && update->org_id == 0) {
+        return true; /* notes beside the certificate */
+    }
+    if ((order->id != 0 &&
+         (!app_select_for(app, order, err) || !is_rule_for(app, order, &before, err))) ||
+        !is_rule_for(app, &changed, &after, err) ||
+        (product.id != 0 && !app_check_catalog(&app->selection, NULL, &product, err))) {
+        return false;
+    }
+    return (!before && !after) ||
+           err_set(err, E_FORBIDDEN,
+                   "such an order has to be approved here as it is ('approval'), so it is not "
+                   "changed at the CA; have it declined there and order anew");
 }

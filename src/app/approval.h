@@ -8,7 +8,7 @@
 
 #include "app/app.h"
 
-enum { APPROVERS_MAX = 64, APPROVER_NAME_MAX = 80, APPROVAL_TEXT_MAX = 256 * 1024 };
+enum { APPROVERS_MAX = 64, APPROVER_NAME_MAX = ORDER_USER_MAX, APPROVAL_TEXT_MAX = 256 * 1024 };
 
 /* One who may approve: a certificate or a system user. */
 struct approver {
@@ -57,9 +57,6 @@ bool approval_text(const struct config_selection *selection, const struct order 
                    bool approve, struct buf *out, struct err *err) NODISCARD;
 
 /* approval.c */
-
-/* The name of the system user who runs this. */
-bool approval_user(char out[static APPROVER_NAME_MAX], struct err *err) NODISCARD;
 
 /* What is there to judge by: the approvals of an order, and who may give them. */
 struct judgement {

@@ -140,10 +140,10 @@ static bool note_signer(const struct work *work, struct approval *approval, stru
 
 static bool note_user(struct approval *approval, struct err *err)
 {
-    char name[APPROVER_NAME_MAX];
+    char name[ORDER_USER_MAX];
 
-    return approval_user(name, err) && order_set(&approval->user_name, name, err) &&
-           order_set(&approval->who, name, err);
+    order_user(name);
+    return order_set(&approval->user_name, name, err) && order_set(&approval->who, name, err);
 }
 
 /* Who decides what, by which proof. */

@@ -166,7 +166,7 @@ static bool plan(struct app *app, const struct app_enroll *request, struct wish 
     const struct config_profile *p = app->selection.profile;
     struct order *order = &wish->order;
     AUTO(str) char *names = x509_names_join(request->names, ',');
-    char user[APP_USER_MAX];
+    char user[ORDER_USER_MAX];
 
     order->state = ORDER_PLANNED;
     order->send_names = p->san == CONFIG_SAN_ALWAYS  ? CA_NAMES_ALWAYS
@@ -175,8 +175,9 @@ static bool plan(struct app *app, const struct app_enroll *request, struct wish 
     if (names == NULL) {
         return err_nomem(err);
     }
-    return app_user_name(user, err) && order_set(&order->requester, user, err) &&
-           order_new_mark(order->mark, err) && order_set(&order->names, names, err) &&
+    order_user(user);
+    return order_set(&order->requester, user, err) && order_new_mark(order->mark, err) &&
+           order_set(&order->names, names, err) &&
            order_set(&order->ca, app->selection.ca->name, err) &&
            order_set(&order->token, app->selection.token->name, err) &&
            order_set(&order->profile, p->name, err) &&

@@ -46,12 +46,50 @@ bool app_check_catalog(const struct config_selection *selection, const struct ca
         if (is_named(product, entry)) {
             return true;
         }
-        warn_unknown(ca, products, entry);
+        if (products != NULL) {
+            warn_unknown(ca, products, entry);
+        }
     }
     return err_set(err, E_POLICY,
                    "product %lld '%s' is not in the catalog of [ca:%s], which has: %s; nothing was "
                    "made and nothing was ordered",
-                   (long long)product->id, product->name, ca->name, ca->catalog);
+                   (long long)product->id, product->name != NULL ? product->name : "(no name)",
+                   ca->name, ca->catalog);
+}
+
+static bool is_listed(struct ca *ca, int64_t id)
+{
+    AUTO(ca_organizations) struct ca_organizations all = {.list = NULL};
+    struct err ignored = ERR_INIT;
+
+    if (!ca_organizations(ca, &all, &ignored)) {
+        return false;
+    }
+    for (size_t i = 0; i < all.count; i++) {
+        if (all.list[i].id == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The details are not to be had. Not every account may read organizations, or each of them; then
+ * the order itself will tell. */
+static bool is_no_answer(struct ca *ca, int64_t id, struct err *err)
+{
+    bool missing = err->code == E_ORDER_MISSING;
+
+    if (missing && !is_listed(ca, id)) {
+        err->code = E_CONFIG;
+        return err_wrap(err, "organization %lld is none that this account sees", (long long)id);
+    }
+    if (missing || err->code == E_FORBIDDEN || err->code == E_AUTH || err->code == E_CA_REFUSED) {
+        log_line(LOG_WARN, "ca", "organization %lld could not be looked at: %s", (long long)id,
+                 err->msg);
+        err_clear(err);
+        return true;
+    }
+    return false;
 }
 
 bool app_check_organization(const struct config_selection *selection, struct ca *ca,
@@ -66,23 +104,14 @@ bool app_check_organization(const struct config_selection *selection, struct ca 
                        "section; 'p11enroll org list' shows them)");
     }
     if (!ca_organization(ca, id, &organization, err)) {
-        if (err->code == E_ORDER_MISSING) {
-            err->code = E_CONFIG;
-            return err_wrap(err, "organization %lld is none that this account sees", (long long)id);
-        }
-        if (err->code == E_FORBIDDEN || err->code == E_AUTH || err->code == E_CA_REFUSED) {
-            /* Not every account may read organizations; the order itself will tell. */
-            log_line(LOG_WARN, "ca", "organization %lld could not be looked at: %s", (long long)id,
-                     err->msg);
-            err_clear(err);
-            return true;
-        }
-        return false;
+        return is_no_answer(ca, id, err);
     }
-    return organization.ssl_api != CA_OFF ||
+    bool persons = selection->profile->kind == CA_KIND_SMIME;
+    return (persons ? organization.client_api : organization.ssl_api) != CA_OFF ||
            err_set(err, E_FORBIDDEN,
-                   "organization %lld '%s' has orders over the API switched off (Web API of TLS "
-                   "certificates, sslCertsApiEnabled): an administrator of the CA account enables "
-                   "them; nothing was made and nothing was ordered",
-                   (long long)id, organization.name != NULL ? organization.name : "");
+                   "organization %lld '%s' has orders over the API switched off (Web API of %s "
+                   "certificates): an administrator of the CA account enables them; nothing was "
+                   "made and nothing was ordered",
+                   (long long)id, organization.name != NULL ? organization.name : "",
+                   persons ? "client" : "TLS");
 }

@@ -125,27 +125,6 @@ static bool follow(struct ours *ours, const struct ca_update *update, struct err
            journal_save(ours->journal, order, "its request was changed at the CA", err);
 }
 
-/* What was approved here is what is ordered: it is not made another request afterwards. */
-static bool check_approval(const struct app *app, const struct ours *ours,
-                           const struct ca_update *update, struct err *err)
-{
-    struct config_approval settings = config_approval(&app->selection);
-    bool substance = update->term_days != 0 || update->product_id != 0 || update->names != NULL ||
-                     update->csr_pem != NULL;
-    bool needed = false;
-
-    if (ours->order.id == 0 || !substance) {
-        return true;
-    }
-    if (!approval_is_needed(&settings, &ours->order, &needed, err)) {
-        return false;
-    }
-    return !needed || err_set(err, E_POLICY,
-                              "order %lld had to be approved here before it was sent, so its term, "
-                              "product, names and request stay as they were approved",
-                              (long long)ours->order.id);
-}
-
 /* Another product has to be one that may be ordered here. */
 static bool check_product(const struct app *app, struct ca *ca, const struct ca_update *update,
                           struct err *err)
@@ -194,7 +173,7 @@ bool app_update(struct app *app, struct ca_update *update, struct ca_record *rec
     order_init(&ours.order);
     if (!find_ours(app, update->id, &ours, err) ||
         (ours.order.id != 0 && !app_select_for(app, &ours.order, err)) ||
-        !check_csr(&ours, update, err) || !check_approval(app, &ours, update, err) ||
+        !app_approval_allows(app, &ours.order, update, err) || !check_csr(&ours, update, err) ||
         !keep_mark(&ours, update, &comments, err) || !app_ca_open(app, &connection, err)) {
         return false;
     }

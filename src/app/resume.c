@@ -29,7 +29,7 @@ bool app_select_for(struct app *app, const struct order *order, struct err *err)
     return true;
 }
 
-static bool needs_ca(const struct order *order)
+static bool is_for_ca(const struct order *order)
 {
     switch (order_state_action(order->state)) {
     case ACTION_MAKE_KEY:
@@ -60,7 +60,7 @@ static bool is_approved(struct app *app, struct journal *journal, const struct o
 
 bool app_needs_ca(struct app *app, struct journal *journal, const struct order *order)
 {
-    return needs_ca(order) || is_approved(app, journal, order);
+    return is_for_ca(order) || is_approved(app, journal, order);
 }
 
 bool app_resume(struct app *app, int64_t id, bool once, struct order *order, struct err *err)
@@ -75,8 +75,7 @@ bool app_resume(struct app *app, int64_t id, bool once, struct order *order, str
         return false;
     }
     log_set_order((long)id);
-    bool wanted = app_needs_ca(app, journal, order);
-    if (wanted && !app_ca_open(app, &connection, err)) {
+    if (app_needs_ca(app, journal, order) && !app_ca_open(app, &connection, err)) {
         return false;
     }
     return app_drive(app, journal, connection.ca, order, once, err);

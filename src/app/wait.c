@@ -14,10 +14,11 @@ struct boat {
     bool sails; /* it takes part */
 };
 
-/* A CA, with the token that its client certificate may be on. */
+/* A CA, with the token that its client certificate may be on, and the organization that orders. */
 struct harbour {
     struct app_ca connection;
     char *ca, *token;
+    int64_t org_id;
     struct err err; /* why it cannot be opened */
 };
 
@@ -58,7 +59,7 @@ static void count(struct app_waited *out, const struct fleet_member *member)
         out->done++;
     } else if (member->err.code == E_ORDER_PENDING) {
         out->pending++;
-    } else if (member->err.code == E_ORDER_WAITING) {
+    } else if (member->err.code == E_ORDER_WAITING || member->err.code == E_ORDER_APPROVAL) {
         out->waiting++;
     } else {
         out->failed++;
@@ -108,14 +109,18 @@ static bool board(struct trip *trip, size_t i)
 
 static struct harbour *harbour_for(struct trip *trip, const struct order *order, struct err *err)
 {
+    int64_t org_id = config_org_id(&trip->app->selection); /* a profile may have its own */
+
     for (size_t i = 0; i < trip->harbour_count; i++) {
         struct harbour *known = &trip->harbours[i];
-        if (str_equal(known->ca, order->ca) && str_equal(known->token, order->token)) {
+        if (str_equal(known->ca, order->ca) && str_equal(known->token, order->token) &&
+            known->org_id == org_id) {
             return known;
         }
     }
     struct harbour *fresh = &trip->harbours[trip->harbour_count];
-    *fresh = (struct harbour){.ca = str_dup(order->ca), .token = str_dup(order->token)};
+    *fresh = (struct harbour){
+        .ca = str_dup(order->ca), .token = str_dup(order->token), .org_id = org_id};
     if (fresh->ca == NULL || fresh->token == NULL) {
         free(fresh->ca);
         free(fresh->token);

@@ -109,8 +109,7 @@ static bool print_account(struct acme *acme, struct err *err)
         out_text(out, "mac_key", "HMAC key (EAB)", secret_expose(&account.mac_key));
     }
     if (!write_eab(acme, &account, err)) {
-        return err_wrap(err, "ACME account %lld is there, but its pair was not written",
-                        (long long)account.id);
+        return err_wrap(err, "the pair is not written");
     }
     out_text(out, "eab_file", "Pair written to", acme->opts->eab_out);
     return true;
@@ -130,7 +129,9 @@ static bool create(struct acme *acme, struct err *err)
                        "account has for it");
     }
     return ca_acme_create(acme->connection.ca, &wish, &acme->id, err) == CA_MADE &&
-           print_account(acme, err);
+           (print_account(acme, err) ||
+            err_wrap(err, "ACME account %lld is made ('account acme show'), but",
+                     (long long)acme->id));
 }
 
 static bool rename_it(struct acme *acme, struct err *err)

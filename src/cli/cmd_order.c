@@ -80,7 +80,7 @@ void cli_print_order(struct cli *cli, const struct order *order)
 
 static const struct out_column order_columns[] = {
     {"order", "ORDER", 6, true},
-    {"state", "STATE", 13, false},
+    {"state", "STATE", 17, false},
     {"updated", "UPDATED", 20, false},
     {"ca_order", "CA ORDER", 10, false},
     {"not_after", "VALID UNTIL", 20, false},
@@ -129,7 +129,7 @@ bool cmd_order_list(struct cli *cli, struct err *err)
 
 static const struct out_column event_columns[] = {
     {"at", "AT", 20, false},
-    {"state", "STATE", 13, false},
+    {"state", "STATE", 17, false},
     {"text", "WHAT HAPPENED", 0, false},
 };
 
@@ -156,6 +156,7 @@ bool cmd_order_show(struct cli *cli, struct err *err)
         return false;
     }
     cli_print_order(cli, &order);
+    out_text(&cli->out, "requester", "Ordered by", order.requester);
     out_text(&cli->out, "mark", "Our mark", order.mark);
     out_time(&cli->out, "created", "Created", order.created_s);
     out_time(&cli->out, "updated", "Updated", order.updated_s);

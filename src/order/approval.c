@@ -2,8 +2,26 @@
 
 #include "base/str.h"
 
+#include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+void order_user(char out[static ORDER_USER_MAX])
+{
+    char text[4096];
+    struct passwd entry;
+    struct passwd *found = NULL;
+
+    bool named = getpwuid_r(getuid(), &entry, text, sizeof(text), &found) == 0 && found != NULL &&
+                 strlen(entry.pw_name) < ORDER_USER_MAX && strchr(entry.pw_name, ',') == NULL;
+    if (named) {
+        (void)snprintf(out, ORDER_USER_MAX, "%s", entry.pw_name);
+    } else {
+        (void)snprintf(out, ORDER_USER_MAX, "%lu", (unsigned long)getuid());
+    }
+}
 
 void approval_done(struct approval *approval)
 {

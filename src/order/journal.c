@@ -321,6 +321,12 @@ static bool insert(struct journal *journal, struct order *order, struct err *err
 bool journal_add(struct journal *journal, struct order *order, bool again, int64_t *other,
                  struct err *err)
 {
+    char user[ORDER_USER_MAX];
+
+    order_user(user);
+    if (order->requester == NULL && !order_set(&order->requester, user, err)) {
+        return false;
+    }
     order->id = 0;
     order->created_s = clock_wall_s(journal->clock);
     order->updated_s = order->created_s;

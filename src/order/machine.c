@@ -56,8 +56,8 @@ static unsigned followers(enum order_state state)
         return TO(ORDER_SIGNED) | TO(ORDER_ABANDONED);
     case ORDER_SIGNED:
         return TO(ORDER_AWAITING) | TO(ORDER_SUBMITTING) | TO(ORDER_ABANDONED);
-    case ORDER_AWAITING:
-        return TO(ORDER_SUBMITTING) | TO(ORDER_DECLINED) | TO(ORDER_ABANDONED);
+    case ORDER_AWAITING: /* back to signed: what is to be sent has changed */
+        return TO(ORDER_SIGNED) | TO(ORDER_SUBMITTING) | TO(ORDER_DECLINED) | TO(ORDER_ABANDONED);
     case ORDER_SUBMITTING: /* back to signed: the CA said no, or was never reached */
         return TO(ORDER_SIGNED) | TO(ORDER_AMBIGUOUS) | TO(ORDER_PENDING);
     case ORDER_AMBIGUOUS:

@@ -175,7 +175,8 @@ struct db;
 struct db *journal_db(struct journal *journal);
 
 /*
- * Adds a new order and sets its id. Unless `again`, an order of the same thing that is done and
+ * Adds a new order and sets its id; who runs this becomes its requester, unless it has one. Unless
+ * `again`, an order of the same thing that is done and
  * still valid, open, or rejected prevents that: then *other is the one with the greatest claim
  * (order_claim(), the newest of those), nothing is added and true is returned with order->id 0.
  */
@@ -269,6 +270,10 @@ struct approvals {
     struct approval *list;
     size_t count;
 };
+
+/* The name of the system user who runs this; his number, if he has none that could be listed. */
+enum { ORDER_USER_MAX = 80 };
+void order_user(char out[static ORDER_USER_MAX]);
 
 void approval_done(struct approval *approval);
 void approvals_done(struct approvals *approvals);

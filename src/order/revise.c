@@ -98,6 +98,10 @@ bool order_revise(struct journal *journal, struct order *order, const struct ord
     if (may_rename && !take_text(&order->key_uri, wish->key_uri, &changed, err)) {
         return false;
     }
+    if (changed && order->state == ORDER_AWAITING) {
+        return change(journal, order, ORDER_SIGNED,
+                      "settings taken as they are configured now; it is to be approved anew", err);
+    }
     return !changed ||
            journal_save(journal, order, "settings taken as they are configured now", err);
 }

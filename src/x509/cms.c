@@ -108,6 +108,39 @@ static bool look_at(CMS_ContentInfo *cms, CMS_SignerInfo **info, struct err *err
                    "is the least");
 }
 
+/* Takes the filters off a BIO that is somebody else's. */
+static void free_filters(BIO *chain, const BIO *end)
+{
+    while (chain != NULL && chain != end) {
+        BIO *next = BIO_pop(chain);
+        BIO_free(chain);
+        chain = next;
+    }
+}
+
+/*
+ * Whether the signature is by its signer's key over the text. CMS_verify() would do the same; of a
+ * hash that it does not know it leaks the text.
+ */
+static bool is_over(CMS_ContentInfo *cms, CMS_SignerInfo *info, BIO *text)
+{
+    uint8_t block[4096];
+
+    if (CMS_signed_get_attr_count(info) >= 0 && CMS_SignerInfo_verify(info) != 1) {
+        return false;
+    }
+    BIO *hashing = CMS_dataInit(cms, text);
+    if (hashing == NULL) {
+        return false;
+    }
+    while (BIO_read(hashing, block, sizeof(block)) > 0) {
+        /* it is hashed on the way */
+    }
+    bool ok = CMS_SignerInfo_verify_content(info, hashing) == 1;
+    free_filters(hashing, text);
+    return ok;
+}
+
 static bool check(CMS_ContentInfo *cms, const uint8_t *data, size_t len, STACK_OF(X509) * known,
                   X509 **signer, struct err *err)
 {
@@ -128,7 +161,7 @@ static bool check(CMS_ContentInfo *cms, const uint8_t *data, size_t len, STACK_O
                        "the signature");
     }
     CMS_SignerInfo_set1_signer_cert(info, cert);
-    if (CMS_verify(cms, NULL, NULL, text, NULL, CMS_NO_SIGNER_CERT_VERIFY | CMS_BINARY) != 1) {
+    if (!is_over(cms, info, text)) {
         return err_set_ssl(err, E_EVIDENCE,
                            "the signature is not by that certificate's key over this text");
     }
@@ -170,7 +203,9 @@ bool x509_may_sign(X509 *cert, int64_t now_s, struct err *err)
         return err_set(err, E_FORBIDDEN, "the certificate %s on %s",
                        now_s < from ? "only begins" : "expired", text);
     }
-    return (X509_get_key_usage(cert) & wanted) != 0 ||
+    uint32_t usage = X509_get_key_usage(cert); /* 0 of extensions that cannot be read */
+    ERR_clear_error();
+    return (usage & wanted) != 0 ||
            err_set(err, E_FORBIDDEN, "the key usage of the certificate does not allow signatures");
 }
 

@@ -57,6 +57,13 @@ def test_a_file_that_is_there_is_not_written_over(client: Client, tmp_path: Path
     assert "is there already" in done.stderr and path.read_text() == "mine" and creations(client) == 0
 
 
+def test_what_is_made_is_named_although_it_cannot_be_shown(client: Client) -> None:
+    assert client.sandbox is not None
+    client.sandbox.once("GET", "/acme/v2/account/100$", times=3, fail_status=503)
+    done = client.run("account", "acme", "create", "web", "--server", "Sandbox OV", status=45)
+    assert "ACME account 100 is made" in done.stderr and creations(client) == 1
+
+
 def test_accounts_are_listed_page_by_page(client: Client) -> None:
     assert client.sandbox is not None
     first = {"name": "n", "acmeServer": "Sandbox DV", "organizationId": 103, "status": "valid", "certValidationType": "DV",

@@ -534,6 +534,84 @@ def test_an_order_that_waits_can_be_abandoned(client: Client, people: dict[str, 
     assert "awaits no approval" in approve(client, people["alice"], status=2).stderr
 
 
+# --- renewals and replacements
+
+def asked_again(client: Client) -> list[str]:
+    """The requests that ask for another certificate in the place of one."""
+    assert client.sandbox is not None
+    return [str(r["path"]) for r in client.sandbox.requests()
+            if r["method"] == "POST" and re.search("/(renewById|renew|replace)/", str(r["path"]))]
+
+
+@pytest.mark.parametrize(("command", "origin"), [(["renew", "1"], "renew-same-key"), (["renew", "1", "--new-key"], "renew"),
+                                                 (["replace", "1", "--reason", "superseded"], "replace")])
+def test_what_takes_the_place_of_a_certificate_is_an_order_too(client: Client, people: dict[str, Person], command: list[str],
+                                                               origin: str) -> None:
+    client.run("enroll", "--cn", "www.example.org")
+    require(client, people["alice"].cert)
+    assert "is not sent before it is approved" in client.run("order", *command, status=17).stderr
+    assert asked_again(client) == []
+    said = json.loads(text(client, 2).read_text())
+    assert said["origin"] == origin and said["parent"] == client.json("order", "show", "1")["ca_order"] and said["requester"] == ME
+    approve(client, people["alice"], 2)
+    assert client.json("order", "wait", "2")["state"] == "done" and len(asked_again(client)) == 1
+
+
+def test_a_renewal_that_nobody_could_approve_is_not_begun(client: Client) -> None:
+    client.run("enroll", "--cn", "www.example.org")
+    require(client, f"user:{ME}")
+    assert "0 could do that" in client.run("order", "renew", "1", status=3).stderr
+    assert len(client.json("order", "list")["orders"]) == 1 and asked_again(client) == []
+
+
+def test_what_was_approved_is_not_changed_at_the_ca(client: Client, people: dict[str, Person]) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(approval="manual")
+    require(client, people["alice"].cert)
+    ask(client)
+    approve(client, people["alice"])
+    client.run("order", "wait", "1", "--deadline", "0", status=11)
+    number = str(client.json("order", "show", "1")["ca_order"])
+    done = client.run("request", "update", number, "--set-term", "365", status=43)
+    assert "has to be approved here as it is" in done.stderr
+    assert not [r for r in client.sandbox.requests() if r["method"] == "PUT"]
+
+
+def test_an_order_is_not_changed_into_one_that_needs_approval(client: Client, people: dict[str, Person]) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(approval="manual")
+    require(client, people["alice"].cert, approval_for="name:*.bank.example, product:1016")
+    client.run("enroll", "--cn", "www.example.org", "--deadline", "0", status=11)
+    number = str(client.json("order", "show", "1")["ca_order"])
+    client.run("request", "update", number, "--name", "www.bank.example", status=43)
+    client.run("request", "update", number, "--set-product", "1016", status=43)
+    client.run("request", "update", number, "--set-comments", "for the shop")
+    assert sum(r["method"] == "PUT" for r in client.sandbox.requests()) == 1
+
+
+def test_the_catalog_holds_for_renewals(client: Client) -> None:
+    client.run("enroll", "--cn", "www.example.org")
+    client.set("ca:sandbox", catalog="1019")
+    assert "is not in the catalog of [ca:sandbox]" in client.run("order", "renew", "1", status=28).stderr
+    assert asked_again(client) == []
+
+
+def test_several_orders_at_once_each_for_its_own_organization(client: Client, people: dict[str, Person]) -> None:
+    assert client.sandbox is not None
+    require(client, people["alice"].cert)
+    client.set("profile:other", **{**client.settings["profile:web"], "org_id": "203"})
+    client.set("p11enroll", profile="web")
+    ask(client)
+    client.run("enroll", "--profile", "other", "--cn", "b.example.org", status=17)
+    ask(client, "c.example.org")
+    approve(client, people["alice"], 1)
+    approve(client, people["alice"], 2)
+    client.run("order", "wait", "1", "2", "3", status=None)
+    bodies = [r["body"] for r in client.sandbox.requests() if r["method"] == "POST" and "/ssl/v1/enroll" in str(r["path"])]
+    assert [b["orgId"] for b in bodies] == [103, 203]
+    assert [client.json("order", "show", n)["state"] for n in ("1", "2", "3")] == ["done", "done", "awaiting-approval"]
+
+
 # --- crashes and refusals
 
 def test_killed_between_approval_and_submission(client: Client, people: dict[str, Person]) -> None:

@@ -44,6 +44,7 @@ def masked(text: str, client: Client) -> str:
     text = re.sub(r"\b[0-9a-f]{24,32}\b", "x" * 32, text)
     text = re.sub(r"\b[0-9a-f]{16}\b", "s" * 16, text)
     text = re.sub(r"OpenSSL 3\S* .*", "OpenSSL 3", text)
+    text = re.sub(r"(?m)^(Ordered by: +)\S+$", r"\1USER", text)
     # the number of an order at the CA; the numbers of products stand at the beginning of a line
     return re.sub(r"(?<=[ ])1\d{3}\b(?! ')", "NNNN", text)
 

@@ -120,8 +120,16 @@ def test_an_organization_that_cannot_order_is_refused_before_a_key_is_made(clien
     assert keys(client) == 0
 
 
-def test_an_account_that_may_not_read_organizations_can_order(client: Client) -> None:
+def test_for_people_another_api_has_to_be_on(client: Client) -> None:
+    client.set("profile:web", kind="smime", product=None)
+    client.set("ca:sandbox", org_id="105")
+    done = client.run("enroll", "--cn", "a@example.org", "--product", "1", status=43)
+    assert "switched off (Web API of client certificates)" in done.stderr and keys(client) == 0
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_an_account_that_may_not_read_organizations_can_order(client: Client, status: int) -> None:
     assert client.sandbox is not None
-    client.sandbox.once("GET", "/organization/v1/103", fail_status=403)
+    client.sandbox.once("GET", "/organization/v1/103", fail_status=status)
     done = client.run("enroll", "--cn", "www.example.org")
     assert "organization 103 could not be looked at" in done.stderr

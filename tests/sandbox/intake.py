@@ -75,8 +75,8 @@ class Intake:
     def remarks(body: Body) -> tuple[str | None, str | None]:
         return body.text("comments", most=COMMENTS), body.emails("externalRequester", REQUESTERS)
 
-    def organization(self, number: int, admin: Admin) -> dict:
-        """The organization, if the admin may enroll for it."""
+    def organization(self, number: int, admin: Admin, api: str = "sslCertsApiEnabled") -> dict:
+        """The organization, if the admin may enroll for it, and its API for that is on."""
         if number < 1:
             raise ScmError(-639)
         org = self.settings.organization(number)
@@ -84,7 +84,7 @@ class Intake:
             raise ScmError(-1023)
         if org not in admins.organizations(admin.account, [org]):
             raise ScmError(-3, f"enrollment for organization {number}")
-        if not org["sslCertsApiEnabled"]:
+        if not org[api]:
             raise ScmError(-1021, "Web API is off")
         return org
 

@@ -65,7 +65,7 @@ def enroll(api: Api, call: Call) -> Reply:
     body.require("orgId", "csr", "certType", "term", "email", "firstName", "lastName")
     org_id, cert_type = body.integer("orgId") or 0, body.integer("certType") or 0
     comments, _requester = intake.remarks(body)
-    intake.organization(org_id, call.admin)
+    intake.organization(org_id, call.admin, "clientCertsApiEnabled")
     profile = intake.profile(cert_type, org_id, KIND)
     term, csr = intake.term(body, profile), intake.csr(body, profile)
     emails = addresses(body)

@@ -54,8 +54,8 @@ DEFAULTS = {
         profile(3001, "Sandbox S/MIME", "OV", [365], kind="smime"),
     ],
     "organizations": [
-        organization(103, "Sandbox Org"),
-        organization(203, "Sandbox Department", parentId=103),
+        organization(103, "Sandbox Org", clientCertsApiEnabled=True),
+        organization(203, "Sandbox Department", parentId=103, clientCertsApiEnabled=True),
         organization(104, "Sandbox Org Without API", sslCertsApiEnabled=False),
         organization(105, "Sandbox Org With Domains", domains=["limited.example"]),
         organization(106, "Sandbox Org Not Delegated"),
@@ -137,7 +137,8 @@ def organization_json(row: dict, rows: list[dict]) -> dict:
     shown = {key: row[key] for key in
              ("id", "name", "address1", "city", "stateOrProvince", "postalCode", "country",
               "sslCertsApiEnabled", "clientCertsApiEnabled")}
-    shown["certTypes"] = ["SSL"] if row["sslCertsApiEnabled"] else []
+    kinds = {"SSL": "sslCertsApiEnabled", "SMIME": "clientCertsApiEnabled"}
+    shown["certTypes"] = [kind for kind, enabled in kinds.items() if row[enabled]]
     shown["departments"] = departments_json(row, rows)
     if row.get("parentId"):
         shown["parentId"] = row["parentId"]

@@ -3,6 +3,7 @@
 
 #include "base/str.h"
 
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,6 +11,21 @@ enum {
     PAGE = 200,
     ROWS_MAX = 1000000, /* a CA that never comes to an end */
 };
+
+/* Where an HMAC key stood: every answer about accounts has them. */
+static void wipe_key(const json *item)
+{
+    const char *key = NULL;
+
+    if (json_find_string(item, "macKey", &key)) {
+        OPENSSL_cleanse((char *)(uintptr_t)key, strlen(key));
+    }
+}
+
+static void wipe_body(struct scm_answer *answer)
+{
+    OPENSSL_cleanse(answer->response.body.data, answer->response.body.len);
+}
 
 /* One list of the API that is paged; what happens with a row is the caller's. */
 struct pages {
@@ -42,6 +58,7 @@ static bool read_page(const struct pages *pages, int64_t position, size_t *rows,
         }
         return false;
     }
+    wipe_body(&answer);
     if (!json_is_array(doc)) {
         return err_set(err, E_PROTOCOL, "%s: the answer is not a JSON array", what);
     }
@@ -96,7 +113,9 @@ static bool account_row(void *ctx, const json *item, bool *more, struct err *err
     struct account_visit *v = ctx;
     AUTO(ca_acme_account) struct ca_acme_account account = {.id = 0};
 
-    if (!scm_parse_acme_account(item, &account, err)) {
+    bool parsed = scm_parse_acme_account(item, &account, err);
+    wipe_key(item);
+    if (!parsed) {
         return false;
     }
     if (account.id == v->last) {
@@ -129,7 +148,10 @@ static bool acme_account(void *impl, int64_t id, struct ca_acme_account *out, st
         }
         return false;
     }
-    return scm_parse_acme_account(doc, out, err);
+    wipe_body(&answer);
+    bool parsed = scm_parse_acme_account(doc, out, err);
+    wipe_key(doc);
+    return parsed;
 }
 
 /* The accounts of a name: the highest number of them. Whatever the CA's filter matches, the name

@@ -246,6 +246,37 @@ static void test_who_takes_an_order_up_is_added(void **state UNUSED)
     assert_string_equal(s.order.requester, "alice,bob");
 }
 
+static void test_every_order_has_somebody_who_ordered(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+    char user[ORDER_USER_MAX];
+
+    begin(&s); /* sets none */
+    order_user(user);
+    assert_true(user[0] != '\0');
+    assert_string_equal(s.order.requester, user);
+}
+
+static void test_changed_order_is_to_be_approved_anew(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+    AUTO(order) struct order wish;
+    struct err err = ERR_INIT;
+
+    begin(&s);
+    order_init(&wish);
+    assert_fails(drive(&s, &err), &err, E_ORDER_APPROVAL, "approve");
+    err_clear(&err);
+    assert_ok(order_revise(s.journal, &s.order, &wish, &err), &err);
+    assert_int_equal(stored(&s), ORDER_AWAITING); /* nothing was changed */
+    wish.term_days = 7;
+    assert_ok(order_revise(s.journal, &s.order, &wish, &err), &err);
+    assert_int_equal(stored(&s), ORDER_SIGNED);
+    s.order.awaiting_s = 1;
+    assert_fails(drive(&s, &err), &err, E_ORDER_APPROVAL, "approve");
+    assert_int_equal(s.order.awaiting_s, 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +288,8 @@ int main(void)
         cmocka_unit_test(test_decisions_come_back_as_they_were),
         cmocka_unit_test(test_other_orders_have_none),
         cmocka_unit_test(test_who_ordered),
+        cmocka_unit_test(test_every_order_has_somebody_who_ordered),
+        cmocka_unit_test(test_changed_order_is_to_be_approved_anew),
         cmocka_unit_test(test_who_takes_an_order_up_is_added),
     };
 

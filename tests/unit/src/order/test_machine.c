@@ -7,7 +7,7 @@ static const char golden[] =
     "planned        make-key  open  unsent -> key-ready abandoned\n"
     "key-ready      sign      open  unsent -> signed abandoned\n"
     "signed         submit    open  unsent -> awaiting-approval submitting abandoned\n"
-    "awaiting-approval approve   open  unsent -> submitting abandoned declined\n"
+    "awaiting-approval approve   open  unsent -> signed submitting abandoned declined\n"
     "submitting     find      open  sent   -> signed ambiguous pending\n"
     "ambiguous      find      open  sent   -> pending\n"
     "pending        poll      open  sent   -> waiting issued failed\n"
