@@ -86,8 +86,8 @@ DISAGREEMENTS: tuple[Disagreement, ...] = (
     Disagreement(r"\w+ /api/(dcv/v2|domain/v1)/?.*", "reply",
                  r"(.*\.)?(dcvStatus|dcvOrderStatus|status|orderStatus|validationStatus)", "enum",
                  "in capitals in the HTML reference; clients take every spelling", message="'[A-Z_]+' is not .*"),
-    Disagreement(r"\w+ /api/domain/v1/\{id\}", "reply", "dcvValidation|dcvExpiration", "pattern",
-                 "'yyyy-MM-dd' is the format of a date, and no regular expression"),
+    Disagreement(r"\w+ /api/.*", "reply", ".+", "pattern",
+                 "'yyyy-MM-dd' is the format of a date, and no regular expression", message=".* does not match 'yyyy-MM-dd'"),
 )
 
 def excuse(problem: Problem) -> Disagreement | None:
