@@ -290,6 +290,21 @@ static void test_keys_are_learned_and_wanted_for_what_is_issued(void **state UNU
     assert_string_equal(found(&s, (struct inventory_query){.spki_hash = hash}), "2:Revoked");
 }
 
+static void test_another_certificate_may_have_another_key(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+    const uint8_t hash[INVENTORY_HASH_LEN] = {1, 2, 3};
+
+    begin(&s);
+    (void)put(&s, (struct inventory_row){.ca_id = 1, .serial = "AA", .status = "Issued"});
+    assert_ok(inventory_set_key(s.inventory, 1, hash, &s.err), &s.err);
+    (void)put(&s, (struct inventory_row){.ca_id = 1, .common_name = "x"});
+    assert_string_equal(found(&s, (struct inventory_query){.spki_hash = hash}), "1:Issued");
+    (void)put(&s, (struct inventory_row){.ca_id = 1, .serial = "BB"});
+    assert_string_equal(found(&s, (struct inventory_query){.spki_hash = hash}), "");
+    assert_int_equal(next(&s, INVENTORY_NO_KEY, 0), 1);
+}
+
 static void test_each_ca_has_its_own(void **state UNUSED)
 {
     AUTO(scene) struct scene s;
@@ -365,6 +380,7 @@ int main(void)
         cmocka_unit_test(test_what_was_not_met_is_named_in_order),
         cmocka_unit_test(test_what_is_gone_is_marked_and_comes_back),
         cmocka_unit_test(test_keys_are_learned_and_wanted_for_what_is_issued),
+        cmocka_unit_test(test_another_certificate_may_have_another_key),
         cmocka_unit_test(test_each_ca_has_its_own),
         cmocka_unit_test(test_orders_stand_beside_what_the_ca_has),
     };
