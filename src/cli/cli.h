@@ -155,6 +155,16 @@ bool cmd_order_show(struct cli *cli, struct err *err);
 bool cmd_order_wait(struct cli *cli, struct err *err);
 bool cmd_order_collect(struct cli *cli, struct err *err);
 bool cmd_order_abandon(struct cli *cli, struct err *err);
+bool cmd_order_request(struct cli *cli, struct err *err);
+bool cmd_order_approve(struct cli *cli, struct err *err);
+bool cmd_order_decline(struct cli *cli, struct err *err);
+bool cmd_order_approvals(struct cli *cli, struct err *err);
+bool cmd_order_renew(struct cli *cli, struct err *err);
+bool cmd_order_replace(struct cli *cli, struct err *err);
+bool cmd_request_list(struct cli *cli, struct err *err);
+bool cmd_request_approve(struct cli *cli, struct err *err);
+bool cmd_request_decline(struct cli *cli, struct err *err);
+bool cmd_request_update(struct cli *cli, struct err *err);
 bool cmd_cert_bind(struct cli *cli, struct err *err);
 bool cmd_cert_undo(struct cli *cli, struct err *err);
 bool cmd_cert_list(struct cli *cli, struct err *err);
@@ -170,6 +180,9 @@ bool cmd_inventory_find(struct cli *cli, struct err *err);
 bool cmd_inventory_match(struct cli *cli, struct err *err);
 bool cmd_products(struct cli *cli, struct err *err);
 bool cmd_check(struct cli *cli, struct err *err);
+bool cmd_org_list(struct cli *cli, struct err *err);
+bool cmd_org_show(struct cli *cli, struct err *err);
+bool cmd_account_acme(struct cli *cli, struct err *err);
 bool cmd_config_keys(struct cli *cli, struct err *err);
 bool cmd_version(struct cli *cli, struct err *err);
 
@@ -216,7 +229,7 @@ struct opts_csr_create {
 };
 struct opts_enroll {
     struct cli_list names;
-    const char *key, *cert_out, *chain_out;
+    const char *key, *cert_out, *chain_out, *cn, *names_from;
     bool again;
 };
 struct opts_order_list {
@@ -225,6 +238,27 @@ struct opts_order_list {
 };
 struct opts_order_result {
     const char *cert_out, *chain_out;
+    const char *format, *out_path; /* collect */
+};
+struct opts_reissue {
+    struct cli_list names;
+    const char *ca_order, *key, *reason, *cert_out, *chain_out;
+    bool new_key, again;
+};
+struct opts_request {
+    struct cli_list names;
+    const char *status, *message, *csr;
+    const char *set_term, *set_product, *set_comments, *set_requester, *set_fields;
+};
+struct opts_order_request {
+    const char *out_path;
+    bool decline;
+};
+struct opts_order_decide {
+    const char *key, *cert, *signature, *message;
+};
+struct opts_order_approvals {
+    const char *dir;
 };
 struct opts_revoke {
     const char *reason, *comment, *ca_order, *serial;
@@ -241,6 +275,10 @@ struct opts_inventory_sync {
 struct opts_inventory_find {
     const char *ca_order, *serial, *name, *dn;
     bool live;
+};
+struct opts_account_acme {
+    const char *name, *server, *validation, *validation_id, *eab_out;
+    bool show_secret, yes;
 };
 struct opts_cert_bind {
     const char *key, *cert, *cert_chain;

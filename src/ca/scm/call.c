@@ -34,6 +34,7 @@ static void add_path(struct buf *out, const struct scm *scm, const char *templat
     static const char version[] = "{version}";
     static const char number[] = "{id}";
     static const char serial[] = "{serial}";
+    static const char format[] = "{format}";
 
     buf_add_str(out, scm->prefix);
     while (*template != '\0') {
@@ -46,6 +47,9 @@ static void add_path(struct buf *out, const struct scm *scm, const char *templat
         } else if (str_starts_with(template, serial)) {
             str_percent_encode(out, (const uint8_t *)call->serial, strlen(call->serial), "");
             template += strlen(serial);
+        } else if (str_starts_with(template, format)) {
+            buf_add_str(out, call->format);
+            template += strlen(format);
         } else {
             buf_add_byte(out, (uint8_t) * template ++);
         }
