@@ -1,6 +1,7 @@
 /* Requests that wait at the CA, and its records: approve, decline, correct; and collecting what the
  * CA has in a form that somebody else wants. */
-#include "app/approval.h"
+
+#include "app/app.h"
 
 #include "base/log.h"
 #include "base/str.h"

@@ -162,7 +162,8 @@ bool inventory_orders(struct inventory *inventory, inventory_order_fn *visit, vo
              "o.spki_hash, o.created_s, c.id, c.*"
              " FROM orders o LEFT JOIN (SELECT id, ca, %s, %s FROM certificates) c"
              " ON c.ca = o.ca AND c.ca_id = CAST(o.ca_order_id AS INTEGER)"
-             " WHERE o.ca = ? AND o.ca_order_id IS NOT NULL ORDER BY o.id",
+             " WHERE o.ca = ? AND o.ca_order_id IS NOT NULL AND coalesce(o.kind, 'ssl') = 'ssl'"
+             " ORDER BY o.id",
              inventory_columns, more_columns);
     if (!db_query(inventory->db, buf_str(&sql), &query, err)) {
         return false;
@@ -215,6 +216,7 @@ bool inventory_learn_orders(struct inventory *inventory, struct err *err)
     if (!db_query(inventory->db,
                   "UPDATE certificates SET spki_hash = o.spki_hash FROM orders o "
                   "WHERE o.ca = ?1 AND o.ca_order_id IS NOT NULL AND length(o.spki_hash) = 32 "
+                  "AND coalesce(o.kind, 'ssl') = 'ssl' "
                   "AND o.spki_hash <> zeroblob(32) AND certificates.ca = ?1 "
                   "AND certificates.ca_id = CAST(o.ca_order_id AS INTEGER) "
                   "AND certificates.spki_hash IS NULL",

@@ -36,8 +36,10 @@ static bool prepare(struct inventory *inventory, struct statements *s, struct er
              "INSERT INTO certificates (%s, spki_hash, details_s, sync_id, gone_s, first_s, ca, "
              "ca_id) VALUES (%s, ?, ?, ?, 0, ?, ?, ?)",
              inventory_columns, marks);
+    /* ?1 is the serial number: another certificate under the same number may have another key */
     buf_addf(&update,
-             "UPDATE certificates SET (%s) = (%s), spki_hash = coalesce(?, spki_hash), "
+             "UPDATE certificates SET (%s) = (%s), "
+             "spki_hash = coalesce(?, CASE WHEN serial IS ?1 THEN spki_hash END), "
              "details_s = ?, sync_id = ?, gone_s = 0 WHERE id = ?",
              inventory_columns, marks);
     return db_query(inventory->db, buf_str(&find), &s->find, err) &&

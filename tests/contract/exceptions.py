@@ -29,11 +29,16 @@ class Disagreement:
     field: str
     rule: str
     reason: str
+    extra: frozenset[str] = frozenset()    # the fields that may be there beside the named ones
+    message: str = ".*"
 
     def covers(self, problem: Problem) -> bool:
-        return all(re.fullmatch(pattern, text) for pattern, text in (
+        fits = all(re.fullmatch(pattern, text, re.DOTALL) for pattern, text in (
             (self.operation, problem.operation), (self.part, problem.part), (self.field, problem.field),
-            (self.rule, problem.rule)))
+            (self.rule, problem.rule), (self.message, problem.message)))
+        if not fits or problem.rule != "additionalProperties":
+            return fits
+        return set(re.findall(r"'(\w+)'", problem.message.partition("(")[2])) <= self.extra
 
 
 DISAGREEMENTS: tuple[Disagreement, ...] = (
@@ -42,7 +47,7 @@ DISAGREEMENTS: tuple[Disagreement, ...] = (
     Disagreement(r"GET /api/\w+/v\d/\{\w+\}|PUT /api/ssl/v\d", "reply", "reasonCode", "type|enum",
                  "a string for the description, a number in the HTML reference; clients take both"),
     Disagreement(r"GET /api/.*", "query", "", "additionalProperties",
-                 "dateFormat: any call takes it, says the HTML reference ('Date formatting')"),
+                 "any call takes it, says the HTML reference ('Date formatting')", frozenset({"dateFormat"})),
     Disagreement(r"GET /api/ssl/v\d", "query", "status", "enum",
                  "'SA Approved' for the description, SAApproved in the HTML reference, which version 1 goes by"),
     Disagreement(r"GET /api/ssl/v\d/\{sslId\}/dcv", "reply", "", "type",
@@ -55,38 +60,39 @@ DISAGREEMENTS: tuple[Disagreement, ...] = (
                  "requested|approved|issued|declined|expires|replaced|revoked|renewedDate", "format",
                  "MM/dd/yyyy unless dateFormat asks for something else, in the HTML reference"),
     Disagreement(r"GET /api/ssl/v\d/\{\w+\}", "reply", "", "additionalProperties",
-                 "serverSoftware: in what an update takes, and shown again by the sandbox"),
+                 "in what an update takes, and shown again by the sandbox", frozenset({"serverSoftware"})),
     Disagreement(r"POST /api/report/v1/ssl-certificates", "request",
                  "certificateStatus|certificateDateAttribute|certificateRequestSource", "type|enum",
                  "strings for the description, numbers in the HTML reference"),
     Disagreement(r"GET /api/organization/v1/\{id\}", "reply", ".*", "additionalProperties",
-                 "the description names other fields of an address than the HTML reference"),
+                 "fields of an address, and departments, in the HTML reference",
+                 frozenset({"stateOrProvince", "certTypes", "departments", "parentId", "parentName", "address1", "city",
+                            "postalCode", "country", "sslCertsApiEnabled", "clientCertsApiEnabled"})),
+    Disagreement(r"\w+ /api/.*", "reply", ".+", "type|enum",
+                 "null where there is nothing, in examples of the HTML reference and seen by clients; or the field is absent",
+                 message="None is not .*"),
     Disagreement(r"POST /api/device/v1/(enroll|renew/.*)", "reply", "", "additionalProperties",
-                 "backendCertId and orderNumber: in the HTML reference's example"),
+                 "in the example of the HTML reference", frozenset({"backendCertId", "orderNumber"})),
     Disagreement(r"POST /api/device/v1/(enroll|renew/.*)", "reply", "status", "enum",
-                 "APPROVED in the HTML reference's example, Approved for the description; clients take any case"),
-    Disagreement(r"POST /api/device/v1/replace/order/\{\w+\}", "request", "", "additionalProperties",
-                 "revoke: required in the HTML reference; the description shows the request of SSL certificates by mistake"),
-    Disagreement(r"GET /api/smime/v2", "reply", r"\[\]\.backendCertId", "type",
-                 "null where the request was refused, as a client's recorded answer has it"),
-    Disagreement(r"GET /api/admin/v1/password", "reply", "expirationDate", "type",
-                 "null for a password that never expires"),
+                 "in capitals in the HTML reference; clients take every spelling", message="'[A-Z_]+' is not .*"),
+    Disagreement(r"POST /api/device/v1/replace/.*", "request", "", "additionalProperties",
+                 "required in the HTML reference; the description shows the request for TLS certificates in its place",
+                 frozenset({"revoke"})),
+    Disagreement(r"(GET|PUT) /api/(device/v1|smime/v2)(/\{\w+\})?", "reply",
+                 "requested|approved|issued|declined|expires|replaced|revoked|renewedDate", "format",
+                 "MM/dd/yyyy unless dateFormat asks for something else, in the HTML reference"),
+    Disagreement(r"GET /api/acme/v2/account(/\{id\})?", "reply", r"(\[\])?", "additionalProperties",
+                 "pending or valid, in the HTML reference", frozenset({"status"})),
+    Disagreement(r"\w+ /api/(dcv/v2|domain/v1)/?.*", "reply",
+                 r"(.*\.)?(dcvStatus|dcvOrderStatus|status|orderStatus|validationStatus)", "enum",
+                 "in capitals in the HTML reference; clients take every spelling", message="'[A-Z_]+' is not .*"),
+    Disagreement(r"\w+ /api/.*", "reply", ".+", "pattern",
+                 "'yyyy-MM-dd' is the format of a date, and no regular expression", message=".* does not match 'yyyy-MM-dd'"),
 )
-
-# Of a rule that says only "another field is there", the fields that are meant.
-EXTRA_FIELDS = {"query": ("dateFormat",), "request": ("revoke",),
-                "reply": ("serverSoftware", "backendCertId", "orderNumber")}
-
 
 def excuse(problem: Problem) -> Disagreement | None:
     """The row that covers a problem."""
-    for row in DISAGREEMENTS:
-        if row.covers(problem):
-            extra = EXTRA_FIELDS.get(problem.part, ())
-            named = re.findall(r"'(\w+)'", problem.message.partition("(")[2])
-            if row.rule != "additionalProperties" or row.field == ".*" or set(named) <= set(extra):
-                return row
-    return None
+    return next((row for row in DISAGREEMENTS if row.covers(problem)), None)
 
 
 def why_not_described(method: str, path: str) -> str | None:

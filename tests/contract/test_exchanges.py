@@ -36,6 +36,8 @@ def tell_a_story(base: Path, folder: Path) -> None:
         client.run("enroll", "--name", "a.example.org", "--name", "b.example.org")
         client.run("enroll", "--name", "c.example.org")
         client.run("inventory", "list", "--details")
+        for source in ("report", "list"):
+            client.run("inventory", "sync", "--source", source, "--certificates")
         client.run("revoke", "1", "--reason", "superseded", "--yes")
         client.run("enroll", "--name", "d.example.org", "--product", "none", status=44)
     finally:

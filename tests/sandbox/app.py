@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from behaviour import HTTP_GROUP, Behaviours
-from errors import ScmError
+from errors import TEXTS, ScmError
 from exchanges import Exchanges
 from message import Reply, Request, error_reply, page_reply, plain_error
 from reqlog import RequestLog, record_of
@@ -47,6 +47,8 @@ def failure(b: SimpleNamespace) -> Reply:
         reply = Reply(b.fail_status)
     else:
         code, text = JSON_FAILURES.get(b.fail_status, (-1, "Unknown error"))
+        if b.fail_code <= 0:
+            code, text = b.fail_code, TEXTS.get(b.fail_code, "Refused").replace("{0}", "it")
         reply = plain_error(b.fail_status, text, code)
     reply.headers += retry_after(b)
     return reply

@@ -195,6 +195,8 @@ TABLE: tuple[Switch, ...] = (
     Switch("http", "fault_when", "choice", "before", ("before", "after"),
            "fail_status, redirect and cut: instead of the action, or after it"),
     Switch("http", "fail_status", "int", 0, (0, 599), "reply with this status; 0 is off"),
+    Switch("http", "fail_code", "int", 1, (-99999, 1),
+           "code of the error object in that reply; 1 is the usual one of the status"),
     Switch("http", "fail_body", "choice", "json", ("json", "html", "empty"),
            "body of that reply"),
     Switch("http", "retry_after", "choice", "none", ("none", "delta", "date", "past", "absurd"),

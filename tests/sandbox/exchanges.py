@@ -46,7 +46,7 @@ def reply_of(reply: Reply) -> dict[str, Any]:
     kind = (reply.content_type or "").partition(";")[0]
     shown: dict[str, Any] = {"status": reply.status, "type": kind, "length": len(reply.body),
                              "headers": {name.lower(): value for name, value in reply.headers}}
-    if kind == "application/json":
+    if kind == "application/json" and reply.body:
         shown["json"] = without_secrets(json.loads(reply.body))
     return shown
 

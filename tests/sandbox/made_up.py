@@ -53,15 +53,27 @@ def page(position: int, size: int, total: int, move: int) -> list[dict[str, Any]
     return [list_row(place if place < move else place - move) for place in places]
 
 
-def report(total: int, attribute: int | None, first: float | None, last: float | None) -> list[dict[str, Any]]:
-    """Those whose request lies in a span; other dates are as far from it for all."""
-    def within(number: int) -> bool:
-        day = dt.datetime.combine(requested(number, total), dt.time(), dt.timezone.utc)
-        if attribute == 3:
-            day += dt.timedelta(days=TERM)
-        when = day.timestamp()
-        return (first is None or when >= first) and (last is None or when <= last)
+def first_from(day: dt.date, total: int) -> int:
+    """The first row that was requested on a day or after it; they are in order."""
+    low, high = 0, total
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if requested(middle, total) < day else (low, middle)
+    return low
 
+
+def report(total: int, attribute: int | None, first: float | None, last: float | None) -> list[dict[str, Any]]:
+    """Those whose request lies in a span; their other dates are as far from it for all."""
     if attribute == 2:
         return []
-    return [report_row(number, total) for number in range(total) if attribute is None or within(number)]
+    later = dt.timedelta(days=TERM if attribute == 3 else 0)
+
+    def row_from(seconds: float | None, default: int) -> int:
+        if attribute is None or seconds is None:
+            return default
+        when = dt.datetime.fromtimestamp(seconds, dt.timezone.utc)
+        whole = when.date() + (dt.timedelta(days=1) if when.time() != dt.time() else dt.timedelta())
+        return first_from(whole - later, total)
+
+    end = total if last is None else row_from(last + 1e-6, total)
+    return [report_row(number, total) for number in range(row_from(first, 0), end)]

@@ -84,6 +84,13 @@ def test_reports_that_are_not_given(sandbox: Running, client: Client, value: str
     assert client.post("/report/v1/ssl-certificates", {}).status == status
 
 
+@pytest.mark.parametrize(("code", "text"), [(-36, "The term it is not valid for this profile"), (-843, "Refused")])
+def test_a_failure_has_the_code_that_is_asked_for(sandbox: Running, client: Client, code: int, text: str) -> None:
+    sandbox.set(fail_status=400, fail_code=code)
+    reply = client.get("/ssl/v1/types")
+    assert (reply.status, reply.json) == (400, {"code": code, "description": text})
+
+
 def test_an_order_can_be_lost(sandbox: Running, client: Client) -> None:
     number = client.enroll()
     sandbox.control("DELETE", f"/orders/{number}")

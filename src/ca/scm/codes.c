@@ -8,7 +8,8 @@
 enum {
     COLLECT = 1 << 0,
     REVOKE = 1 << 1,
-    CHANGE = 1 << 2, /* must not be sent twice */
+    DOMAIN = 1 << 2,
+    CHANGE = 1 << 3, /* must not be sent twice */
     ANY = ~0,
 };
 
@@ -24,24 +25,24 @@ static const struct row {
 };
 
 /* By the path, so that a new endpoint has its context without being told. */
-static int context_of(enum scm_endpoint_id operation)
+static int context_of(const char *path, bool idempotent)
 {
     static const struct {
         const char *part;
         int context;
-    } parts[] = {{"/collect/", COLLECT}, {"/revoke/", REVOKE}};
-    const struct scm_endpoint *endpoint = scm_endpoint(operation);
-    int context = endpoint->idempotent ? 0 : CHANGE;
+    } parts[] = {
+        {"/collect/", COLLECT}, {"/revoke/", REVOKE}, {"/dcv/", DOMAIN}, {"/domain/", DOMAIN}};
+    int context = idempotent ? 0 : CHANGE;
 
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-        context |= strstr(endpoint->path, parts[i].part) != NULL ? parts[i].context : 0;
+        context |= strstr(path, parts[i].part) != NULL ? parts[i].context : 0;
     }
     return context;
 }
 
-const struct scm_code *scm_code_find(enum scm_endpoint_id operation, int64_t code)
+const struct scm_code *scm_code_in(const char *path, bool idempotent, int64_t code)
 {
-    int context = context_of(operation);
+    int context = context_of(path, idempotent);
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         bool fits = rows[i].contexts == ANY || (rows[i].contexts & context) != 0;
@@ -50,6 +51,13 @@ const struct scm_code *scm_code_find(enum scm_endpoint_id operation, int64_t cod
         }
     }
     return NULL;
+}
+
+const struct scm_code *scm_code_find(enum scm_endpoint_id operation, int64_t code)
+{
+    const struct scm_endpoint *endpoint = scm_endpoint(operation);
+
+    return scm_code_in(endpoint->path, endpoint->idempotent, code);
 }
 
 const struct scm_code *scm_code_at(size_t i)

@@ -55,7 +55,6 @@ enum scm_endpoint_id {
     SCM_SMIME_RENEW,
     SCM_SMIME_REVOKE,
     SCM_SMIME_REVOKE_SERIAL,
-    SCM_PASSWORD,
     SCM_ENDPOINTS
 };
 
@@ -200,6 +199,8 @@ struct scm_code {
 
 /* NULL: the code is not published. */
 const struct scm_code *scm_code_find(enum scm_endpoint_id operation, int64_t code);
+/* The same for a path of the API and a request that may, or may not, be repeated. */
+const struct scm_code *scm_code_in(const char *path, bool idempotent, int64_t code);
 /* The i-th row of the table; NULL past the end. */
 const struct scm_code *scm_code_at(size_t i);
 

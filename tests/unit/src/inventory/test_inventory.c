@@ -290,6 +290,21 @@ static void test_keys_are_learned_and_wanted_for_what_is_issued(void **state UNU
     assert_string_equal(found(&s, (struct inventory_query){.spki_hash = hash}), "2:Revoked");
 }
 
+static void test_another_certificate_may_have_another_key(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+    const uint8_t hash[INVENTORY_HASH_LEN] = {1, 2, 3};
+
+    begin(&s);
+    (void)put(&s, (struct inventory_row){.ca_id = 1, .serial = "AA", .status = "Issued"});
+    assert_ok(inventory_set_key(s.inventory, 1, hash, &s.err), &s.err);
+    (void)put(&s, (struct inventory_row){.ca_id = 1, .common_name = "x"});
+    assert_string_equal(found(&s, (struct inventory_query){.spki_hash = hash}), "1:Issued");
+    (void)put(&s, (struct inventory_row){.ca_id = 1, .serial = "BB"});
+    assert_string_equal(found(&s, (struct inventory_query){.spki_hash = hash}), "");
+    assert_int_equal(next(&s, INVENTORY_NO_KEY, 0), 1);
+}
+
 static void test_each_ca_has_its_own(void **state UNUSED)
 {
     AUTO(scene) struct scene s;
@@ -318,7 +333,8 @@ static bool add_order(void *ctx, const struct inventory_order *order, struct err
     return true;
 }
 
-static void add_our_order(struct scene *s, const char *ca, const char *number, uint8_t key)
+static void add_our_order(struct scene *s, const char *ca, const char *kind, const char *number,
+                          uint8_t key)
 {
     AUTO(order) struct order order;
     int64_t other = 0;
@@ -326,7 +342,7 @@ static void add_our_order(struct scene *s, const char *ca, const char *number, u
     order_init(&order);
     order.spki_hash[0] = key;
     assert_ok(order_new_mark(order.mark, &s->err) && order_set(&order.ca, ca, &s->err) &&
-                  order_set(&order.names, "n", &s->err) &&
+                  order_set(&order.names, "n", &s->err) && order_set(&order.kind, kind, &s->err) &&
                   order_set(&order.dedupe, number, &s->err) &&
                   order_set(&order.ca_order_id, number, &s->err) &&
                   journal_add(s->journal, &order, true, &other, &s->err),
@@ -340,12 +356,13 @@ static void test_orders_stand_beside_what_the_ca_has(void **state UNUSED)
     const uint8_t key[INVENTORY_HASH_LEN] = {9};
 
     begin(&s);
-    add_our_order(&s, "one", "7", 9);
-    add_our_order(&s, "two", "7", 8);
-    add_our_order(&s, "one", "8", 7);
+    add_our_order(&s, "one", NULL, "7", 9);
+    add_our_order(&s, "two", NULL, "7", 8);
+    add_our_order(&s, "one", "device", "7", 6); /* numbers of another kind */
+    add_our_order(&s, "one", "ssl", "8", 7);
     (void)put(&s, (struct inventory_row){.ca_id = 7, .status = "Issued"});
     assert_ok(inventory_orders(s.inventory, add_order, &out, &s.err), &s.err);
-    assert_string_equal(buf_str(&out), "1=7:Issued 3=8 ");
+    assert_string_equal(buf_str(&out), "1=7:Issued 4=8 ");
     assert_ok(inventory_learn_orders(s.inventory, &s.err), &s.err);
     assert_string_equal(found(&s, (struct inventory_query){.spki_hash = key}), "7:Issued");
 }
@@ -365,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_what_was_not_met_is_named_in_order),
         cmocka_unit_test(test_what_is_gone_is_marked_and_comes_back),
         cmocka_unit_test(test_keys_are_learned_and_wanted_for_what_is_issued),
+        cmocka_unit_test(test_another_certificate_may_have_another_key),
         cmocka_unit_test(test_each_ca_has_its_own),
         cmocka_unit_test(test_orders_stand_beside_what_the_ca_has),
     };
