@@ -25,6 +25,7 @@ from app import App
 from behaviour import Behaviours, BadSwitch
 from ca import CA
 from control import Control, ControlServer
+from domains import Domains
 from orders import Store
 from pki import Pki, exists
 from reqlog import RequestLog
@@ -117,7 +118,7 @@ class Sandbox:
         self.directory = directory
         pki, accounts = first_start(directory, options.fast_keys)
         ca = CA(pki)
-        api = Api(Settings(directory), accounts, Store(directory), ca)
+        api = Api(Settings(directory), accounts, Store(directory), ca, Domains(directory))
         try:
             self.server = Server(options.host, options.port, Contexts(pki))
         except OSError as error:
