@@ -5,6 +5,7 @@
 #ifndef APP_APP_H
 #define APP_APP_H
 
+#include "app/dcv.h"
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/err.h"
@@ -94,7 +95,10 @@ bool app_has_section(const char *name);
  * settings. */
 bool app_select_for(struct app *app, const struct order *order, struct err *err) NODISCARD;
 
-/* steps.c: the hooks that order_drive() calls. */
+/* steps.c: how the CA's section says to wait; `once`: not at all. */
+struct backoff app_backoff(const struct config_ca *ca, bool once);
+
+/* The hooks that order_drive() calls. */
 bool app_drive(struct app *app, struct journal *journal, struct ca *ca, struct order *order,
                bool once, struct err *err) NODISCARD;
 

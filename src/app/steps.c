@@ -254,7 +254,7 @@ static void progress(void *ctx, const struct order *order, int64_t elapsed_ms, i
     }
 }
 
-static struct backoff backoff_of(const struct config_ca *ca, bool once)
+struct backoff app_backoff(const struct config_ca *ca, bool once)
 {
     struct backoff backoff = {
         .kind = ca->poll == CONFIG_POLL_BACKOFF ? BACKOFF_POWER : BACKOFF_STEPS,
@@ -281,7 +281,7 @@ bool app_drive(struct app *app, struct journal *journal, struct ca *ca, struct o
     struct drive drive = {.journal = journal,
                           .ca = ca,
                           .clock = app->clock,
-                          .backoff = backoff_of(app->selection.ca, once),
+                          .backoff = app_backoff(app->selection.ca, once),
                           .hooks = &hooks};
 
     return order_drive(&drive, order, err);

@@ -27,6 +27,12 @@ static const struct ca_ops *find_ops(const char *type)
     return NULL;
 }
 
+const struct ca_ops *ca_ops_of(struct ca *ca, void **impl)
+{
+    *impl = ca->impl;
+    return ca->ops;
+}
+
 void ca_close(struct ca *ca)
 {
     if (ca != NULL) {

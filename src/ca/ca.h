@@ -15,6 +15,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/secret.h"
+#include "ca/domain.h"
 #include "http/http.h"
 #include "x509/x509.h"
 

@@ -165,6 +165,16 @@ bool cmd_cert_check(struct cli *cli, struct err *err);
 bool cmd_cert_emit(struct cli *cli, struct err *err);
 bool cmd_revoke(struct cli *cli, struct err *err);
 bool cmd_inventory_list(struct cli *cli, struct err *err);
+bool cmd_domain_list(struct cli *cli, struct err *err);
+bool cmd_domain_show(struct cli *cli, struct err *err);
+bool cmd_dcv_list(struct cli *cli, struct err *err);
+bool cmd_dcv_status(struct cli *cli, struct err *err);
+bool cmd_dcv_start(struct cli *cli, struct err *err);
+bool cmd_dcv_submit(struct cli *cli, struct err *err);
+bool cmd_dcv_recheck(struct cli *cli, struct err *err);
+bool cmd_dcv_clear(struct cli *cli, struct err *err);
+bool cmd_dcv_order(struct cli *cli, struct err *err);
+bool cmd_dcv_publish(struct cli *cli, struct err *err);
 bool cmd_products(struct cli *cli, struct err *err);
 bool cmd_check(struct cli *cli, struct err *err);
 bool cmd_config_keys(struct cli *cli, struct err *err);
@@ -231,6 +241,26 @@ struct opts_inventory_list {
     const char *common_name, *name, *status, *serial, *requester, *org, *limit, *format;
     bool details;
 };
+struct opts_domain_list {
+    const char *name, *state, *status, *org, *limit, *format;
+    bool details;
+};
+struct opts_dcv_list {
+    const char *domain, *status, *order_status, *org, *department, *expires_in, *limit, *format;
+};
+struct opts_dcv_one {
+    const char *method, *email;
+    bool yes;
+};
+struct opts_dcv_order {
+    const char *ca_order;
+    bool recheck;
+};
+struct opts_dcv_publish {
+    const char *from, *method, *hook, *cleanup_hook, *style, *dns_servers, *web_server,
+        *renew_before;
+    bool again;
+};
 struct opts_cert_bind {
     const char *key, *cert, *cert_chain;
     const char *detached, *emit, *dir;
@@ -258,6 +288,11 @@ bool cli_emit(struct cli *cli, const char *key_uri, const char *kind, const char
 bool cli_evidence_may_write(const char *path, struct err *err) NODISCARD;
 bool cli_evidence_write(struct cli *cli, const struct app_evidence_request *request,
                         const char *path, struct err *err) NODISCARD;
+
+/* listing.c, for commands that list things. A number from 1; text NULL: *out stays. E_USAGE. */
+bool cli_read_number(const char *text, const char *option, int64_t *out, struct err *err) NODISCARD;
+/* "table", "csv" or "jsonl"; NULL: as it is. E_USAGE. */
+bool cli_choose_format(struct cli *cli, const char *format, struct err *err) NODISCARD;
 
 /* The result of an order, as enroll and the order commands print it. */
 void cli_print_order(struct cli *cli, const struct order *order);

@@ -1,5 +1,7 @@
 #include "ca/scm/call.h"
 
+#include "ca/scm/domains.h"
+
 #include "base/log.h"
 #include "base/str.h"
 
@@ -34,6 +36,7 @@ static void add_path(struct buf *out, const struct scm *scm, const char *templat
     static const char version[] = "{version}";
     static const char number[] = "{id}";
     static const char serial[] = "{serial}";
+    static const char word[] = "{word}";
 
     buf_add_str(out, scm->prefix);
     while (*template != '\0') {
@@ -46,6 +49,9 @@ static void add_path(struct buf *out, const struct scm *scm, const char *templat
         } else if (str_starts_with(template, serial)) {
             str_percent_encode(out, (const uint8_t *)call->serial, strlen(call->serial), "");
             template += strlen(serial);
+        } else if (str_starts_with(template, word)) {
+            str_percent_encode(out, (const uint8_t *)call->word, strlen(call->word), "");
+            template += strlen(word);
         } else {
             buf_add_byte(out, (uint8_t) * template ++);
         }
@@ -190,7 +196,8 @@ static enum err_code code_of(enum scm_class class)
 }
 
 /* The sentence for an answer that is not a success. */
-static bool refused(const struct scm_answer *answer, struct err *err)
+static bool refused(enum scm_endpoint_id operation, const struct scm_answer *answer,
+                    struct err *err)
 {
     unsigned long status = (unsigned long)answer->response.status;
     enum err_code code = code_of(answer->class);
@@ -202,8 +209,10 @@ static bool refused(const struct scm_answer *answer, struct err *err)
                               status);
     }
     if (answer->error.has_code) {
-        return err_set_native(err, code, status, "HTTP %lu: %s (code %lld)", status,
-                              answer->error.text, (long long)answer->error.code);
+        const char *advice = scm_advice(operation, &answer->error);
+        return err_set_native(err, code, status, "HTTP %lu: %s (code %lld)%s%s", status,
+                              answer->error.text, (long long)answer->error.code,
+                              advice != NULL ? "; " : "", advice != NULL ? advice : "");
     }
     return err_set_native(err, code, status, "HTTP %lu: %s", status, answer->error.text);
 }
@@ -238,7 +247,7 @@ bool scm_call(struct scm *scm, const struct scm_call *call, struct scm_answer *a
             return true;
         }
         if (answered) {
-            (void)refused(answer, err);
+            (void)refused(call->endpoint, answer, err);
         }
         int64_t pause = pause_ms(attempt, answer);
         if (attempt == TRIES || !may_repeat(endpoint, answer) || is_too_long(scm, pause)) {

@@ -406,5 +406,6 @@ const struct ca_ops ca_scm_ops = {
     .record = scm_record,
     .list = scm_list,
     .revoke = scm_revoke,
+    .domains = &scm_domain_ops,
     .check = scm_check,
 };

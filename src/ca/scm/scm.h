@@ -16,6 +16,16 @@ enum scm_endpoint_id {
     SCM_REVOKE,
     SCM_REVOKE_SERIAL,
     SCM_ORGANIZATIONS,
+    SCM_DOMAINS,
+    SCM_DOMAIN,
+    SCM_DCV_LIST,
+    SCM_DCV_STATUS,
+    SCM_DCV_SYNC,
+    SCM_DCV_CLEAR,
+    SCM_DCV_START,
+    SCM_DCV_SUBMIT,
+    SCM_ORDER_DCV,
+    SCM_ORDER_RECHECK,
     SCM_ENDPOINTS
 };
 
@@ -24,6 +34,9 @@ bool scm_record(void *impl, int64_t id, struct ca_record *out, struct err *err);
 bool scm_list(void *impl, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
               struct err *err);
 enum ca_revoke scm_revoke(void *impl, const struct ca_revocation *revocation, struct err *err);
+
+/* domains.c */
+extern const struct ca_domain_ops scm_domain_ops;
 
 /* One row per resource of the API. */
 struct scm_endpoint {

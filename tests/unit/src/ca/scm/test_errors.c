@@ -291,7 +291,7 @@ static void test_code_429_is_not_status_429(void **state UNUSED)
 
 static void test_endpoints(void **state UNUSED)
 {
-    AUTO(buf) struct buf out = BUF_INIT(4000);
+    AUTO(buf) struct buf out = BUF_INIT(16000);
 
     for (int i = 0; i < SCM_ENDPOINTS; i++) {
         const struct scm_endpoint *e = scm_endpoint((enum scm_endpoint_id)i);
@@ -299,15 +299,26 @@ static void test_endpoints(void **state UNUSED)
         assert_int_equal(e->id, i);
         assert_true(strlen(e->source) > 0);
     }
-    assert_golden(buf_str(&out), "products GET /ssl/{version}/types\n"
-                                 "enroll POST /ssl/{version}/enroll (once)\n"
-                                 "status GET /ssl/{version}/{id}\n"
-                                 "collect GET /ssl/{version}/collect/{id}\n"
-                                 "collect GET /ssl/{version}/collect/{id}/x509\n"
-                                 "list GET /ssl/{version}\n"
-                                 "revoke POST /ssl/{version}/revoke/{id} (once)\n"
-                                 "revoke POST /ssl/{version}/revoke/serial/{serial} (once)\n"
-                                 "organizations GET /organization/v1\n");
+    assert_golden(buf_str(&out),
+                  "products GET /ssl/{version}/types\n"
+                  "enroll POST /ssl/{version}/enroll (once)\n"
+                  "status GET /ssl/{version}/{id}\n"
+                  "collect GET /ssl/{version}/collect/{id}\n"
+                  "collect GET /ssl/{version}/collect/{id}/x509\n"
+                  "list GET /ssl/{version}\n"
+                  "revoke POST /ssl/{version}/revoke/{id} (once)\n"
+                  "revoke POST /ssl/{version}/revoke/serial/{serial} (once)\n"
+                  "organizations GET /organization/v1\n"
+                  "domains GET /domain/v1\n"
+                  "domain GET /domain/v1/{id}\n"
+                  "validations GET /dcv/v1/validation\n"
+                  "validation status POST /dcv/v2/validation/status\n"
+                  "recheck POST /dcv/v1/validation/sync\n"
+                  "clear validation POST /dcv/v1/validation/clear (once)\n"
+                  "start validation POST /dcv/v1/validation/start/domain/{word} (once)\n"
+                  "submit validation POST /dcv/v1/validation/submit/domain/{word} (once)\n"
+                  "order's validation GET /ssl/{version}/{id}/dcv\n"
+                  "recheck order POST /ssl/{version}/{id}/dcv/recheck (once)\n");
 }
 
 int main(void)
