@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import secrets
+import ssl
+import urllib.request
 
 import pytest
 from p11e import Client
@@ -199,6 +201,35 @@ def test_an_order_tells_what_it_waits_for(client: Client, shape: str) -> None:
     assert by_order["domains"] == by_number["domains"]
     assert [(row["domain"], row["status"]) for row in by_order["domains"]] == [
         ("www.example.org", "Validated"), ("example.org", "Validated")]
+
+
+def by_itself(client: Client, mode: str) -> str:
+    """An order whose domain is validated with it, made by another client; its number."""
+    sandbox = client.sandbox
+    assert sandbox is not None
+    key = client.json("key", "generate", "--label", f"k-{mode}", "--type", "ec:P-256")["uri"]
+    csr = client.json("csr", "create", key, "--name", "www.example.org")["csr"]
+    body = {"orgId": 103, "certType": 1013, "term": 199, "csr": csr, "dcvMode": mode, "dcvEmail": "admin@example.org"}
+    headers = {"Content-Type": "application/json", "login": "sandbox-admin", "customerUri": "sandbox",
+               "password": sandbox.password_file("admin-password.txt").read_text().strip()}
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(
+        context=ssl.create_default_context(cafile=str(sandbox.dir / "tls-ca.pem"))))
+    request = urllib.request.Request(sandbox.url + "/api/ssl/v1/enroll", json.dumps(body).encode(), headers)
+    with opener.open(request, timeout=20) as answer:
+        return str(json.loads(answer.read())["sslId"])
+
+
+@pytest.mark.parametrize(("mode", "place", "content"), [
+    ("CNAME", "_", ".sectigo.com."), ("TXT", "_pki-validation.www.example.org.", "|%"),
+    ("HTTP", "http://www.example.org/.well-known/pki-validation/", "\nsectigo.com"), ("EMAIL", "admin@example.org", "")])
+def test_what_an_order_wants_to_see_is_shown(client: Client, mode: str, place: str, content: str) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(validated_domains="other.example")
+    number = by_itself(client, mode)
+    row = client.json("dcv", "order", "--ca-order", number)["domains"][0]
+    assert (row["domain"], row["status"], row["method"]) == ("www.example.org", "Awaiting Validation", mode)
+    assert str(row["place"]).startswith(place) and content in str(row["content"] or "")
+    assert client.json("dcv", "order", "--ca-order", number, "--recheck")["domains"][0]["status"] == "Validated"
 
 
 def test_an_order_is_looked_at_again_on_request(client: Client) -> None:

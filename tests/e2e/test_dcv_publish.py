@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 import socketserver
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -241,6 +242,40 @@ def test_a_refused_login_is_not_tried_for_each(client: Client, dns: NameServer) 
     assert [row["result"] for row in rows.values()] == ["not tried"] * 3 and len(client.sandbox.requests()) == 1
 
 
+@with_dns
+def test_an_answer_that_does_not_fit_is_asked_for_again(client: Client, dns: NameServer) -> None:
+    """512 bytes are what a plain question gets by UDP; more comes by TCP."""
+    name = made(client)
+    use_dns(client, dns)
+    assert client.sandbox is not None
+    client.sandbox.set(dcv_dns="")  # the sandbox's own resolver knows UDP alone
+    dns.update(*[f'update add _pki-validation.{name}. 60 TXT "{letter * 200}"' for letter in "abcdef"])
+    assert published(client, name, "--method", "txt")[name]["result"] == "validated"
+
+
+MAY_UNSHARE = os.geteuid() == 0 and subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
+
+
+@with_dns
+@pytest.mark.skipif(not MAY_UNSHARE, reason="only root may give the client a resolv.conf of its own (unshare -m)")
+@pytest.mark.parametrize("servers", [1, 2])
+def test_the_zone_s_own_servers_are_found_and_asked(client: Client, tmp_path: Path, servers: int) -> None:
+    """Port 53 of addresses of this test: the zone's servers are named in the zone, and the resolver is one of them."""
+    name = made(client)
+    more = f"ns2 A 127.53.{os.getpid() % 250}.3\n@ NS ns2.{name}." if servers == 2 else ""
+    first = NameServer(tmp_path / "dns", zone=name, address=f"127.53.{os.getpid() % 250}.2", port=53, more=more)
+    try:
+        use_dns(client, first)
+        client.set("ca:sandbox", dns_servers=None, poll_deadline="1s")
+        (tmp_path / "resolv.conf").write_text(f"nameserver {first.address}\n")
+        client.wrapper = ["unshare", "-m", "sh", "-c", f'mount --bind {tmp_path}/resolv.conf /etc/resolv.conf && exec "$@"', "sh"]
+        row = published(client, name, status=0 if servers == 1 else 36)[name]
+        assert (row["result"] == "validated") == (servers == 1)
+        assert servers == 1 or f"ns2.{name} ({first.address[:-1]}3) does not answer" in str(row["problem"]), row
+    finally:
+        first.stop()
+
+
 # --- files
 
 def test_a_file_validates_the_domain(client: Client, web: WebServer) -> None:
@@ -407,8 +442,6 @@ def test_an_interrupted_wait_removes_the_record(client: Client, dns: NameServer)
 # --- the hooks that come with it, by themselves
 
 def hook(path: Path, *args: str, **env: str) -> tuple[int, str]:
-    import subprocess
-
     done = subprocess.run([str(path), *args], env={"PATH": os.environ["PATH"], **env}, capture_output=True, text=True, check=False,
                           timeout=60)
     return done.returncode, done.stderr
