@@ -1,4 +1,5 @@
 #include "app/app.h"
+#include "app/dcv_note.h"
 
 #include "base/log.h"
 #include "base/str.h"
@@ -39,6 +40,7 @@ struct task {
     struct app_dcv_report *report;
     enum stage stage;
     struct dcv_record record;
+    struct dcv_record left; /* by an earlier run; domain NULL: nothing */
     struct buf hook_output;
     bool published; /* the hook has to remove it */
     bool submitted; /* before: the CA only has to look again */
@@ -90,11 +92,42 @@ static void remove_record(const struct work *work, struct task *task, bool good)
     }
     task->published = false;
     say(work, task, "removing the record", 0);
-    if (!dcv_hook_run(hook, good ? DCV_REMOVE_DONE : DCV_REMOVE_FAILED, &task->record,
-                      &task->hook_output, &failure)) {
-        log_line(LOG_WARN, "dcv", "domain %s: the record was not removed: %s", task->report->domain,
-                 failure.msg);
+    if (dcv_hook_run(hook, good ? DCV_REMOVE_DONE : DCV_REMOVE_FAILED, &task->record,
+                     &task->hook_output, &failure)) {
+        dcv_note_remove(work->app, task->report->domain);
+    } else {
+        log_line(LOG_WARN, "dcv",
+                 "domain %s: the record was not removed (the next run for this domain tries that "
+                 "again): %s",
+                 task->report->domain, failure.msg);
     }
+}
+
+static bool same_record(const struct dcv_record *a, const struct dcv_record *b)
+{
+    return a->kind == b->kind && str_equal_nocase(a->name, b->name) &&
+           str_equal(a->value, b->value);
+}
+
+/* What an earlier run left behind goes, unless it is the very record that is wanted now. */
+static void remove_left(const struct work *work, struct task *task)
+{
+    struct err failure = ERR_INIT;
+
+    if (task->left.domain == NULL ||
+        (task->record.domain != NULL && same_record(&task->left, &task->record))) {
+        return;
+    }
+    say(work, task, "removing the record of an earlier run", 0);
+    if (dcv_style_takes(work->request->hook.style, task->left.kind, &failure) &&
+        dcv_hook_run(&work->request->hook, DCV_REMOVE_DONE, &task->left, &task->hook_output,
+                     &failure)) {
+        dcv_note_remove(work->app, task->report->domain);
+    } else {
+        log_line(LOG_WARN, "dcv", "domain %s: the record of an earlier run was not removed: %s",
+                 task->report->domain, failure.msg);
+    }
+    dcv_record_done(&task->left);
 }
 
 static void end(const struct work *work, struct task *task, enum app_dcv_result result)
@@ -199,7 +232,11 @@ static bool publish(const struct work *work, struct task *task, struct err *err)
 {
     const struct dcv_hook *hook = &work->request->hook;
 
+    remove_left(work, task);
     say(work, task, "publishing the record", 0);
+    if (!dcv_note_write(work->app, task->report->domain, &task->record, err)) {
+        return false;
+    }
     task->published = true;
     if (!dcv_hook_run(hook, DCV_PUBLISH, &task->record, &task->hook_output, err)) {
         /* hooks of ACME clients are not called again after they failed */
@@ -213,13 +250,18 @@ static bool publish(const struct work *work, struct task *task, struct err *err)
 static bool begin(const struct work *work, struct task *task, struct err *err)
 {
     AUTO(ca_dcv_status) struct ca_dcv_status status = {.status = NULL};
+    bool left = false;
 
+    if (!dcv_note_read(work->app, task->report->domain, &task->left, &left, err)) {
+        return false;
+    }
     say(work, task, "asking the CA", 0);
     if (!ca_dcv_status(work->ca, task->report->domain, &status, err)) {
         return false;
     }
     if (lasts(work, &status) && !work->request->again) {
         note_expiry(task, &status);
+        remove_left(work, task);
         end(work, task, APP_DCV_WAS_VALIDATED);
         return true;
     }
@@ -451,6 +493,7 @@ static void work_done(struct work *work)
 {
     for (size_t i = 0; work->tasks != NULL && i < work->request->count; i++) {
         dcv_record_done(&work->tasks[i].record);
+        dcv_record_done(&work->tasks[i].left);
         buf_done(&work->tasks[i].hook_output);
     }
     free(work->tasks);

@@ -55,7 +55,7 @@ static bool parse_one(char *text, struct dns_server *out)
     }
     bool v6 = strchr(host, ':') != NULL;
     (void)snprintf(out->name, sizeof(out->name), v6 ? "[%.60s]:%d" : "%.60s:%d", host, number);
-    (void)snprintf(out->host, sizeof(out->host), "%.200s", out->name);
+    (void)snprintf(out->host, sizeof(out->host), v6 ? "[%.60s]:%d" : "%.60s:%d", host, number);
     return set_address(out, host, (uint16_t)number);
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import json
 import os
 import secrets
 import signal
@@ -74,6 +75,14 @@ def made(client: Client, **more: object) -> str:
 def calls(client: Client, part: str) -> list[dict[str, object]]:
     assert client.sandbox is not None
     return [r for r in client.sandbox.requests() if part in str(r["path"])]
+
+
+def host_of(client: Client, name: str) -> str:
+    """The record that the next or present validation of a domain is about."""
+    try:
+        return str(json.loads((client.state / "dcv" / name).read_text())["name"])
+    except FileNotFoundError:
+        return name
 
 
 def records(dns: NameServer, name: str) -> list[str]:
@@ -196,6 +205,51 @@ def test_one_that_the_ca_does_not_decide_goes_on_later(client: Client, dns: Name
     client.sandbox.set(dcv_result="validate", dcv_polls=looks + 1)
     assert published(client, name, "--method", "txt")[name]["result"] == "validated"
     assert records(dns, name) == [] and len(calls(client, "/submit/")) == 1, "it was submitted once"
+
+
+@with_dns
+def test_a_record_that_outlived_its_run_is_removed_by_the_next(client: Client, dns: NameServer) -> None:
+    name = made(client)
+    use_dns(client, dns)
+    assert client.sandbox is not None
+    client.sandbox.set(dcv_result="stuck")
+    client.set("ca:sandbox", poll_deadline="1s")
+    published(client, name, "--method", "txt", status=35)
+    assert len(records(dns, name)) == 1
+    client.sandbox.set(dcv_result="validate", dcv_polls=0)
+    assert client.json("dcv", "status", name)["status"] == "VALIDATED", "meanwhile"
+    assert published(client, name, "--method", "txt")[name]["result"] == "still validated"
+    assert records(dns, name) == [] and list((client.state / "dcv").iterdir()) == []
+
+
+@with_dns
+def test_a_run_that_was_killed_leaves_nothing_for_ever(client: Client, dns: NameServer) -> None:
+    name = made(client)
+    use_dns(client, dns)
+    client.set("ca:sandbox", dns_servers=f"{dns.where}, 127.0.0.1:9", poll_scale="100")
+    process = client.start("dcv", "publish", name)
+    deadline = time.monotonic() + 30
+    while not (client.state / "dcv" / name).exists() or not any(dns.ask(host_of(client, name), "CNAME")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    first = host_of(client, name)
+    process.kill()
+    process.communicate(timeout=30)
+    assert dns.ask(first, "CNAME") != []
+    client.set("ca:sandbox", dns_servers=dns.where, poll_scale="2")
+    client.run("dcv", "clear", name, "--yes")
+    assert published(client, name)[name]["result"] == "validated"
+    assert dns.ask(first, "CNAME") == [] and list((client.state / "dcv").iterdir()) == []
+
+
+@with_dns
+def test_a_note_that_makes_no_sense_publishes_nothing(client: Client, dns: NameServer, tmp_path: Path) -> None:
+    name = made(client)
+    use_dns(client, dns, script(tmp_path / "hook", f"touch {tmp_path}/called\n"))
+    (client.state / "dcv").mkdir(parents=True)
+    (client.state / "dcv" / name).write_text('{"kind":"cname","name":"www.elsewhere.example","value":"x.y"}')
+    row = published(client, name, status=46)[name]
+    assert "www.elsewhere.example" in str(row["problem"]) and not (tmp_path / "called").exists()
 
 
 @with_dns
