@@ -95,6 +95,17 @@ def test_an_empty_list_says_so(client: Client) -> None:
     assert "The account sees no such domain." in client.run("dcv", "list", "--domain", "none.example").stdout
 
 
+def test_lists_of_several_pages_come_whole(client: Client) -> None:
+    assert client.sandbox is not None
+    made_here = {f"p{i}-{secrets.token_hex(4)}.example" for i in range(205)}
+    for name in made_here:
+        client.sandbox.ask("POST", "/domains", {"name": name, "org": 203})
+    assert set(names(client, "--org", "203")) == made_here and set(validations(client, "--org", "203")) == made_here
+    assert len(calls(client, "/domain/v1")) == 2 and len(calls(client, "/dcv/v1/validation")) == 2
+    lines = client.run("domain", "list", "--org", "203", "--format", "csv").stdout.splitlines()
+    assert len(lines) == len(set(lines)) == 206
+
+
 # --- one domain, by hand
 
 @pytest.mark.parametrize(("method", "fields"), [
@@ -116,7 +127,7 @@ def test_from_start_to_validated(client: Client, method: str, fields: set[str]) 
 def test_txt_is_said_at_the_submission(client: Client) -> None:
     name = made(client)
     done = client.run("dcv", "start", name, "--method", "txt", status=2)
-    assert "submitting it says what to publish" in done.stderr and calls(client, "/start/") == []
+    assert f"submitting it says what to publish ('p11enroll dcv submit {name} --method txt')" in done.stderr and calls(client, "/start/") == []
     sent = client.json("dcv", "submit", name, "--method", "txt")
     assert sent["host"] == f"_pki-validation.{name}." and set('"\\|%;') <= set(sent["point"])
 

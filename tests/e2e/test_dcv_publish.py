@@ -351,6 +351,24 @@ def test_a_file_that_is_not_served_is_not_submitted(client: Client, web: WebServ
     assert calls(client, "/submit/") == [] and [p for p in (tmp_path / "elsewhere").rglob("*") if p.is_file()] == []
 
 
+def test_https_is_verified(client: Client, web: WebServer) -> None:
+    """The server here speaks no TLS, so nothing is there for somebody who asks by https."""
+    name = made(client)
+    use_web(client, web)
+    client.set("ca:sandbox", poll_deadline="0")
+    row = published(client, name, "--method", "https", status=36)[name]
+    assert f"https://{name}/.well-known/pki-validation/" in str(row["problem"]) and calls(client, "/submit/") == []
+
+
+def test_a_wildcard_is_validated_at_its_base(client: Client, web: WebServer) -> None:
+    base = made(client)
+    assert client.sandbox is not None
+    client.sandbox.ask("POST", "/domains", {"name": f"*.{base}", "org": 103})
+    use_web(client, web)
+    assert published(client, f"*.{base}", base)[f"*.{base}"]["result"] == "validated"
+    assert {asked.split("/")[0] for asked in web.asked} == {base}
+
+
 # --- hooks
 
 PRINT = 'out=$DCV_OUT\n{ printf "%s\\n" "$#" "$@"; env | LC_ALL=C sort; ls -l /proc/$$/fd; } >"$out.$1${CERTBOT_AUTH_OUTPUT+.clean}"\n'

@@ -150,7 +150,9 @@ static bool dcv_start(void *impl, const char *domain, enum ca_dcv_method method,
 
     if (method == CA_DCV_TXT) {
         return err_set(err, E_USAGE,
-                       "validation by TXT has no start: submitting it says what to publish");
+                       "validation by TXT has no start: submitting it says what to publish "
+                       "('p11enroll dcv submit %s --method txt')",
+                       domain);
     }
     return post(impl, &call, domain, NULL, &posted, err) &&
            (scm_parse_dcv_start(posted.doc, method, out, err) || err_wrap(err, "start validation"));
