@@ -282,8 +282,23 @@ def test_what_is_validated_long_enough_is_left_alone(client: Client, dns: NameSe
     use_dns(client, dns)
     published(client, name)
     assert published(client, name)[name]["result"] == "still validated" and len(calls(client, "/submit/")) == 1
-    client.run("dcv", "publish", name, "--renew-before", "400", status=None)
-    assert len(calls(client, "/submit/")) == 2
+    assert published(client, name, "--renew-before", "400")[name]["result"] == "validated"
+    assert published(client, name, "--again")[name]["result"] == "validated"
+    assert len(calls(client, "/submit/")) == 3
+
+
+@with_dns
+def test_an_old_validation_is_not_taken_for_the_new_one(client: Client, dns: NameServer) -> None:
+    """While it is being renewed, a domain stays validated; and one that somebody gave up is not renewed."""
+    import datetime
+
+    soon = str(datetime.date.today() + datetime.timedelta(days=5))
+    name = made(client, status="VALIDATED", validated="2026-01-01", expires=soon)
+    use_dns(client, dns)
+    assert client.sandbox is not None
+    client.sandbox.set(dcv_polls=2)
+    row = published(client, name)[name]
+    assert row["result"] == "validated" and str(row["expires"]) > soon
 
 
 @with_dns
