@@ -90,8 +90,8 @@ void ca_dcv_status_done(struct ca_dcv_status *status)
 
 void ca_domain_done(struct ca_domain *domain)
 {
-    char *owned[] = {domain->name,       domain->delegation, domain->state,
-                     domain->validation, domain->method,     domain->expires};
+    char *owned[] = {domain->name,   domain->delegation, domain->state,  domain->validation,
+                     domain->method, domain->validated,  domain->expires};
 
     for (size_t i = 0; i < ARRAY_LEN(owned); i++) {
         free(owned[i]);

@@ -64,7 +64,8 @@ struct ca_delegation {
 
 struct ca_domain {
     int64_t id;
-    char *name, *delegation, *state, *validation, *method, *expires;
+    char *name, *delegation, *state, *validation, *method;
+    char *validated, *expires; /* days, as the CA writes them */
     struct ca_delegation *delegations;
     size_t delegation_count;
 };

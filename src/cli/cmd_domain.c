@@ -110,6 +110,7 @@ static void print_domain(struct cli *cli, const struct ca_domain *domain)
     out_text(out, "delegation", "Delegation", domain->delegation);
     out_text(out, "validation", "Validation", domain->validation);
     out_text(out, "method", "Method", domain->method);
+    out_text(out, "validated", "Validated", domain->validated);
     out_text(out, "expires", "Expires", domain->expires);
     out_table(out, "delegations", delegation_columns, ARRAY_LEN(delegation_columns),
               "It is delegated to nobody.");

@@ -155,9 +155,9 @@ static const struct opt domain_list_opts[] = {
 
 static const struct opt dcv_list_opts[] = {
     {"domain", 0, OPT_TEXT, "NAME", AT(opts_dcv_list, domain), "only domains with this name (or part of it, as the CA likes)"},
-    {"status", 0, OPT_TEXT, "WORD", AT(opts_dcv_list, status), "only this state, as the CA calls it: VALIDATED, NOT_VALIDATED, EXPIRED"},
+    {"status", 0, OPT_TEXT, "WORD", AT(opts_dcv_list, status), "only this state, as the CA calls it: Validated, 'Not validated', Expired"},
     {"order-status", 0, OPT_TEXT, "WORD", AT(opts_dcv_list, order_status),
-     "only this state of the validation under way: NOT_INITIATED, SUBMITTED, ..."},
+     "only this state of the validation under way: Submitted, Rejected, ..."},
     {"org", 0, OPT_TEXT, "NUMBER", AT(opts_dcv_list, org), "only this organization's"},
     {"department", 0, OPT_TEXT, "NUMBER", AT(opts_dcv_list, department), "only this department's"},
     {"expires-in", 0, OPT_TEXT, "DAYS", AT(opts_dcv_list, expires_in), "only validations that expire within so many days"},

@@ -49,12 +49,12 @@ def test_domains_of_others_are_not_there(client: Client) -> None:
 
 def test_details_of_domains_are_asked_for(client: Client) -> None:
     row = client.json("domain", "list", "--details", "--name", "requested.example")["domains"][0]
-    assert (row["delegation"], row["validation"], row["organizations"]) == ("REQUESTED", "NOT_VALIDATED", "103")
+    assert (row["delegation"], row["validation"], row["organizations"]) == ("REQUESTED", "Not validated", "103")
 
 
 def test_a_domain_is_shown_with_its_delegations(client: Client) -> None:
     shown = client.json("domain", "show", "SOON.example")
-    assert (shown["name"], shown["validation"]) == ("soon.example", "VALIDATED")
+    assert (shown["name"], shown["validation"]) == ("soon.example", "Validated")
     assert shown["delegations"] == [{"org_id": 103, "status": "ACTIVE", "cert_types": "SSL, SMIME",
                                      "privileges": "DOMAIN, SUBDOMAIN"}]
 
@@ -82,7 +82,7 @@ def test_odd_lists_are_complete_and_without_duplicates(client: Client, behaviour
 
 def test_lists_come_as_csv_and_json_lines(client: Client) -> None:
     rows = list(csv.DictReader(io.StringIO(client.run("dcv", "list", "--format", "csv", "--domain", "soon.example").stdout)))
-    assert [(r["domain"], r["status"], r["method"]) for r in rows] == [("soon.example", "VALIDATED", "EMAIL")]
+    assert [(r["domain"], r["status"], r["method"]) for r in rows] == [("soon.example", "Validated", "EMAIL")]
     lines = client.run("domain", "list", "--format", "jsonl", "--org", "105").stdout.splitlines()
     assert [json.loads(line)["name"] for line in lines] == ["limited.example"]
 
@@ -101,7 +101,7 @@ def test_lists_of_several_pages_come_whole(client: Client) -> None:
     for name in made_here:
         client.sandbox.ask("POST", "/domains", {"name": name, "org": 203})
     assert set(names(client, "--org", "203")) == made_here and set(validations(client, "--org", "203")) == made_here
-    assert len(calls(client, "/domain/v1")) == 2 and len(calls(client, "/dcv/v1/validation")) == 2
+    assert len(calls(client, "/domain/v1")) == 2 and len(calls(client, "/dcv/v2/validation")) == 2
     lines = client.run("domain", "list", "--org", "203", "--format", "csv").stdout.splitlines()
     assert len(lines) == len(set(lines)) == 206
 
@@ -117,11 +117,11 @@ def test_from_start_to_validated(client: Client, method: str, fields: set[str]) 
     started = client.json("dcv", "start", name, "--method", method)
     assert fields <= set(started) and all(started[f] for f in fields)
     sent = client.json("dcv", "submit", name)
-    assert (sent["order_status"], sent["message"]) == ("SUBMITTED", "Submitted successfully")
+    assert (sent["order_status"], sent["message"]) == ("Submitted", "Submitted successfully")
     waiting = client.json("dcv", "status", name)
     assert {f: waiting[f] for f in fields} == {f: started[f] for f in fields} and waiting["method"] == method.upper()
     done = client.json("dcv", "recheck", name)
-    assert (done["status"], done["order_status"]) == ("VALIDATED", "NOT_INITIATED") and done["expires"]
+    assert (done["status"], done["order_status"]) == ("Validated", "Not initiated") and done["expires"]
 
 
 def test_txt_is_said_at_the_submission(client: Client) -> None:
@@ -141,7 +141,7 @@ def test_email_needs_an_address_of_the_list(client: Client) -> None:
     done = client.run("dcv", "submit", name, "--method", "email", status=2)
     assert "needs an address" in done.stderr
     sent = client.json("dcv", "submit", name, "--email", f"owner@{name}")
-    assert sent["order_status"] == "SUBMITTED"
+    assert sent["order_status"] == "Submitted"
     assert client.json("dcv", "status", name)["email"] == f"owner@{name}"
 
 
@@ -149,14 +149,17 @@ def test_clearing_wants_a_yes(client: Client) -> None:
     name = made(client)
     client.run("dcv", "start", name, "--method", "cname")
     done = client.run("dcv", "clear", name, status=2)
-    assert "nothing was given up" in done.stderr and "AWAITING_SUBMISSION" in done.stdout and calls(client, "/clear") == []
-    assert client.json("dcv", "clear", name, "--yes")["order_status"] == "NOT_INITIATED"
+    assert "nothing was given up" in done.stderr and "Awaiting submission" in done.stdout and calls(client, "/clear") == []
+    assert client.json("dcv", "clear", name, "--yes")["order_status"] == "Not initiated"
 
 
-def test_words_of_the_newer_description_are_understood(client: Client) -> None:
+def test_a_recheck_that_says_the_state_alone_is_followed_by_a_question(client: Client) -> None:
+    name = made(client)
     assert client.sandbox is not None
-    client.sandbox.set(dcv_spelling="oa")
-    assert client.json("dcv", "status", "open.example")["status"] == "Not validated"
+    client.sandbox.set(dcv_sync="status", dcv_polls=9)
+    client.run("dcv", "start", name, "--method", "cname")
+    client.run("dcv", "submit", name)
+    assert client.json("dcv", "recheck", name)["order_status"] == "Submitted"
 
 
 @pytest.mark.parametrize(("code", "status", "says"), [
@@ -170,7 +173,7 @@ def test_refusals_say_what_to_do(client: Client, code: str, status: int, says: s
     client.sandbox.set(dcv_refuse=code)
     done = client.run("dcv", "start", "open.example", "--method", "cname", status=status)
     assert f"(code {code})" in done.stderr and says in done.stderr and "HTTP 400" in done.stderr
-    assert "CA 'sandbox': domain open.example: start validation: POST /private/api/dcv/v1/" in done.stderr
+    assert "CA 'sandbox': domain open.example: start validation: POST /private/api/dcv/v2/" in done.stderr
     assert len(calls(client, "/start/")) == 1, "a start is sent once"
 
 
@@ -187,7 +190,7 @@ def test_a_lost_submission_is_looked_up(client: Client) -> None:
     client.run("dcv", "start", name, "--method", "cname")
     client.sandbox.set(dcv_polls=5)
     client.sandbox.once("POST", "/submit/", cut="before-reply", fault_when="after")
-    assert client.json("dcv", "submit", name, "--method", "cname")["order_status"] == "SUBMITTED"
+    assert client.json("dcv", "submit", name, "--method", "cname")["order_status"] == "Submitted"
     assert len(calls(client, "/submit/")) == 1
 
 

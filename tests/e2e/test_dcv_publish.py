@@ -123,7 +123,7 @@ def test_a_record_in_dns_validates_the_domain(client: Client, dns: NameServer, m
     use_dns(client, dns)
     row = published(client, name, "--method", method)[name]
     assert row["result"] == "validated" and str(row["expires"]).startswith("20") and row["problem"] is None
-    assert client.json("dcv", "status", name)["status"] == "VALIDATED"
+    assert client.json("dcv", "status", name)["status"] == "Validated"
     assert records(dns, name) == [] and len(calls(client, "/submit/")) == 1
 
 
@@ -181,11 +181,14 @@ def test_a_wrong_key_is_the_hook_s_failure(client: Client, dns: NameServer, tmp_
 
 
 @with_dns
-def test_the_result_may_take_its_time(client: Client, dns: NameServer) -> None:
+@pytest.mark.parametrize("spelling", ["v1", "oa"])
+@pytest.mark.parametrize("method", ["cname", "txt"])
+def test_the_result_may_take_its_time(client: Client, dns: NameServer, spelling: str, method: str) -> None:
     name = made(client)
     use_dns(client, dns)
     assert client.sandbox is not None
-    client.sandbox.set(dcv_polls=3)
+    client.sandbox.set(dcv_polls=3, dcv_spelling=spelling, dcv_sync="status")
+    client.set("ca:sandbox", dcv_method=method)
     assert published(client, name)[name]["result"] == "validated"
     assert len(calls(client, "/validation/status")) >= 4
 
@@ -217,7 +220,7 @@ def test_a_record_that_outlived_its_run_is_removed_by_the_next(client: Client, d
     published(client, name, "--method", "txt", status=35)
     assert len(records(dns, name)) == 1
     client.sandbox.set(dcv_result="validate", dcv_polls=0)
-    assert client.json("dcv", "status", name)["status"] == "VALIDATED", "meanwhile"
+    assert client.json("dcv", "status", name)["status"] == "Validated", "meanwhile"
     assert published(client, name, "--method", "txt")[name]["result"] == "still validated"
     assert records(dns, name) == [] and list((client.state / "dcv").iterdir()) == []
 

@@ -48,7 +48,7 @@ def start_set() -> list[dict[str, Any]]:
         domain(504, "open.example", 103),
         domain(505, "*.open.example", 103),
         domain(506, "requested.example", 103, delegationStatus="REQUESTED"),
-        domain(507, "inactive.example", 103, state="INACTIVE"),
+        domain(507, "inactive.example", 103, state="SUSPENDED"),
         domain(508, "nobody.example", None),
         domain(509, "limited.example", 105),
         domain(510, "foreign.example", 106),
@@ -92,8 +92,10 @@ def page(call: Call, rows: list[dict[str, Any]]) -> Reply:
     return json_reply(listing.page(rows, call.request, call.b), 200, *listing.total_header(len(rows), call.b))
 
 
-def spelled(word: str, b: SimpleNamespace) -> str:
-    return SPELLINGS[word] if b.dcv_spelling == "oa" else word
+def spelled(word: str, call: Call) -> str:
+    """A status word; version 1 of the validation has spellings of its own."""
+    old = call.request.path.find("/dcv/v1/") >= 0 if call.b.dcv_spelling == "auto" else call.b.dcv_spelling == "v1"
+    return word if old else SPELLINGS[word]
 
 
 # --- /domain/v1
@@ -102,7 +104,7 @@ def in_words(row: dict[str, Any], call: Call) -> bool:
     get = call.request.parameter
     name, state, status, org = get("name"), get("state"), get("status"), get("orgId")
     delegated = "requested" if row["delegationStatus"] == "REQUESTED" else "approved"
-    return ((name is None or name.lower() in row["name"]) and (state is None or state.upper() == row["state"])
+    return ((name is None or name.lower() in row["name"]) and (state is None or (state == "active") == (row["state"] == "ACTIVE"))
             and (status is None or status.lower() == delegated)
             and (org is None or any(d["orgId"] == listing.number(org, "orgId") for d in row["delegations"])))
 
@@ -116,11 +118,11 @@ def domain_details(api: Api, call: Call) -> Reply:
     number = call.id()
     for row in visible(api, call):
         if row["id"] == number:
-            return json_reply({"id": details.show_id(number, call.b), "name": row["name"], "delegationStatus": row["delegationStatus"],
-                               "state": row["state"], "validationStatus": spelled(row["status"], call.b),
-                               "validationMethod": row["method"], "dcvValidation": spelled(row["status"], call.b),
-                               "dcvExpiration": row["expires"], "ctLogMonitoring": {"enabled": False},
-                               "delegations": row["delegations"]})
+            return json_reply(details.present({
+                "id": details.show_id(number, call.b), "name": row["name"], "delegationStatus": row["delegationStatus"],
+                "state": row["state"], "validationStatus": spelled(row["status"], call), "validationMethod": row["method"],
+                "dcvValidation": row["validated"], "dcvExpiration": row["expires"], "ctLogMonitoring": {"enabled": False},
+                "delegations": row["delegations"]}))
     raise ScmError(-727, number, status=404)
 
 
@@ -166,10 +168,10 @@ def dcv_fits(row: dict[str, Any], call: Call) -> bool:
 
 
 def dcv_list(api: Api, call: Call) -> Reply:
-    return page(call, [{"domain": row["name"], "dcvStatus": spelled(row["status"], call.b),
-                        "dcvOrderStatus": spelled(row["order"]["status"], call.b), "dcvMethod": row["method"],
-                        "dcvOrderMethod": (row["order"]["method"] or "").upper() or None, "expirationDate": row["expires"]}
-                       for row in visible(api, call) if dcv_fits(row, call)])
+    return page(call, [details.present({
+        "domain": row["name"], "dcvStatus": spelled(row["status"], call), "dcvOrderStatus": spelled(row["order"]["status"], call),
+        "dcvMethod": row["method"], "dcvOrderMethod": (row["order"]["method"] or "").upper() or None,
+        "expirationDate": row["expires"]}) for row in visible(api, call) if dcv_fits(row, call)])
 
 
 def iso(moment: datetime) -> str:
@@ -203,23 +205,29 @@ def advance(api: Api, row: dict[str, Any], b: SimpleNamespace) -> None:
     api.domains.save()
 
 
-def status_json(row: dict[str, Any], b: SimpleNamespace) -> dict[str, Any]:
+def status_json(row: dict[str, Any], call: Call) -> dict[str, Any]:
     order = row["order"]
-    shown = {"status": spelled(row["status"], b), "orderStatus": spelled(order["status"], b), "validationDate": row["validated"],
+    shown = {"status": spelled(row["status"], call), "orderStatus": spelled(order["status"], call), "validationDate": row["validated"],
              "expirationDate": row["expires"], "orderMode": (order["method"] or "").upper() or None, **order["record"],
              "validationEmail": order.get("email"), "orderBackendId": order.get("backend"), "submittedDate": order.get("submitted"),
              "lastCheck": order.get("lastCheck"), "nextCheck": order.get("lastCheck")}
-    return {name: value for name, value in shown.items() if value is not None}
+    return details.present(shown)
 
 
 def dcv_status(api: Api, call: Call) -> Reply:
     row = named(api, call)
     advance(api, row, call.b)
-    return json_reply(status_json(row, call.b))
+    return json_reply(status_json(row, call))
 
 
-def outcome(row: dict[str, Any], message: str, b: SimpleNamespace) -> dict[str, Any]:
-    shown = {"status": spelled(row["status"], b), "orderStatus": spelled(row["order"]["status"], b), "message": message}
+def dcv_sync(api: Api, call: Call) -> Reply:
+    row = named(api, call)
+    advance(api, row, call.b)
+    return json_reply(status_json(row, call) if call.b.dcv_sync == "full" else {"status": spelled(row["status"], call)})
+
+
+def outcome(row: dict[str, Any], message: str, call: Call) -> dict[str, Any]:
+    shown = {"status": spelled(row["status"], call), "orderStatus": spelled(row["order"]["status"], call), "message": message}
     return {**shown, **({"orderBackendId": row["order"]["backend"]} if row["order"].get("backend") else {})}
 
 
@@ -227,7 +235,7 @@ def dcv_clear(api: Api, call: Call) -> Reply:
     row = named(api, call)
     row["order"] = dict(NEW_ORDER)
     api.domains.save()
-    return json_reply(outcome(row, f"DCV status: {row['status']}; DCV order status: NOT_INITIATED", call.b))
+    return json_reply(outcome(row, f"DCV status: {row['status']}; DCV order status: NOT_INITIATED", call))
 
 
 def make_record(name: str, method: str) -> dict[str, str]:
@@ -286,7 +294,7 @@ def dcv_submit(api: Api, call: Call) -> Reply:
     order.update(status="SUBMITTED", backend=str(100000 + row["id"]), submitted=iso(datetime.now(timezone.utc)))
     api.domains.save()
     more = {name: order["record"][name] for name in ("host", "point") if method == "txt"}
-    return json_reply({**outcome(row, "Submitted successfully", call.b), **more})
+    return json_reply({**outcome(row, "Submitted successfully", call), **more})
 
 
 # --- the rows of both versions: method, path, what answers, privilege, body
@@ -298,7 +306,7 @@ ROWS: list[tuple[Any, ...]] = [
     *[row for root in ("/dcv/v1/validation", "/dcv/v2/validation") for row in (
         ("GET", root, dcv_list, None, "none"),
         ("POST", root + "/status", dcv_status, None, "required"),
-        ("POST", root + "/sync", dcv_status, None, "required"),
+        ("POST", root + "/sync", dcv_sync, None, "required"),
         ("POST", root + "/clear", dcv_clear, None, "required"),
         ("POST", root + "/start/domain/{method}", dcv_start, None, "required"),
         ("POST", root + "/submit/domain/{method}", dcv_submit, None, "required"),

@@ -51,7 +51,7 @@ def test_paging_is_by_rows(client: Client) -> None:
 def test_details_show_delegation_and_validation(client: Client) -> None:
     row = next(r for r in client.get("/domain/v1").json if r["name"] == "soon.example")
     shown = client.get(f"/domain/v1/{row['id']}").json
-    assert shown["delegations"][0]["orgId"] == 103 and shown["validationStatus"] == "VALIDATED"
+    assert shown["delegations"][0]["orgId"] == 103 and shown["validationStatus"] == "Validated"
     assert client.get("/domain/v1/999999").status == 404
 
 
@@ -71,7 +71,7 @@ def test_from_start_to_validated(client: Client, sandbox: Running, method: str) 
     sent = dcv(client, f"submit/domain/{method}", name).json
     assert (sent["status"], sent["orderStatus"], sent["message"]) == ("NOT_VALIDATED", "SUBMITTED", "Submitted successfully")
     first, second = dcv(client, "status", name, "v2").json, dcv(client, "sync?force=true", name).json
-    assert first["orderStatus"] == "SUBMITTED" and first["orderMode"] == method.upper() and record.items() <= first.items()
+    assert first["orderStatus"] == "Submitted" and first["orderMode"] == method.upper() and record.items() <= first.items()
     assert (second["status"], second["orderStatus"]) == ("VALIDATED", "NOT_INITIATED") and second["expirationDate"]
 
 
@@ -114,7 +114,7 @@ def test_a_validation_can_be_rejected(client: Client, sandbox: Running) -> None:
     sandbox.set(dcv_result="reject")
     dcv(client, "start/domain/cname", name)
     dcv(client, "submit/domain/cname", name)
-    assert dcv(client, "status", name, "v2").json["orderStatus"] == "REJECTED"
+    assert dcv(client, "status", name, "v2").json["orderStatus"] == "Rejected"
 
 
 def test_a_validation_may_go_on_for_ever(client: Client, sandbox: Running) -> None:
@@ -122,13 +122,21 @@ def test_a_validation_may_go_on_for_ever(client: Client, sandbox: Running) -> No
     sandbox.set(dcv_result="stuck")
     dcv(client, "start/domain/cname", name)
     dcv(client, "submit/domain/cname", name)
-    assert [dcv(client, "status", name, "v2").json["orderStatus"] for _ in range(3)] == ["SUBMITTED"] * 3
+    assert [dcv(client, "status", name, "v2").json["orderStatus"] for _ in range(3)] == ["Submitted"] * 3
 
 
 def test_words_of_the_newer_description(client: Client, sandbox: Running) -> None:
     sandbox.set(dcv_spelling="oa")
-    shown = dcv(client, "status", "open.example", "v2").json
+    shown = dcv(client, "status", "open.example", "v1").json
     assert (shown["status"], shown["orderStatus"]) == ("Not validated", "Not initiated")
+    sandbox.set(dcv_spelling="v1")
+    shown = dcv(client, "status", "open.example", "v2").json
+    assert (shown["status"], shown["orderStatus"]) == ("NOT_VALIDATED", "NOT_INITIATED")
+
+
+def test_a_recheck_may_say_the_state_alone(client: Client, sandbox: Running) -> None:
+    sandbox.set(dcv_sync="status")
+    assert dcv(client, "sync", "sandbox.example", "v2").json == {"status": "Validated"}
 
 
 def test_a_record_that_nobody_published_is_looked_for_in_vain(client: Client, sandbox: Running) -> None:
@@ -149,5 +157,5 @@ def test_control_makes_domains(client: Client, sandbox: Running) -> None:
     name = f"d{secrets.token_hex(4)}.example"
     sandbox.control("POST", "/domains", {"name": name, "org": 103, "status": "EXPIRED"})
     assert sandbox.control("GET", "/domains")[-1]["name"] == name
-    assert dcv(client, "status", name, "v2").json["status"] == "EXPIRED"
+    assert dcv(client, "status", name, "v2").json["status"] == "Expired"
     assert "already exists" in sandbox.control("POST", "/domains", {"name": name}, status=400)["error"]

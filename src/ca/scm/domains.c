@@ -192,7 +192,15 @@ static bool dcv_recheck(void *impl, const char *domain, struct ca_dcv_status *ou
 {
     struct scm_call call = {.endpoint = SCM_DCV_SYNC, .query = "force=true"};
 
-    return ask_status(impl, call, domain, out, err);
+    if (!ask_status(impl, call, domain, out, err)) {
+        return false;
+    }
+    if (out->order_status != NULL) {
+        return true;
+    }
+    /* by the newer description it says the state alone, and nothing of what is under way */
+    ca_dcv_status_done(out);
+    return dcv_status(impl, domain, out, err);
 }
 
 static bool dcv_clear(void *impl, const char *domain, struct ca_dcv_status *out, struct err *err)

@@ -129,7 +129,7 @@ bool scm_parse_domain(const json *doc, struct ca_domain *out, struct err *err)
     const struct text texts[] = {
         {"delegationStatus", &out->delegation}, {"state", &out->state},
         {"validationStatus", &out->validation}, {"validationMethod", &out->method},
-        {"dcvExpiration", &out->expires},
+        {"dcvValidation", &out->validated},     {"dcvExpiration", &out->expires},
     };
     const char *name = NULL;
 
@@ -140,8 +140,7 @@ bool scm_parse_domain(const json *doc, struct ca_domain *out, struct err *err)
     if (out->name == NULL) {
         return err_nomem(err);
     }
-    return take(doc, "dcvValidation", &out->validation, err) &&
-           parse_delegations(json_member(doc, "delegations"), out, err);
+    return parse_delegations(json_member(doc, "delegations"), out, err);
 }
 
 bool scm_parse_dcv_row(const json *item, struct ca_dcv_row *row)

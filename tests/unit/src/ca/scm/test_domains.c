@@ -18,7 +18,7 @@ static void test_domain_takes_what_there_is(void **state UNUSED)
     AUTO(json)
     json *doc =
         parse("{\"id\":5,\"name\":\"a.example\",\"delegationStatus\":\"ACTIVE\",\"state\":null,"
-              "\"dcvValidation\":\"VALIDATED\",\"dcvExpiration\":\"2027-01-01\","
+              "\"dcvValidation\":\"2026-01-01\",\"dcvExpiration\":\"2027-01-01\","
               "\"delegations\":[{\"orgId\":\"103\",\"certTypes\":[\"SSL\",7,\"CodeSign\"],"
               "\"domainCertificateRequestPrivileges\":[]},{}],\"future\":{}}");
     AUTO(ca_domain) struct ca_domain domain = {.id = 5};
@@ -26,7 +26,8 @@ static void test_domain_takes_what_there_is(void **state UNUSED)
 
     assert_ok(scm_parse_domain(doc, &domain, &err), &err);
     assert_string_equal(domain.name, "a.example");
-    assert_string_equal(domain.validation, "VALIDATED");
+    assert_string_equal(domain.validated, "2026-01-01");
+    assert_null(domain.validation);
     assert_null(domain.state);
     assert_int_equal(domain.delegation_count, 2);
     assert_int_equal(domain.delegations[0].org_id, 103);

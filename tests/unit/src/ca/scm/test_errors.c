@@ -311,12 +311,12 @@ static void test_endpoints(void **state UNUSED)
                   "organizations GET /organization/v1\n"
                   "domains GET /domain/v1\n"
                   "domain GET /domain/v1/{id}\n"
-                  "validations GET /dcv/v1/validation\n"
+                  "validations GET /dcv/v2/validation\n"
                   "validation status POST /dcv/v2/validation/status\n"
-                  "recheck POST /dcv/v1/validation/sync\n"
-                  "clear validation POST /dcv/v1/validation/clear (once)\n"
-                  "start validation POST /dcv/v1/validation/start/domain/{word} (once)\n"
-                  "submit validation POST /dcv/v1/validation/submit/domain/{word} (once)\n"
+                  "recheck POST /dcv/v2/validation/sync\n"
+                  "clear validation POST /dcv/v2/validation/clear (once)\n"
+                  "start validation POST /dcv/v2/validation/start/domain/{word} (once)\n"
+                  "submit validation POST /dcv/v2/validation/submit/domain/{word} (once)\n"
                   "order's validation GET /ssl/{version}/{id}/dcv\n"
                   "recheck order POST /ssl/{version}/{id}/dcv/recheck (once)\n");
 }
