@@ -425,6 +425,29 @@ def test_styles_have_their_arguments(client: Client, tmp_path: Path, style: str,
     assert len(seen) == 2
 
 
+UACME = Path("/usr/share/uacme/uacme.sh")
+
+
+@pytest.mark.skipif(not UACME.exists(), reason=f"not installed: {UACME}")
+def test_uacme_s_own_script_publishes_files(client: Client, web: WebServer, tmp_path: Path) -> None:
+    """As Debian has it, unchanged: it writes into one directory, and asks for no more."""
+    name = made(client)
+    use_web(client, web)
+    folder = web.root / ".well-known/pki-validation"
+    folder.mkdir(parents=True)
+    copies = script(tmp_path / "hook", f'{UACME} "$@" || exit 1\n[ "$1" != begin ] || ls -l {folder} >{tmp_path}/seen\n')
+    client.set("ca:sandbox", dcv_hook=str(copies), dcv_hook_style="uacme", dcv_hook_env=f"UACME_CHALLENGE_PATH={folder}")
+    assert published(client, name)[name]["result"] == "validated"
+    assert "-rw-r--r--" in (tmp_path / "seen").read_text(), "the web server has to read it"
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(not UACME.exists(), reason=f"not installed: {UACME}")
+def test_uacme_s_own_script_declines_what_it_does_not_know(client: Client) -> None:
+    done = client.run("dcv", "publish", made(client), "--hook", str(UACME), "--style", "uacme", "--method", "cname", status=37)
+    assert "ended with status 1" in done.stderr and calls(client, "/submit/") == []
+
+
 def test_certbot_s_environment(client: Client, tmp_path: Path) -> None:
     seen = hook_calls(client, tmp_path, "certbot", "txt", more="echo made-it\n")
     begin, clean = seen["call."], seen["call..clean"]
