@@ -1,4 +1,4 @@
-#include "app/app.h"
+#include "app/plan.h"
 
 #include "base/log.h"
 #include "base/str.h"
@@ -8,20 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The order as it would be planned now, and the key that was named for it. */
-struct wish {
-    struct order order;
-    char kind[32]; /* of the key that will be used */
-    bool has_key;  /* a key was named; the hash is its own */
-    uint8_t spki_hash[X509_SPKI_HASH_LEN];
-};
-
 /* What needs neither the CA nor the token. */
-static bool check_profile(const struct config_profile *p, struct err *err)
+bool plan_check_profile(const struct config_selection *selection, struct err *err)
 {
-    if (p->product == NULL) {
+    const struct config_profile *p = selection->profile;
+
+    if (config_product(selection) == NULL) {
         return err_set(err, E_CONFIG,
-                       "no product is configured ('product' in the profile; "
+                       "no product is configured ('product' in the profile or the CA section; "
                        "'p11enroll products' lists them)");
     }
     if (p->issuer_roots == NULL) {
@@ -33,8 +27,8 @@ static bool check_profile(const struct config_profile *p, struct err *err)
 }
 
 /* Of the key that is named, or of the one that will be made. */
-static bool look_at_key(struct app *app, const struct app_enroll *request, struct wish *wish,
-                        struct err *err)
+bool plan_look_at_key(struct app *app, const struct app_enroll *request, struct wish *wish,
+                      struct err *err)
 {
     struct keystore_token token = app_token(app->selection.token);
     AUTO(keystore_key) struct keystore_key key = {.pkey = NULL};
@@ -53,15 +47,15 @@ static bool look_at_key(struct app *app, const struct app_enroll *request, struc
 }
 
 /* What kind of key will be made; the policy and the CA must want such a key. */
-static bool plan_kind(struct app *app, const struct app_enroll *request, struct wish *wish,
-                      struct err *err)
+bool plan_check_kind(struct app *app, const struct app_enroll *request, struct wish *wish,
+                     struct err *err)
 {
     const struct config_profile *p = app->selection.profile;
     AUTO(buf) struct buf text = BUF_INIT(POLICY_TEXT_MAX);
     struct keystore_policy policy;
 
     return request->key_uri != NULL ||
-           (app_policy(app->config, p->policy, &text, &policy, err) &&
+           (app_policy(app->config, config_key_policy(&app->selection), &text, &policy, err) &&
             keystore_policy_kind(&policy, p->key_type, wish->kind, err) &&
             app_check_kind(app->selection.ca, wish->kind, err));
 }
@@ -70,20 +64,24 @@ static bool plan_kind(struct app *app, const struct app_enroll *request, struct 
 static bool preflight(struct app *app, struct ca *ca, const struct app_enroll *request,
                       struct wish *wish, struct err *err)
 {
-    const struct config_profile *p = app->selection.profile;
     struct order *order = &wish->order;
     AUTO(ca_products) struct ca_products products = {.list = NULL};
     const struct ca_product *product = NULL;
+    const struct config_profile *p = app->selection.profile;
 
-    order->term_days = p->term_days;
-    if (!ca_products(ca, &products, err) ||
-        !ca_product_find(&products, p->product, &product, err) ||
-        !look_at_key(app, request, wish, err) ||
+    order->term_days = config_term_days(&app->selection);
+    if (!ca_products_of(ca, (enum ca_kind)p->kind, &products, err) ||
+        !app_check_organization(&app->selection, ca, err) ||
+        !ca_product_find(&products, config_product(&app->selection), &product, err) ||
+        !app_check_catalog(&app->selection, &products, product, err) ||
+        !ca_check_fields(ca, (enum ca_kind)p->kind, p->custom_fields, err) ||
+        !plan_look_at_key(app, request, wish, err) ||
         !ca_product_check(product, wish->kind, &order->term_days, err)) {
         return false;
     }
     order->product_id = product->id;
-    return order_set(&order->product, product->name, err);
+    return order_set(&order->product, product->name, err) &&
+           order_set(&order->validation, ca_product_is_ev(product) ? "EV" : NULL, err);
 }
 
 static int by_text(const void *a, const void *b)
@@ -96,28 +94,29 @@ static int by_text(const void *a, const void *b)
  * which names in any order. The key is not part of it: there are many ways to write one key, and
  * none of them may order a second time.
  */
-static bool set_dedupe(const struct app *app, const struct app_enroll *request, struct order *order,
-                       struct err *err)
+bool plan_dedupe(const struct app *app, const struct x509_names *names, struct order *order,
+                 struct err *err)
 {
     AUTO(buf) struct buf text = BUF_INIT(256 * 1024);
     uint8_t hash[EVP_MAX_MD_SIZE];
     unsigned len = 0;
     AUTO(buf) struct buf hex = BUF_INIT(2 * EVP_MAX_MD_SIZE);
-    AUTO(mem) void *memory = calloc(request->names->count, sizeof(char *));
+    AUTO(mem) void *memory = calloc(names->count, sizeof(char *));
     char **sorted = memory;
 
     if (sorted == NULL) {
         return err_nomem(err);
     }
     const struct config_token *token = app->selection.token;
-    memcpy(sorted, request->names->list, request->names->count * sizeof(char *));
-    qsort(sorted, request->names->count, sizeof(char *), by_text);
+    memcpy(sorted, names->list, names->count * sizeof(char *));
+    qsort(sorted, names->count, sizeof(char *), by_text);
     buf_addf(&text, "%s\n%lld\n%lld\n%s\n%s\n", app->selection.ca->url,
-             (long long)app->selection.ca->org_id, (long long)order->product_id, token->name,
+             (long long)config_org_id(&app->selection), (long long)order->product_id, token->name,
              app_has_section(token->name) || token->uri == NULL ? "" : token->uri);
-    for (size_t i = 0; i < request->names->count; i++) {
+    for (size_t i = 0; i < names->count; i++) {
         buf_addf(&text, "%s\n", sorted[i]);
     }
+    buf_add_str(&text, order->kind != NULL ? order->kind : "");
     if (!buf_ok(&text) ||
         EVP_Digest(buf_str(&text), text.len, hash, &len, EVP_sha256(), NULL) != 1) {
         return err_set_ssl(err, E_INTERNAL, "hashing the order's names");
@@ -130,16 +129,16 @@ static bool set_dedupe(const struct app *app, const struct app_enroll *request, 
 static const char *label_of(const struct app *app)
 {
     const struct config_profile *p = app->selection.profile;
+    const char *name = config_key_policy(&app->selection);
     const struct config_policy *policy =
-        p->policy != NULL ? config_policy_named(app->config, p->policy) : NULL;
+        name != NULL ? config_policy_named(app->config, name) : NULL;
 
     return p->label != NULL                          ? p->label
            : policy != NULL && policy->label != NULL ? policy->label
                                                      : CONFIG_LABEL;
 }
 
-static bool plan_key(struct app *app, const struct app_enroll *request, struct wish *wish,
-                     struct err *err)
+bool plan_key(struct app *app, const struct app_enroll *request, struct wish *wish, struct err *err)
 {
     struct order *order = &wish->order;
 
@@ -153,12 +152,20 @@ static bool plan_key(struct app *app, const struct app_enroll *request, struct w
            order_set(&order->key_label, label_of(app), err);
 }
 
+const char *plan_kind_name(const struct config_profile *profile)
+{
+    enum ca_kind kind = (enum ca_kind)profile->kind;
+
+    return kind == CA_KIND_TLS ? NULL : ca_kind_name(kind);
+}
+
 static bool plan(struct app *app, const struct app_enroll *request, struct wish *wish,
                  struct err *err)
 {
     const struct config_profile *p = app->selection.profile;
     struct order *order = &wish->order;
     AUTO(str) char *names = x509_names_join(request->names, ',');
+    char user[APP_USER_MAX];
 
     order->state = ORDER_PLANNED;
     order->send_names = p->san == CONFIG_SAN_ALWAYS  ? CA_NAMES_ALWAYS
@@ -167,15 +174,18 @@ static bool plan(struct app *app, const struct app_enroll *request, struct wish 
     if (names == NULL) {
         return err_nomem(err);
     }
-    return order_new_mark(order->mark, err) && order_set(&order->names, names, err) &&
+    return app_user_name(user, err) && order_set(&order->requester, user, err) &&
+           order_new_mark(order->mark, err) && order_set(&order->names, names, err) &&
            order_set(&order->ca, app->selection.ca->name, err) &&
            order_set(&order->token, app->selection.token->name, err) &&
            order_set(&order->profile, p->name, err) &&
            order_set(&order->subject, p->subject, err) &&
            order_set(&order->comments, p->comments, err) &&
-           order_set(&order->external_requester, p->external_requester, err) &&
+           order_set(&order->external_requester, config_requester(&app->selection), err) &&
            order_set(&order->custom_fields, p->custom_fields, err) &&
-           plan_key(app, request, wish, err) && set_dedupe(app, request, order, err);
+           order_set(&order->person, p->person, err) &&
+           order_set(&order->kind, plan_kind_name(p), err) && plan_key(app, request, wish, err) &&
+           plan_dedupe(app, request->names, order, err);
 }
 
 /* Whether a key was named now that is not the one the order was begun with. */
@@ -325,12 +335,13 @@ static bool begin(struct enrolment *e, struct order *order, struct err *err)
 /* Everything that can be found out before a key is made and an order is written down. */
 static bool prepare(struct enrolment *e, const struct app_enroll *request, struct err *err)
 {
-    return check_profile(e->app->selection.profile, err) &&
-           plan_kind(e->app, request, &e->wish, err) &&
+    return plan_check_profile(&e->app->selection, err) &&
+           plan_check_kind(e->app, request, &e->wish, err) &&
            journal_open(e->app->state_dir, e->app->clock, &e->journal, err) &&
            app_ca_open(e->app, &e->connection, err) &&
            preflight(e->app, e->connection.ca, request, &e->wish, err) &&
            plan(e->app, request, &e->wish, err) &&
+           app_approval_check(e->app, &e->wish.order, err) &&
            order_check(e->connection.ca, &e->wish.order, err);
 }
 

@@ -15,6 +15,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/secret.h"
+#include "ca/account.h"
 #include "ca/domain.h"
 #include "http/http.h"
 #include "x509/x509.h"
@@ -27,6 +28,14 @@ struct ca;
 
 enum ca_login { CA_LOGIN_CERT, CA_LOGIN_PASSWORD, CA_LOGIN_OAUTH };
 enum ca_send_names { CA_NAMES_AUTO, CA_NAMES_ALWAYS, CA_NAMES_NEVER };
+
+/* Kinds of certificates; not every CA has all of them. */
+enum ca_kind { CA_KIND_TLS, CA_KIND_DEVICE, CA_KIND_SMIME, CA_KINDS };
+
+/* "ssl", "device", "smime" */
+const char *ca_kind_name(enum ca_kind kind);
+/* False: there is none of that name. NULL is TLS. */
+bool ca_kind_parse(const char *name, enum ca_kind *out);
 
 /* How to reach and to be let in. Borrowed for the life of the struct ca. */
 struct ca_settings {
@@ -66,9 +75,14 @@ struct ca_product {
     char *description;
     int64_t terms[CA_TERMS_MAX]; /* days */
     size_t term_count;
+    int64_t default_term;                 /* 0: none is said */
     char key_types[CA_KEY_TYPES_MAX][24]; /* "RSA-3072", "EC P-256" */
     size_t key_type_count;
 };
+
+/* Whether its name or its description has the word EV, or "extended validation": the CA's list does
+ * not say it otherwise. Pure. */
+bool ca_product_is_ev(const struct ca_product *product);
 
 struct ca_products {
     struct ca_product *list;
@@ -79,6 +93,8 @@ void ca_products_done(struct ca_products *products);
 
 /* All products that this account may order. E_AUTH, E_FORBIDDEN, E_NETWORK, ... */
 bool ca_products(struct ca *ca, struct ca_products *out, struct err *err) NODISCARD;
+bool ca_products_of(struct ca *ca, enum ca_kind kind, struct ca_products *out,
+                    struct err *err) NODISCARD;
 
 /* The product of that id or (exact, then case-insensitive) name. E_CA_REFUSED with those there are.
  */
@@ -92,8 +108,23 @@ bool ca_product_find(const struct ca_products *products, const char *wanted,
 bool ca_product_check(const struct ca_product *product, const char *key_kind, int64_t *term_days,
                       struct err *err) NODISCARD;
 
+/* How a certificate is asked for. */
+enum ca_how {
+    CA_ENROLL,
+    CA_RENEW,   /* another one like it, under a number of its own */
+    CA_REPLACE, /* another one under the same number; the old one is served for a while */
+};
+
 /* What is ordered. Borrowed. */
 struct ca_request {
+    enum ca_kind kind;
+    enum ca_how how;
+    int64_t parent;            /* renew, replace: the CA's number of what there is */
+    const char *parent_serial; /* replace: of the certificate that is replaced */
+    bool same_key;             /* renew: with the request that the CA has */
+    const char *reason;        /* replace: 1 to CA_REASON_TEXT_MAX characters */
+    const char *person;        /* S/MIME: first and last name */
+    const char *before;        /* what ca_before_submit() returned; NULL: nothing */
     const char *csr_pem;
     const struct x509_names *names;
     int64_t product_id;
@@ -108,6 +139,14 @@ struct ca_request {
 /* Whether a request could be sent: everything the CA's form demands, less the CSR. E_CONFIG,
  * E_USAGE. */
 bool ca_check_request(struct ca *ca, const struct ca_request *request, struct err *err) NODISCARD;
+
+/*
+ * What has to be known before a request is sent so that it can be found again if its answer is
+ * lost; the caller writes *before down first. NULL: nothing. Free() it. E_CA_REFUSED: what is to be
+ * renewed or replaced is not there, or not as it was.
+ */
+bool ca_before_submit(struct ca *ca, const struct ca_request *request, char **before,
+                      struct err *err) NODISCARD;
 
 enum ca_submit {
     CA_SUBMITTED, /* the CA has it; state is set */
@@ -143,7 +182,21 @@ bool ca_poll(struct ca *ca, const char *state, struct ca_status *out, struct err
 bool ca_collect(struct ca *ca, const char *state, bool *ready, struct buf *out,
                 struct err *err) NODISCARD;
 
+/* The same by the CA's number. */
+bool ca_collect_id(struct ca *ca, int64_t id, bool *ready, struct buf *out,
+                   struct err *err) NODISCARD;
+
 /* Looks for an order by its mark. *found false: the CA does not list it (yet). */
+/* In a format of the CA's own ("pemia"); *ready as of ca_collect(). E_USAGE: it has no such format.
+ */
+bool ca_collect_as(struct ca *ca, const char *state, const char *format, bool *ready,
+                   struct buf *out, struct err *err) NODISCARD;
+
+/* The i-th format that ca_collect_as() knows; NULL past the end. */
+const char *ca_format_at(struct ca *ca, size_t i);
+
+/* Looks for an order by its mark, or for a renewal or replacement by what it does to the CA's
+ * record. *found false: the CA does not list it (yet). */
 bool ca_find_submitted(struct ca *ca, const struct ca_request *request, bool *found, char **state,
                        struct err *err) NODISCARD;
 
@@ -152,37 +205,56 @@ struct ca_record {
     int64_t id;
     enum ca_phase phase;
     bool revoked;
-    char *status, *common_name, *names, *serial, *product;
+    char *status, *common_name, *names, *serial, *product, *subject;
     char *requested, *issued, *expires, *revoked_at; /* as the CA writes times */
     char *requester, *external_requester, *comments;
     int64_t org_id, term_days; /* 0: not said */
+    int64_t product_id;        /* 0: not said */
+    bool renewed;              /* the CA says that there is a renewal of it */
 };
 
 void ca_record_done(struct ca_record *record);
 
 /* By the CA's number. E_ORDER_MISSING if it has none of that number. */
 bool ca_record(struct ca *ca, int64_t id, struct ca_record *out, struct err *err) NODISCARD;
+bool ca_record_of(struct ca *ca, enum ca_kind kind, int64_t id, struct ca_record *out,
+                  struct err *err) NODISCARD;
 
 /* One row of a listing. Strings are borrowed for the time of the call, "" where there is nothing.
  */
 struct ca_row {
     int64_t id;
+    int64_t position; /* in the list, from 0 */
     const char *common_name;
     const char *names; /* comma-separated */
     const char *serial;
+    bool full; /* a report: the following are what it says, else they are "" */
+    const char *status, *product, *issued, *expires, *revoked_at;
+    const char *requester, *external_requester, *comments;
+};
+
+/* Where rows come from. */
+enum ca_source {
+    CA_SOURCE_LIST,   /* pages; numbers, names and serial numbers alone */
+    CA_SOURCE_REPORT, /* the CA's report: everything in few requests; not every account may */
+    CA_SOURCE_AUTO,   /* the report if it is given, else the list */
 };
 
 /* What a listing is narrowed to, by the CA; NULL and 0: not at all. */
 struct ca_filter {
     const char *common_name, *name, *status, *serial, *requester, *external_requester;
     int64_t org_id, product_id;
+    enum ca_source source;
+    int64_t position; /* of the first row, if it is the list */
 };
 
 typedef bool ca_row_fn(void *ctx, const struct ca_row *row, struct err *err);
 
 /*
- * Pages through what the account can see, each row once although rows move while others page, with
- * memory for one page. Ends early, and well, when visit returns false with err empty.
+ * Goes through what the account can see, each row once although rows move while others page, with
+ * memory for one answer and for the numbers of the last half million rows at least. Ends early, and
+ * well, when visit returns false with err empty. Rows of a report are also looked at here, because
+ * the CA narrows it by fewer things.
  */
 bool ca_list(struct ca *ca, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
              struct err *err) NODISCARD;
@@ -207,6 +279,7 @@ const struct ca_reason *ca_reason_at(size_t i);
 enum { CA_REASON_TEXT_MAX = 512 };
 
 struct ca_revocation {
+    enum ca_kind kind;
     int64_t id;         /* the CA's number */
     const char *serial; /* this certificate of that number; NULL: the one that it has now */
     int reason;
@@ -222,6 +295,45 @@ enum ca_revoke {
 
 /* Asks the CA to revoke, once; where the answer was lost, its record is looked at. */
 enum ca_revoke ca_revoke(struct ca *ca, const struct ca_revocation *revocation, struct err *err);
+
+/* What a person decides about a request that waits at the CA. */
+struct ca_decision {
+    enum ca_kind kind;
+    int64_t id;
+    bool approve;        /* false: decline */
+    const char *message; /* 1 to CA_REASON_TEXT_MAX characters */
+};
+
+enum ca_outcome {
+    CA_DONE,
+    CA_NOT_DONE, /* err says why */
+    CA_UNCLEAR,  /* nobody knows; err says why. Asking again does no harm. */
+};
+
+/* Sends it, once; where the answer was lost, the CA's record is looked at. */
+enum ca_outcome ca_decide(struct ca *ca, const struct ca_decision *decision, struct err *err);
+
+/* What is changed in the CA's record of a request or a certificate. NULL and 0: stays. */
+struct ca_update {
+    enum ca_kind kind;
+    int64_t id;
+    int64_t term_days, product_id, org_id;
+    const struct x509_names *names; /* the first is the common name */
+    const char *csr_pem;
+    const char *comments, *external_requester;
+    const char *custom_fields; /* NAME=VALUE;NAME=VALUE */
+};
+
+/* Sends it, once. */
+enum ca_outcome ca_update(struct ca *ca, const struct ca_update *update, struct err *err);
+
+/*
+ * Whether the values for custom fields (NAME=VALUE;NAME=VALUE or NULL) are those that the CA wants
+ * with an order: all mandatory ones, none that it does not have, of the right form. True as well if
+ * the account may not ask. E_CONFIG lists what is missing.
+ */
+bool ca_check_fields(struct ca *ca, enum ca_kind kind, const char *custom_fields,
+                     struct err *err) NODISCARD;
 
 /* The CA's own number for an order, out of its state; "" if there is none. */
 void ca_order_id(const char *state, char out[static 64]);

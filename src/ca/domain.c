@@ -124,8 +124,9 @@ void ca_order_dcv_done(struct ca_order_dcv *dcv)
 /* Where an account's domains are somebody else's business. */
 static const struct ca_domain_ops *ops_of(struct ca *ca, void **impl, struct err *err)
 {
-    const struct ca_ops *ops = ca_ops_of(ca, impl);
+    const struct ca_ops *ops = ca_ops_of(ca);
 
+    *impl = ca_impl_of(ca);
     if (ops->domains == NULL) {
         (void)err_set(err, E_CONFIG, "a CA of type '%s' has no domains to validate", ops->type);
     }

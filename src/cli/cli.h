@@ -155,6 +155,16 @@ bool cmd_order_show(struct cli *cli, struct err *err);
 bool cmd_order_wait(struct cli *cli, struct err *err);
 bool cmd_order_collect(struct cli *cli, struct err *err);
 bool cmd_order_abandon(struct cli *cli, struct err *err);
+bool cmd_order_request(struct cli *cli, struct err *err);
+bool cmd_order_approve(struct cli *cli, struct err *err);
+bool cmd_order_decline(struct cli *cli, struct err *err);
+bool cmd_order_approvals(struct cli *cli, struct err *err);
+bool cmd_order_renew(struct cli *cli, struct err *err);
+bool cmd_order_replace(struct cli *cli, struct err *err);
+bool cmd_request_list(struct cli *cli, struct err *err);
+bool cmd_request_approve(struct cli *cli, struct err *err);
+bool cmd_request_decline(struct cli *cli, struct err *err);
+bool cmd_request_update(struct cli *cli, struct err *err);
 bool cmd_cert_bind(struct cli *cli, struct err *err);
 bool cmd_cert_undo(struct cli *cli, struct err *err);
 bool cmd_cert_list(struct cli *cli, struct err *err);
@@ -175,8 +185,14 @@ bool cmd_dcv_recheck(struct cli *cli, struct err *err);
 bool cmd_dcv_clear(struct cli *cli, struct err *err);
 bool cmd_dcv_order(struct cli *cli, struct err *err);
 bool cmd_dcv_publish(struct cli *cli, struct err *err);
+bool cmd_inventory_sync(struct cli *cli, struct err *err);
+bool cmd_inventory_find(struct cli *cli, struct err *err);
+bool cmd_inventory_match(struct cli *cli, struct err *err);
 bool cmd_products(struct cli *cli, struct err *err);
 bool cmd_check(struct cli *cli, struct err *err);
+bool cmd_org_list(struct cli *cli, struct err *err);
+bool cmd_org_show(struct cli *cli, struct err *err);
+bool cmd_account_acme(struct cli *cli, struct err *err);
 bool cmd_config_keys(struct cli *cli, struct err *err);
 bool cmd_version(struct cli *cli, struct err *err);
 
@@ -223,7 +239,7 @@ struct opts_csr_create {
 };
 struct opts_enroll {
     struct cli_list names;
-    const char *key, *cert_out, *chain_out;
+    const char *key, *cert_out, *chain_out, *cn, *names_from;
     bool again;
 };
 struct opts_order_list {
@@ -232,13 +248,34 @@ struct opts_order_list {
 };
 struct opts_order_result {
     const char *cert_out, *chain_out;
+    const char *format, *out_path; /* collect */
+};
+struct opts_reissue {
+    struct cli_list names;
+    const char *ca_order, *key, *reason, *cert_out, *chain_out;
+    bool new_key, again;
+};
+struct opts_request {
+    struct cli_list names;
+    const char *status, *message, *csr;
+    const char *set_term, *set_product, *set_comments, *set_requester, *set_fields;
+};
+struct opts_order_request {
+    const char *out_path;
+    bool decline;
+};
+struct opts_order_decide {
+    const char *key, *cert, *signature, *message;
+};
+struct opts_order_approvals {
+    const char *dir;
 };
 struct opts_revoke {
     const char *reason, *comment, *ca_order, *serial;
     bool yes;
 };
 struct opts_inventory_list {
-    const char *common_name, *name, *status, *serial, *requester, *org, *limit, *format;
+    const char *common_name, *name, *status, *serial, *requester, *org, *limit, *format, *source;
     bool details;
 };
 struct opts_domain_list {
@@ -260,6 +297,19 @@ struct opts_dcv_publish {
     const char *from, *method, *hook, *cleanup_hook, *style, *dns_servers, *web_server,
         *renew_before;
     bool again;
+};
+
+struct opts_inventory_sync {
+    const char *source;
+    bool details, certificates;
+};
+struct opts_inventory_find {
+    const char *ca_order, *serial, *name, *dn;
+    bool live;
+};
+struct opts_account_acme {
+    const char *name, *server, *validation, *validation_id, *eab_out;
+    bool show_secret, yes;
 };
 struct opts_cert_bind {
     const char *key, *cert, *cert_chain;
@@ -283,8 +333,8 @@ bool cli_emit_check(const char *kind, const char *dir, bool detached, struct err
 bool cli_emit(struct cli *cli, const char *key_uri, const char *kind, const char *dir,
               struct err *err) NODISCARD;
 
-/* cmd_evidence.c, for a key that is to be made and one that was made just now: whether the file can
- * be written; and the evidence into it. E_OBJECT_EXISTS, E_IO, E_EVIDENCE. */
+/* cmd_evidence.c, for a key that is to be made and one that was made just now: whether the file
+ * can be written; and the evidence into it. E_OBJECT_EXISTS, E_IO, E_EVIDENCE. */
 bool cli_evidence_may_write(const char *path, struct err *err) NODISCARD;
 bool cli_evidence_write(struct cli *cli, const struct app_evidence_request *request,
                         const char *path, struct err *err) NODISCARD;
@@ -293,6 +343,9 @@ bool cli_evidence_write(struct cli *cli, const struct app_evidence_request *requ
 bool cli_read_number(const char *text, const char *option, int64_t *out, struct err *err) NODISCARD;
 /* "table", "csv" or "jsonl"; NULL: as it is. E_USAGE. */
 bool cli_choose_format(struct cli *cli, const char *format, struct err *err) NODISCARD;
+/* "list", "report" or "auto"; NULL: the preset. E_USAGE. */
+bool cli_read_source(const char *text, enum ca_source preset, enum ca_source *out,
+                     struct err *err) NODISCARD;
 
 /* The result of an order, as enroll and the order commands print it. */
 void cli_print_order(struct cli *cli, const struct order *order);

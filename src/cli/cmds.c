@@ -102,7 +102,9 @@ static const struct opt csr_create_opts[] = {
 
 static const struct opt enroll_opts[] = {
     {"name", 'n', OPT_LIST, "NAME", AT(opts_enroll, names),
-     "name the certificate is for; may be given several times, the first becomes the CN"},
+     "name the certificate is for; may be given several times, the first becomes the CN (default: the profile's names)"},
+    {"cn", 0, OPT_TEXT, "NAME", AT(opts_enroll, cn), "the first name, as a word of its own"},
+    {"names-from", 0, OPT_TEXT, "FILE", AT(opts_enroll, names_from), "the names in this certificate request (PEM) as well"},
     {"key", 'k', OPT_TEXT, "URI", AT(opts_enroll, key), "use this key instead of making a new one"},
     {"again", 0, OPT_FLAG, NULL, AT(opts_enroll, again),
      "order although there is an order or a valid certificate for these names (and pay for another)"},
@@ -118,6 +120,71 @@ static const struct opt order_list_opts[] = {
 static const struct opt order_result_opts[] = {
     {"cert-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, cert_out), "write the certificate as PEM"},
     {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, chain_out), "write its issuers as PEM"},
+};
+
+static const struct opt order_request_opts[] = {
+    {"out", 'o', OPT_TEXT, "FILE", AT(opts_order_request, out_path), "where the text goes (default: stdout)"},
+    {"decline", 0, OPT_FLAG, NULL, AT(opts_order_request, decline), "the text that declines the order"},
+};
+
+static const struct opt order_decide_opts[] = {
+    {"key", 'k', OPT_TEXT, "URI", AT(opts_order_decide, key), "sign with this key of the token"},
+    {"cert", 'c', OPT_TEXT, "FILE", AT(opts_order_decide, cert), "its certificate (default: the one beside the key)"},
+    {"signature", 0, OPT_TEXT, "FILE", AT(opts_order_decide, signature),
+     "a detached CMS signature over the text of 'order request', PEM or DER"},
+    {"message", 'm', OPT_TEXT, "TEXT", AT(opts_order_decide, message), "a sentence for the journal; it is not signed"},
+};
+
+static const struct opt order_approvals_opts[] = {
+    {"dir", 0, OPT_TEXT, "DIR", AT(opts_order_approvals, dir),
+     "write texts, signatures and certificates there, for checks with other programs"},
+};
+
+static const struct opt order_collect_opts[] = {
+    {"cert-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, cert_out), "write the certificate as PEM"},
+    {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, chain_out), "write its issuers as PEM"},
+    {"format", 0, OPT_TEXT, "FORMAT", AT(opts_order_result, format),
+     "only fetch what the CA gives in that format: x509, x509CO, x509IO, x509IOR, x509R, base64, bin, pem, pemco or pemia"},
+    {"out", 'o', OPT_TEXT, "FILE", AT(opts_order_result, out_path), "with --format: where it goes"},
+};
+
+static const struct opt order_renew_opts[] = {
+    {"ca-order", 0, OPT_TEXT, "NUMBER", AT(opts_reissue, ca_order), "the certificate with that number at the CA"},
+    {"new-key", 0, OPT_FLAG, NULL, AT(opts_reissue, new_key), "with a new key (default: the key that it has)"},
+    {"key", 'k', OPT_TEXT, "URI", AT(opts_reissue, key), "with this key"},
+    {"again", 0, OPT_FLAG, NULL, AT(opts_reissue, again), "although it was renewed already (and pay for another)"},
+    {"cert-out", 0, OPT_TEXT, "FILE", AT(opts_reissue, cert_out), "write the certificate as PEM"},
+    {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_reissue, chain_out), "write its issuers as PEM"},
+};
+
+static const struct opt order_replace_opts[] = {
+    {"ca-order", 0, OPT_TEXT, "NUMBER", AT(opts_reissue, ca_order), "the certificate with that number at the CA"},
+    {"reason", 0, OPT_TEXT, "TEXT", AT(opts_reissue, reason), "a sentence for the CA on why (required)"},
+    {"new-key", 0, OPT_FLAG, NULL, AT(opts_reissue, new_key), "with a new key (default: the key that it has)"},
+    {"key", 'k', OPT_TEXT, "URI", AT(opts_reissue, key), "with this key"},
+    {"name", 'n', OPT_LIST, "NAME", AT(opts_reissue, names),
+     "all names of the new certificate, the CN first (default: those it has)"},
+    {"again", 0, OPT_FLAG, NULL, AT(opts_reissue, again), "although a replacement is under way"},
+    {"cert-out", 0, OPT_TEXT, "FILE", AT(opts_reissue, cert_out), "write the certificate as PEM"},
+    {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_reissue, chain_out), "write its issuers as PEM"},
+};
+
+static const struct opt request_list_opts[] = {
+    {"status", 0, OPT_TEXT, "WORD", AT(opts_request, status), "what is in that state at the CA (default: Requested)"},
+};
+
+static const struct opt request_decide_opts[] = {
+    {"message", 'm', OPT_TEXT, "TEXT", AT(opts_request, message), "what the requester is told (required)"},
+};
+
+static const struct opt request_update_opts[] = {
+    {"set-comments", 0, OPT_TEXT, "TEXT", AT(opts_request, set_comments), "comments; of any certificate, in any state"},
+    {"set-external-requester", 0, OPT_TEXT, "EMAIL", AT(opts_request, set_requester), "who is told by the CA"},
+    {"set-custom-fields", 0, OPT_TEXT, "LIST", AT(opts_request, set_fields), "all custom fields: NAME=VALUE;NAME=VALUE"},
+    {"set-term", 0, OPT_TEXT, "DAYS", AT(opts_request, set_term), "term of a request that is not approved"},
+    {"set-product", 0, OPT_TEXT, "ID", AT(opts_request, set_product), "profile of a request that is not approved"},
+    {"name", 'n', OPT_LIST, "NAME", AT(opts_request, names), "all names of a request that is not approved, the CN first"},
+    {"csr", 0, OPT_TEXT, "FILE", AT(opts_request, csr), "another certificate request, PEM; for the same key if the order is ours"},
 };
 
 static const struct opt revoke_opts[] = {
@@ -140,6 +207,38 @@ static const struct opt inventory_list_opts[] = {
      "ask for status, product and dates as well (a request for each certificate)"},
     {"limit", 0, OPT_TEXT, "NUMBER", AT(opts_inventory_list, limit), "at most that many (default: all)"},
     {"format", 0, OPT_TEXT, "FORMAT", AT(opts_inventory_list, format), "table, csv or jsonl (default: table)"},
+    {"source", 0, OPT_TEXT, "SOURCE", AT(opts_inventory_list, source),
+     "list, report or auto: the report has everything in few requests, if the account may (default: list)"},
+};
+
+static const struct opt inventory_sync_opts[] = {
+    {"source", 0, OPT_TEXT, "SOURCE", AT(opts_inventory_sync, source),
+     "list, report or auto: the report if the account may, else the list (default: auto)"},
+    {"details", 0, OPT_FLAG, NULL, AT(opts_inventory_sync, details),
+     "ask for the details of what is new or has changed (a request for each certificate)"},
+    {"certificates", 0, OPT_FLAG, NULL, AT(opts_inventory_sync, certificates),
+     "fetch issued certificates whose key is not known (a request for each, once)"},
+};
+
+static const struct opt inventory_find_opts[] = {
+    {"ca-order", 0, OPT_TEXT, "NUMBER", AT(opts_inventory_find, ca_order), "the certificate with that number at the CA"},
+    {"serial", 0, OPT_TEXT, "HEX", AT(opts_inventory_find, serial), "certificates with that serial number"},
+    {"name", 'n', OPT_TEXT, "NAME", AT(opts_inventory_find, name), "certificates with that alternative or common name"},
+    {"dn", 0, OPT_TEXT, "DN", AT(opts_inventory_find, dn), "certificates with that subject: CN=...,O=..."},
+    {"live", 0, OPT_FLAG, NULL, AT(opts_inventory_find, live), "ask the CA, not what was stored"},
+};
+
+static const struct opt account_acme_opts[] = {
+    {"name", 'n', OPT_TEXT, "NAME", AT(opts_account_acme, name), "list: only accounts of that name"},
+    {"server", 0, OPT_TEXT, "NAME", AT(opts_account_acme, server),
+     "create: the ACME server by the CA's name for it (required); list: only that server's"},
+    {"validation", 0, OPT_TEXT, "KIND", AT(opts_account_acme, validation), "create, list: DV, OV or EV"},
+    {"validation-id", 0, OPT_TEXT, "ID", AT(opts_account_acme, validation_id),
+     "create: the validation of the organization to build on"},
+    {"eab-out", 0, OPT_TEXT, "FILE", AT(opts_account_acme, eab_out),
+     "create, show: write the pair for external account binding, readable for its owner alone"},
+    {"show-secret", 0, OPT_FLAG, NULL, AT(opts_account_acme, show_secret), "create, show: print the HMAC key"},
+    {"yes", 0, OPT_FLAG, NULL, AT(opts_account_acme, yes), "delete, deactivate: do it"},
 };
 
 static const struct opt domain_list_opts[] = {
@@ -292,9 +391,30 @@ const struct cmd cli_cmds[] = {
     {"order", "wait", "continue an order until its certificate is bound", "ORDER", 1, 1,
      OPTS(order_result_opts, opts_order_result), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_wait},
     {"order", "collect", "ask once whether an order is issued; fetch, verify, bind and print it", "ORDER", 1, 1,
-     OPTS(order_result_opts, opts_order_result), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_collect},
+     OPTS(order_collect_opts, opts_order_result), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_collect},
+    {"order", "renew", "renew a certificate that the CA issued, with its key or another one", "[ORDER]", 0, 1,
+     OPTS(order_renew_opts, opts_reissue), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_renew},
+    {"order", "replace", "have a certificate issued anew under the same number at the CA", "[ORDER]", 0, 1,
+     OPTS(order_replace_opts, opts_reissue), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_replace},
     {"order", "abandon", "give up an order that was not sent to the CA", "ORDER", 1, 1, NO_OPTS,
      GENERAL, NOTHING, cmd_order_abandon},
+
+    {"order", "request", "write the text that an approver here signs", "ORDER", 1, 1,
+     OPTS(order_request_opts, opts_order_request), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_request},
+    {"order", "approve", "approve an order here, so that it may be sent to the CA", "ORDER", 1, 1,
+     OPTS(order_decide_opts, opts_order_decide), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_approve},
+    {"order", "decline", "decline an order here, for good", "ORDER", 1, 1,
+     OPTS(order_decide_opts, opts_order_decide), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_decline},
+    {"order", "approvals", "list who may approve an order here, and who did", "ORDER", 1, 1,
+     OPTS(order_approvals_opts, opts_order_approvals), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_approvals},
+    {"request", "list", "list the requests that wait at the CA for somebody's approval", NULL, 0, 0,
+     OPTS(request_list_opts, opts_request), GENERAL | TOKEN | CA | PROFILE, CA, cmd_request_list},
+    {"request", "approve", "approve a request that waits at the CA", "NUMBER", 1, 1,
+     OPTS(request_decide_opts, opts_request), GENERAL | TOKEN | CA | PROFILE, CA, cmd_request_approve},
+    {"request", "decline", "decline a request that waits at the CA", "NUMBER", 1, 1,
+     OPTS(request_decide_opts, opts_request), GENERAL | TOKEN | CA | PROFILE, CA, cmd_request_decline},
+    {"request", "update", "change a request that waits at the CA, or the comments of any certificate", "NUMBER", 1, 1,
+     OPTS(request_update_opts, opts_request), GENERAL | TOKEN | CA | PROFILE, CA, cmd_request_update},
 
     {"cert", "bind", "verify a certificate and bind it to its key in the token", NULL, 0, 0,
      OPTS(cert_bind_opts, opts_cert_bind), GENERAL | TOKEN | PROFILE, TOKEN, cmd_cert_bind},
@@ -337,6 +457,19 @@ const struct cmd cli_cmds[] = {
      OPTS(dcv_order_opts, opts_dcv_order), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_dcv_order},
     {"dcv", "publish", "validate domains: publish through a hook, wait, submit, wait, remove", "[NAME]...", 0, 1000,
      OPTS(dcv_publish_opts, opts_dcv_publish), GENERAL | TOKEN | CA, CA, cmd_dcv_publish},
+    {"inventory", "sync", "store what the CA account can see", NULL, 0, 0,
+     OPTS(inventory_sync_opts, opts_inventory_sync), GENERAL | TOKEN | CA, CA, cmd_inventory_sync},
+    {"inventory", "find", "find certificates in what was stored", NULL, 0, 0,
+     OPTS(inventory_find_opts, opts_inventory_find), GENERAL | TOKEN | CA, CA, cmd_inventory_find},
+    {"inventory", "match", "compare what was stored with token and journal", NULL, 0, 0, NO_OPTS,
+     GENERAL | TOKEN | CA, TOKEN | CA, cmd_inventory_match},
+    {"org", "list", "list the organizations and departments that the CA account sees", NULL, 0, 0, NO_OPTS,
+     GENERAL | TOKEN | CA, CA, cmd_org_list},
+    {"org", "show", "show one organization, and which orders it may place over the API", "[NUMBER]", 0, 1, NO_OPTS,
+     GENERAL | TOKEN | CA, CA, cmd_org_show},
+    {"account", "acme", "ACME accounts at the CA: list, create, show, rename, delete, domains, add-domains, "
+     "remove-domains, clients, deactivate", "ACTION [ACCOUNT] [WORD ...]", 1, 1002,
+     OPTS(account_acme_opts, opts_account_acme), GENERAL | TOKEN | CA, CA, cmd_account_acme},
     {"products", NULL, "list the certificate profiles that the CA account may order", NULL, 0, 0, NO_OPTS,
      GENERAL | TOKEN | CA, CA, cmd_products},
     {"check", NULL, "test the connection to the CA step by step", NULL, 0, 0, NO_OPTS,

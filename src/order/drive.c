@@ -6,6 +6,7 @@
 #include <openssl/rand.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A deadline of zero does not forbid the short repetitions after a failure that passes by itself.
@@ -106,32 +107,12 @@ static enum step sign(struct run *run)
     return go(run, ORDER_SIGNED, "certificate request signed");
 }
 
-static bool request_of(const struct order *order, struct x509_names *names,
-                       struct ca_request *request, struct err *err)
-{
-    if (!x509_names_add_list(names, order->names, err)) {
-        return false;
-    }
-    *request = (struct ca_request){
-        .csr_pem = order->csr_pem != NULL ? order->csr_pem : "",
-        .names = names,
-        .product_id = order->product_id,
-        .term_days = order->term_days,
-        .mark = order->mark,
-        .comments = order->comments,
-        .external_requester = order->external_requester,
-        .custom_fields = order->custom_fields,
-        .send_names = (enum ca_send_names)order->send_names,
-    };
-    return true;
-}
-
 bool order_check(struct ca *ca, const struct order *order, struct err *err)
 {
     AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
     struct ca_request request;
 
-    return request_of(order, &names, &request, err) && ca_check_request(ca, &request, err);
+    return order_request(order, &names, &request, err) && ca_check_request(ca, &request, err);
 }
 
 static bool take_ca_state(struct order *order, char *state, struct err *err)
@@ -144,15 +125,90 @@ static bool take_ca_state(struct order *order, char *state, struct err *err)
     return order_set(&order->ca_order_id, id, err);
 }
 
-/* The intent is on disk before the request leaves; a crash between the two leads to find(), never
- * back here. */
+static bool has_ca(struct run *run)
+{
+    return run->drive->ca != NULL ||
+           err_set(run->err, E_CONFIG, "order %lld: the next step needs a CA, and there is none",
+                   (long long)run->order->id);
+}
+
+/* Whether the order may be sent; *step is what comes of it if not. */
+static bool may_submit(struct run *run, enum step *step)
+{
+    const struct drive_hooks *hooks = run->drive->hooks;
+    struct order *order = run->order;
+    enum order_approval approval = APPROVAL_REFUSED;
+
+    *step = STEP_STOP;
+    if (hooks->approve == NULL) {
+        return true;
+    }
+    if (!hooks->approve(hooks->ctx, order, &approval, run->err)) {
+        *step = note_failure(run);
+        return false;
+    }
+    if (approval == APPROVAL_GIVEN) {
+        return true;
+    }
+    struct err why = *run->err;
+    bool moved = true;
+    if (order->state == ORDER_SIGNED) {
+        order->awaiting_s = clock_wall_s(run->drive->clock);
+        moved = move(run, ORDER_AWAITING, "somebody here has to approve it before it is sent");
+    }
+    if (moved && approval == APPROVAL_REFUSED) {
+        moved = order_decline_late(run->drive->journal, order, why.msg, run->err);
+    }
+    if (moved) {
+        *run->err = why;
+    }
+    return false;
+}
+
+/* What is needed to find it again goes into the journal with the intent. */
+static bool look_before(struct run *run, struct ca_request *request)
+{
+    char *before = NULL;
+
+    if (!ca_before_submit(run->drive->ca, request, &before, run->err)) {
+        return false;
+    }
+    free(run->order->ca_state);
+    run->order->ca_state = before;
+    request->before = before;
+    return true;
+}
+
+/* A renewal is marked once its number is safe. */
+static enum step took_it(struct run *run)
+{
+    struct order *order = run->order;
+    char said[256];
+
+    if (go(run, ORDER_PENDING, "the CA took it as order %s", order->ca_order_id) == STEP_STOP) {
+        return STEP_STOP;
+    }
+    order_mark_renewal(run->drive->ca, order, said);
+    return said[0] == '\0' || journal_save(run->drive->journal, order, said, run->err) ? STEP_ON
+                                                                                       : STEP_STOP;
+}
+
+/* The intent is on disk before the request leaves; a crash between the two leads to find(),
+ * never back here. */
 static enum step submit(struct run *run)
 {
     AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
     struct ca_request request;
     char *state = NULL;
+    enum step step = STEP_STOP;
 
-    if (!request_of(run->order, &names, &request, run->err)) {
+    if (!order_request(run->order, &names, &request, run->err)) {
+        return note_failure(run);
+    }
+    if (!may_submit(run, &step) || !has_ca(run)) {
+        return step;
+    }
+    if (!look_before(run, &request)) {
         return note_failure(run);
     }
     if (!move(run, ORDER_SUBMITTING, "sending the request to the CA")) {
@@ -165,7 +221,7 @@ static enum step submit(struct run *run)
         if (!take_ca_state(run->order, state, run->err)) {
             return STEP_STOP;
         }
-        return go(run, ORDER_PENDING, "the CA took it as order %s", run->order->ca_order_id);
+        return took_it(run);
     case CA_REFUSED: {
         struct err why = *run->err;
         if (!move(run, ORDER_SIGNED, "not ordered")) {
@@ -185,8 +241,8 @@ static enum step submit(struct run *run)
     return note_failure(run);
 }
 
-/* After a lost answer or a crash: asks the CA for our mark. Absence now proves nothing, so nothing
- * is sent. */
+/* After a lost answer or a crash: asks the CA for our mark. Absence now proves nothing, so
+ * nothing is sent. */
 static enum step find(struct run *run)
 {
     AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
@@ -198,15 +254,17 @@ static enum step find(struct run *run)
         !move(run, ORDER_AMBIGUOUS, "a process ended while it was sending the request")) {
         return STEP_STOP;
     }
-    if (!request_of(run->order, &names, &request, run->err) ||
+    if (!order_request(run->order, &names, &request, run->err) ||
         !ca_find_submitted(run->drive->ca, &request, &found, &state, run->err)) {
         return note_failure(run);
     }
     run->answered = true;
     if (!found) {
-        (void)err_set(run->err, E_ORDER_AMBIGUOUS,
-                      "order %lld: the CA lists no order with the mark %s so far",
-                      (long long)run->order->id, run->order->mark);
+        (void)err_set(run->err, E_ORDER_AMBIGUOUS, "order %lld: the CA %s %s so far",
+                      (long long)run->order->id,
+                      run->order->parent != NULL ? "shows no trace of what was asked for number"
+                                                 : "lists no order with the mark",
+                      run->order->parent != NULL ? run->order->parent : run->order->mark);
         return STEP_WAIT;
     }
     if (!take_ca_state(run->order, state, run->err)) {
@@ -215,7 +273,8 @@ static enum step find(struct run *run)
     return go(run, ORDER_PENDING, "found at the CA as order %s", run->order->ca_order_id);
 }
 
-/* While waiting, a failure that may pass by itself is waited out; the others end the command. */
+/* While waiting, a failure that may pass by itself is waited out; the others end the command.
+ */
 static enum step poll_failed(struct run *run)
 {
     return err_code_retryable(run->err->code) && run->err->code != E_INTERRUPTED
@@ -249,7 +308,8 @@ static enum step poll(struct run *run)
     return to == ORDER_ISSUED ? STEP_ON : STEP_WAIT;
 }
 
-/* The CA may have taken its word back since: the status tells, and is asked beside each collect. */
+/* The CA may have taken its word back since: the status tells, and is asked beside each
+ * collect. */
 static enum step look_at_status(struct run *run)
 {
     enum step step = poll(run);
@@ -278,6 +338,7 @@ static enum step collect(struct run *run)
     AUTO(buf) struct buf pem = BUF_INIT(1 << 20);
     AUTO(x509_stack) STACK_OF(X509) *certs = NULL;
     bool ready = false;
+    bool stale = false;
 
     if (!ca_collect(run->drive->ca, run->order->ca_state, &ready, &answer, run->err)) {
         return collect_failed(run);
@@ -288,7 +349,14 @@ static enum step collect(struct run *run)
         return look_at_status(run);
     }
     if (!x509_bundle_parse(answer.data, answer.len, &certs, run->err) ||
-        !x509_chain_to_pem(certs, &pem, run->err) ||
+        !order_is_stale(run->order, certs, &stale, run->err)) {
+        (void)err_wrap(run->err, "collect");
+        return note_failure(run);
+    }
+    if (stale) {
+        return STEP_WAIT;
+    }
+    if (!x509_chain_to_pem(certs, &pem, run->err) ||
         !order_set(&run->order->answer_pem, buf_str(&pem), run->err)) {
         (void)err_wrap(run->err, "collect");
         return note_failure(run);
@@ -340,6 +408,10 @@ static enum step ended(struct run *run)
         (void)err_set(run->err, E_ORDER_FAILED,
                       "order %lld (%s at the CA): its certificate was revoked", id,
                       order->ca_order_id);
+    } else if (order->state == ORDER_DECLINED) {
+        (void)err_set(run->err, E_ORDER_FAILED,
+                      "order %lld was declined here and never sent to the CA: %s", id,
+                      order->last_error != NULL ? order->last_error : "unknown");
     } else if (order->state == ORDER_ABANDONED) {
         (void)err_set(run->err, E_ORDER_FAILED,
                       "order %lld was abandoned; it was never sent to the CA", id);
@@ -349,17 +421,14 @@ static enum step ended(struct run *run)
 
 static bool needs_ca(enum order_action action)
 {
-    return action == ACTION_SUBMIT || action == ACTION_FIND || action == ACTION_POLL ||
-           action == ACTION_COLLECT;
+    return action == ACTION_FIND || action == ACTION_POLL || action == ACTION_COLLECT;
 }
 
 static enum step do_step(struct run *run)
 {
     enum order_action action = order_state_action(run->order->state);
 
-    if (needs_ca(action) && run->drive->ca == NULL) {
-        (void)err_set(run->err, E_CONFIG, "order %lld: the next step needs a CA, and there is none",
-                      (long long)run->order->id);
+    if (needs_ca(action) && !has_ca(run)) {
         return STEP_STOP;
     }
     switch (action) {
@@ -367,6 +436,7 @@ static enum step do_step(struct run *run)
         return make_key(run);
     case ACTION_SIGN:
         return sign(run);
+    case ACTION_APPROVE:
     case ACTION_SUBMIT:
         return submit(run);
     case ACTION_FIND:
@@ -409,6 +479,9 @@ static enum step time_is_up(struct run *run)
 
     if (run->err->code == E_ORDER_AMBIGUOUS) {
         return note_failure(run);
+    }
+    if (run->err->code == E_ORDER_PENDING) { /* the old certificate is served still */
+        return STEP_STOP;
     }
     if (run->err->code != E_NONE && !run->answered) {
         (void)err_wrap(run->err, "order %lld (%s at the CA) could not be asked about",

@@ -10,10 +10,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     AUTO(str) char *text = fuzz_text(data, size);
     struct scm_details details;
     struct err err = ERR_INIT;
+    AUTO(json) json *kept = NULL;
+    struct scm_state state;
     char id[64];
 
     ca_order_id(text, id);
     CHECK(strlen(id) < 24);
+    if (scm_state_read(text, &kept, &state, &err)) {
+        AUTO(str) char *again = scm_state_text(&state);
+        CHECK((state.id > 0 || state.renews > 0) && state.kind < CA_KINDS);
+        CHECK(again == NULL || strchr(again, '{') == again);
+    }
+    err_clear(&err);
     (void)scm_phase(text);
     if (!json_parse(data, size, &doc, &err)) {
         return 0;
@@ -23,6 +31,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct ca_row row;
     if (scm_parse_row(doc, &names, &row)) {
         CHECK(row.common_name != NULL && row.serial != NULL && row.names != NULL);
+    }
+    if (scm_parse_report_row(doc, &names, &row)) {
+        struct ca_filter filter = {.name = row.common_name, .serial = row.serial};
+        CHECK(row.id > 0 && row.full && row.status != NULL && row.comments != NULL);
+        CHECK(row.names != NULL && strstr(row.names, ",,") == NULL);
+        (void)scm_row_fits(&row, &filter);
     }
     bool is_record = scm_parse_record(doc, &record, &err);
     CHECK(!is_record || record.status != NULL);

@@ -41,6 +41,7 @@ NEXT: dict[str, tuple[str, ...]] = {
 WAITING = ("Init", "Requested", "SAApproved", "Approved", "Applied")
 UNDER_APPROVAL = ("Requested", "SAApproved")
 CORRECTABLE = ("Requested", "Declined", "Rejected", "Invalid")
+EKU = {"ssl": ("serverAuth",), "device": ("clientAuth",), "smime": ("emailProtection",)}
 LARGE = 5_000_000_000
 ALPHABET = string.ascii_letters + string.digits
 
@@ -86,6 +87,8 @@ class Order:
     auto_renew: dict | None = None
     suspend_notifications: bool = False
     server_software: str | None = None
+    kind: str = "ssl"                          # ssl, device or smime
+    person: str | None = None                  # S/MIME: the name of its person
 
     def move(self, status: str, by: str) -> None:
         """Go to a state that may follow."""
@@ -117,6 +120,7 @@ class Store:
 
     def __init__(self, directory: Path) -> None:
         self.lock = threading.RLock()
+        self.directory = directory
         self._folder = directory / "orders"
         self._state = directory / "state.json"
         self._folder.mkdir(mode=0o700, exist_ok=True)
@@ -135,6 +139,11 @@ class Store:
     def save(self, order: Order) -> None:
         self.orders[order.id] = order
         files.write_json(self._folder / f"{order.id}.json", asdict(order))
+
+    def remove(self, order: Order) -> None:
+        """Lose an order."""
+        del self.orders[order.id]
+        (self._folder / f"{order.id}.json").unlink(missing_ok=True)
 
     def new_id(self, kind: str) -> int:
         """The next id; behaviour id_kind large makes it exceed 32 bits."""
@@ -260,7 +269,8 @@ class Machine:
         profile = self.settings.profile(order.cert_type)
         request = decode(order.csr)
         leaf = self.ca.issue(request.public_key(), self._subject(order, profile), order.names,
-                             profile["validation"], order.term, -timedelta(days=b.backdate_days))
+                             profile["validation"], order.term,
+                             -timedelta(days=b.backdate_days), EKU[order.kind])
         order.set_certificate(leaf)
         order.order_number = order.order_number or self.store.new_order_number()
         order.enter("Issued", "sandbox")
@@ -296,7 +306,7 @@ class Machine:
 
     def _subject(self, order: Order, profile: dict) -> x509.Name:
         """Organization data come from the organization, never from the CSR."""
-        name = order.common_name if len(order.common_name) <= 64 else ""
+        name = order.person or (order.common_name if len(order.common_name) <= 64 else "")
         if profile["validation"] == "DV":
             return certs.subject([("CN", name)])
         org = self.settings.subject_organization(order.org_id)

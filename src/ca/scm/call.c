@@ -1,7 +1,5 @@
 #include "ca/scm/call.h"
 
-#include "ca/scm/domains.h"
-
 #include "base/log.h"
 #include "base/str.h"
 
@@ -37,6 +35,7 @@ static void add_path(struct buf *out, const struct scm *scm, const char *templat
     static const char number[] = "{id}";
     static const char serial[] = "{serial}";
     static const char word[] = "{word}";
+    static const char format[] = "{format}";
 
     buf_add_str(out, scm->prefix);
     while (*template != '\0') {
@@ -52,6 +51,9 @@ static void add_path(struct buf *out, const struct scm *scm, const char *templat
         } else if (str_starts_with(template, word)) {
             str_percent_encode(out, (const uint8_t *)call->word, strlen(call->word), "");
             template += strlen(word);
+        } else if (str_starts_with(template, format)) {
+            buf_add_str(out, call->format);
+            template += strlen(format);
         } else {
             buf_add_byte(out, (uint8_t) * template ++);
         }
@@ -199,6 +201,7 @@ static enum err_code code_of(enum scm_class class)
 static bool refused(enum scm_endpoint_id operation, const struct scm_answer *answer,
                     struct err *err)
 {
+    AUTO(buf) struct buf sentence = BUF_INIT(2 * sizeof(err->msg));
     unsigned long status = (unsigned long)answer->response.status;
     enum err_code code = code_of(answer->class);
 
@@ -208,13 +211,8 @@ static bool refused(enum scm_endpoint_id operation, const struct scm_answer *ans
                               "not follow redirects; correct the CA's 'url'",
                               status);
     }
-    if (answer->error.has_code) {
-        const char *advice = scm_advice(operation, &answer->error);
-        return err_set_native(err, code, status, "HTTP %lu: %s (code %lld)%s%s", status,
-                              answer->error.text, (long long)answer->error.code,
-                              advice != NULL ? "; " : "", advice != NULL ? advice : "");
-    }
-    return err_set_native(err, code, status, "HTTP %lu: %s", status, answer->error.text);
+    scm_error_sentence(operation, answer->response.status, &answer->error, &sentence);
+    return err_set_native(err, code, status, "%s", buf_str(&sentence));
 }
 
 static bool wrap(const struct scm_call *call, const char *path, struct err *err)

@@ -35,7 +35,4 @@ void scm_build_dcv_filter(const struct ca_dcv_filter *filter, struct buf *out);
 bool scm_build_domain_body(const char *domain, const char *email, struct buf *out,
                            struct err *err) NODISCARD;
 
-/* advice.c: what to do about a refusal, as the end of a sentence; NULL: nothing special. */
-const char *scm_advice(enum scm_endpoint_id operation, const struct scm_error *error);
-
 #endif

@@ -8,34 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COMMENTS_MAX = 1024, REQUESTER_MAX = 512, CSR_MAX = 32767, PRODUCTS_MAX = 4096 };
+enum { REQUESTER_MAX = 512, PRODUCTS_MAX = 4096 };
 
-/* Codes that mean the same whatever was asked; operations with their own view come first in
- * classify(). */
 /* clang-format off */
-static const struct {
-    int64_t code;
-    enum scm_class class;
-} code_classes[] = {
-    {-16,   SCM_BAD_LOGIN},   /* unknown user */
-    {-970,  SCM_BAD_LOGIN},   /* incorrect login credentials */
-    {-3,    SCM_NOT_ALLOWED}, /* not authorized to perform */
-    {-25,   SCM_NOT_ALLOWED}, /* not authorized to execute */
-    {-37,   SCM_NOT_ALLOWED}, /* access denied */
-    {-2,    SCM_UNCERTAIN},   /* internal error */
-    {-65,   SCM_UNCERTAIN},   /* internal error */
-    {-129,  SCM_UNCERTAIN},   /* connection error while applying */
-    {-140,  SCM_TRANSIENT},   /* CSR decoding temporarily unavailable */
-    {-195,  SCM_TRANSIENT},   /* CA not available now */
-    {-196,  SCM_TRANSIENT},   /* connection error while retrieving e-mail list */
-};
-
-/* Enroll: "unknown error" does not say that nothing was ordered. */
-static const int64_t unclear_codes[] = {-1, -14};
-
-/* Collect: the many ways of saying "not yet". */
-static const int64_t not_ready_codes[] = {0, -103, -109, -183, -1113, -1400};
-
 static const struct {
     const char *word; /* lower case, letters only */
     enum ca_phase phase;
@@ -112,42 +87,17 @@ void scm_parse_error(const struct http_response *response, struct scm_error *out
     (void)json_find_string(doc, "details", &details);
     if (json_find_string(doc, "description", &description) && description[0] != '\0') {
         quote(out, description, strlen(description), details);
+        out->has_text = true;
     } else {
         (void)snprintf(out->text, sizeof(out->text), "no description");
     }
     out->understood = out->has_code || description != NULL;
 }
 
-static bool is_collect(enum scm_endpoint_id operation)
-{
-    return operation == SCM_COLLECT_QUERY || operation == SCM_COLLECT_PATH;
-}
-
-static bool has_code_of(const struct scm_error *error, const int64_t codes[], size_t count)
-{
-    for (size_t i = 0; error->has_code && i < count; i++) {
-        if (codes[i] == error->code) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool class_of_code(const struct scm_error *error, enum scm_class *out)
-{
-    for (size_t i = 0; error->has_code && i < ARRAY_LEN(code_classes); i++) {
-        if (code_classes[i].code == error->code) {
-            *out = code_classes[i].class;
-            return true;
-        }
-    }
-    return false;
-}
-
 enum scm_class scm_classify(enum scm_endpoint_id operation, int status,
                             const struct scm_error *error)
 {
-    enum scm_class class = SCM_PERMANENT;
+    const struct scm_code *code = error->has_code ? scm_code_find(operation, error->code) : NULL;
 
     if (status >= 200 && status < 300) {
         return SCM_OK;
@@ -158,9 +108,8 @@ enum scm_class scm_classify(enum scm_endpoint_id operation, int status,
     if (status == 401) {
         return SCM_BAD_LOGIN;
     }
-    if (is_collect(operation) && (status == 400 || status == 404) &&
-        has_code_of(error, not_ready_codes, ARRAY_LEN(not_ready_codes))) {
-        return SCM_NOT_READY;
+    if ((status == 400 || status == 404) && code != NULL) {
+        return code->class;
     }
     if (status == 403) {
         return SCM_NOT_ALLOWED;
@@ -171,13 +120,27 @@ enum scm_class scm_classify(enum scm_endpoint_id operation, int status,
     if (status >= 500 || status == 408) {
         return SCM_UNCERTAIN;
     }
-    if (operation == SCM_ENROLL && has_code_of(error, unclear_codes, ARRAY_LEN(unclear_codes))) {
-        return SCM_UNCERTAIN;
-    }
-    if (class_of_code(error, &class)) {
-        return class;
+    if (code != NULL && code->class != SCM_NOT_READY) {
+        return code->class;
     }
     return error->understood ? SCM_PERMANENT : SCM_NONSENSE;
+}
+
+void scm_error_sentence(enum scm_endpoint_id operation, int status, const struct scm_error *error,
+                        struct buf *out)
+{
+    const struct scm_code *code = error->has_code ? scm_code_find(operation, error->code) : NULL;
+
+    buf_addf(out, "HTTP %d: %s", status, error->text);
+    if (!error->has_code) {
+        return;
+    }
+    buf_addf(out, " (code %lld", (long long)error->code);
+    /* in the CA's words, unless it has none */
+    if (code != NULL && !error->has_text) {
+        buf_addf(out, ": %s", code->meaning);
+    }
+    buf_addf(out, ")%s%s", code != NULL ? "; " : "", code != NULL ? code->remedy : "");
 }
 
 enum ca_phase scm_phase(const char *status)
@@ -241,6 +204,7 @@ static bool parse_product(const json *item, struct ca_product *out, struct err *
             out->terms[out->term_count++] = days;
         }
     }
+    (void)json_find_int(item, "term", &out->default_term);
     parse_key_types(json_member(item, "keyTypes"), out);
     return true;
 }
@@ -271,11 +235,11 @@ bool scm_parse_types(const json *doc, struct ca_products *out, struct err *err)
     return true;
 }
 
-bool scm_parse_enroll(const json *doc, int64_t *id, struct err *err)
+bool scm_parse_number(const json *doc, const char *member, int64_t *id, struct err *err)
 {
     int64_t value = 0;
 
-    if (!json_get_int(doc, "sslId", &value, err)) {
+    if (!json_get_int(doc, member, &value, err)) {
         return false;
     }
     if (value <= 0) {
@@ -283,6 +247,11 @@ bool scm_parse_enroll(const json *doc, int64_t *id, struct err *err)
     }
     *id = value;
     return true;
+}
+
+bool scm_parse_enroll(const json *doc, int64_t *id, struct err *err)
+{
+    return scm_parse_number(doc, "sslId", id, err);
 }
 
 bool scm_parse_details(const json *doc, struct scm_details *out, struct err *err)
@@ -314,6 +283,19 @@ void scm_ids_add(struct scm_ids *ids, int64_t id)
     }
 }
 
+bool scm_ids_is_new(const struct scm_ids *before, int64_t id)
+{
+    bool above = before->count < SCM_IDS_MAX;
+
+    for (size_t i = 0; i < before->count; i++) {
+        if (before->list[i] == id) {
+            return false;
+        }
+        above = above || before->list[i] < id;
+    }
+    return above;
+}
+
 static int highest_first(const void *a, const void *b)
 {
     int64_t x = *(const int64_t *)a;
@@ -325,38 +307,6 @@ static int highest_first(const void *a, const void *b)
 void scm_ids_sort(struct scm_ids *ids)
 {
     qsort(ids->list, ids->count, sizeof(ids->list[0]), highest_first);
-}
-
-/* NAME=VALUE;NAME=VALUE to [{"name":..,"value":..}] */
-static bool add_custom_fields(json *body, const char *text, struct err *err)
-{
-    AUTO(str) char *copy = str_dup(text);
-    json *list = json_new_array();
-    char *save = NULL;
-
-    if (copy == NULL || list == NULL) {
-        json_free(list);
-        return err_nomem(err);
-    }
-    for (char *field = strtok_r(copy, ";", &save); field != NULL;
-         field = strtok_r(NULL, ";", &save)) {
-        char *equals = strchr(field, '=');
-        json *item = json_new_object();
-        if (equals == NULL) {
-            json_free(item);
-            json_free(list);
-            return err_set(err, E_CONFIG, "custom_fields: '%.60s' is not of the form NAME=VALUE",
-                           field);
-        }
-        *equals = '\0';
-        bool ok = json_add_string(item, "name", str_trim(field)) &&
-                  json_add_string(item, "value", str_trim(equals + 1));
-        if (!json_append(list, item) || !ok) {
-            json_free(list);
-            return err_nomem(err);
-        }
-    }
-    return json_add(body, "customFields", list) || err_nomem(err);
 }
 
 bool scm_csr_cn(const char *csr_pem, struct buf *out)
@@ -408,27 +358,20 @@ static bool wants_names(const struct ca_request *request)
 
 static bool add_texts(json *body, const struct ca_request *request, struct err *err)
 {
-    AUTO(buf) struct buf comments = BUF_INIT(COMMENTS_MAX);
-
-    buf_add_str(&comments, request->mark);
-    if (request->comments != NULL) {
-        buf_addf(&comments, " %s", request->comments);
-    }
-    if (!buf_ok(&comments)) {
-        return err_set(err, E_CONFIG, "comments: longer than the %d characters the CA takes",
-                       COMMENTS_MAX);
-    }
     if (request->external_requester != NULL &&
         strlen(request->external_requester) > REQUESTER_MAX) {
         return err_set(err, E_CONFIG, "external_requester: longer than %d characters",
                        REQUESTER_MAX);
     }
-    if (!json_add_string(body, "comments", buf_str(&comments)) ||
-        !json_add_string(body, "externalRequester",
+    if (!scm_add_comments(body, request, err)) {
+        return false;
+    }
+    if (!json_add_string(body, "externalRequester",
                          request->external_requester != NULL ? request->external_requester : "")) {
         return err_nomem(err);
     }
-    return request->custom_fields == NULL || add_custom_fields(body, request->custom_fields, err);
+    return request->custom_fields == NULL ||
+           scm_add_custom_fields(body, request->custom_fields, err);
 }
 
 bool scm_build_enroll(const struct ca_request *request, int64_t org_id, struct buf *out,
@@ -439,8 +382,8 @@ bool scm_build_enroll(const struct ca_request *request, int64_t org_id, struct b
     if (org_id < 1) {
         return err_set(err, E_CONFIG, "the organization is not configured ('org_id')");
     }
-    if (strlen(request->csr_pem) > CSR_MAX) {
-        return err_set(err, E_USAGE, "the certificate request is longer than the CA takes");
+    if (!scm_check_csr(request->csr_pem, err)) {
+        return false;
     }
     if (!json_add_int(body, "orgId", org_id) ||
         !json_add_int(body, "certType", request->product_id) ||

@@ -1,5 +1,6 @@
 #include "ca/scm/call.h"
 
+#include "base/log.h"
 #include "base/str.h"
 
 #include <stdio.h>
@@ -9,16 +10,42 @@ enum {
     PAGE = 200,
     ROWS_MAX = 10000000, /* a CA that never comes to an end */
     NAMES_MAX = 256 * 1024,
+    BARREN_MAX = 100, /* pages of rows that moved; more is a list that begins again */
 };
 
-bool scm_record(void *impl, int64_t id, struct ca_record *out, struct err *err)
+/* What the list says of an S/MIME certificate. */
+static bool smime_record(struct scm *scm, int64_t id, struct ca_record *out, struct err *err)
+{
+    AUTO(answer) struct scm_answer answer;
+    AUTO(json) json *doc = NULL;
+    struct scm_details details;
+
+    scm_answer_init(&answer);
+    if (!scm_smime_details(scm, id, &answer, &doc, &details, err)) {
+        return false;
+    }
+    out->id = id;
+    out->phase = details.phase;
+    out->status = str_dup(details.status);
+    out->serial = details.serial[0] != '\0' ? str_dup(details.serial) : NULL;
+    out->comments = details.comments[0] != '\0' ? str_dup(details.comments) : NULL;
+    out->revoked = str_equal_nocase(details.status, "revoked");
+    return out->status != NULL || err_nomem(err);
+}
+
+bool scm_record(void *impl, enum ca_kind kind, int64_t id, struct ca_record *out, struct err *err)
 {
     struct scm *scm = impl;
     AUTO(answer) struct scm_answer answer;
     AUTO(json) json *doc = NULL;
-    struct scm_call call = {.endpoint = SCM_DETAILS, .id = id, .query = "dateFormat=ISO_HMS"};
+    struct scm_call call = {
+        .endpoint = scm_kind(kind)->details, .id = id, .query = "dateFormat=ISO_HMS"};
 
     scm_answer_init(&answer);
+    out->id = id;
+    if (kind == CA_KIND_SMIME) {
+        return smime_record(scm, id, out, err);
+    }
     if (!scm_call_json(scm, &call, &answer, &doc, err)) {
         if (answer.complete && answer.response.status == 404) {
             err->code = E_ORDER_MISSING;
@@ -28,37 +55,18 @@ bool scm_record(void *impl, int64_t id, struct ca_record *out, struct err *err)
     return scm_parse_record(doc, out, err) || err_wrap(err, "status");
 }
 
-/*
- * Rows move while somebody pages: one that moved back by a page comes twice. What came within the
- * last two pages is remembered, and no more: an account may have any number of rows.
- */
-struct recent {
-    int64_t ids[2 * PAGE];
-    size_t next, count;
-};
-
-static bool is_new(struct recent *recent, int64_t id)
-{
-    for (size_t i = 0; i < recent->count; i++) {
-        if (recent->ids[i] == id) {
-            return false;
-        }
-    }
-    recent->ids[recent->next] = id;
-    recent->next = (recent->next + 1) % ARRAY_LEN(recent->ids);
-    recent->count += recent->count < ARRAY_LEN(recent->ids) ? 1 : 0;
-    return true;
-}
-
 struct listing {
     struct scm *scm;
     const struct ca_filter *filter;
     ca_row_fn *visit;
     void *ctx;
-    struct recent recent;
+    struct scm_seen seen; /* rows move while somebody pages, and may come twice */
     int64_t position;
     bool more;
-    bool progress; /* the last page had something new */
+    bool progress;    /* the last page had something new */
+    int barren;       /* pages without anything new, one after the other */
+    int64_t first_id; /* of the last page */
+    int64_t first_before;
 };
 
 static bool visit_rows(struct listing *listing, const json *doc, struct err *err)
@@ -67,10 +75,19 @@ static bool visit_rows(struct listing *listing, const json *doc, struct err *err
 
     for (const json *item = json_first(doc); item != NULL; item = json_next(item)) {
         struct ca_row row;
-        listing->position++;
-        if (!scm_parse_row(item, &names, &row) || !is_new(&listing->recent, row.id)) {
+        bool is_new = false;
+        int64_t position = listing->position++;
+        if (!scm_parse_row(item, &names, &row)) {
             continue;
         }
+        if (!scm_seen_is_new(&listing->seen, row.id, &is_new, err)) {
+            return false;
+        }
+        listing->first_id = listing->first_id == 0 ? row.id : listing->first_id;
+        if (!is_new) {
+            continue;
+        }
+        row.position = position;
         listing->progress = true;
         if (!listing->visit(listing->ctx, &row, err)) {
             listing->more = false;
@@ -102,31 +119,66 @@ static bool visit_page(struct listing *listing, struct err *err)
     int64_t total = answer.response.total_count;
     listing->more = true;
     listing->progress = rows == 0;
+    listing->first_before = listing->first_id;
+    listing->first_id = 0;
     if (!visit_rows(listing, doc, err)) {
         return false;
     }
     /* Somebody on the way may give shorter pages than were asked for. */
     listing->more = listing->more && rows > 0 && (rows >= PAGE || total > listing->position);
-    return !listing->more || listing->progress ||
+    listing->barren = listing->progress ? 0 : listing->barren + 1;
+    bool in_circles = listing->barren > BARREN_MAX ||
+                      (listing->barren > 0 && listing->first_id == listing->first_before);
+    return !listing->more || !in_circles ||
            err_set(err, E_PROTOCOL,
                    "list: after %lld rows the CA gives the same ones again, so the list cannot be "
                    "read to its end",
                    (long long)listing->position);
 }
 
+static bool list_pages(struct scm *scm, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
+                       struct err *err)
+{
+    struct listing listing = {.scm = scm,
+                              .filter = filter,
+                              .visit = visit,
+                              .ctx = ctx,
+                              .position = filter->position,
+                              .more = true};
+    bool ok = true;
+
+    while (ok && listing.more && listing.position < ROWS_MAX) {
+        ok = visit_page(&listing, err);
+    }
+    scm_seen_done(&listing.seen);
+    return ok && (!listing.more ||
+                  err_set(err, E_PROTOCOL, "list: more than %d rows, and no end", ROWS_MAX));
+}
+
+/* Whether an account that is refused its report may have the list all the same. */
+static bool list_may_do(const struct err *err)
+{
+    return err->code == E_FORBIDDEN || err->code == E_CA_REFUSED || err->code == E_PROTOCOL;
+}
+
 bool scm_list(void *impl, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
               struct err *err)
 {
-    struct listing listing = {
-        .scm = impl, .filter = filter, .visit = visit, .ctx = ctx, .more = true};
+    struct scm *scm = impl;
+    bool visited = false;
 
-    while (listing.more && listing.position < ROWS_MAX) {
-        if (!visit_page(&listing, err)) {
-            return false;
-        }
+    if (filter->source == CA_SOURCE_LIST) {
+        return list_pages(scm, filter, visit, ctx, err);
     }
-    return !listing.more ||
-           err_set(err, E_PROTOCOL, "list: more than %d rows, and no end", ROWS_MAX);
+    if (scm_report(scm, filter, visit, ctx, &visited, err)) {
+        return true;
+    }
+    if (filter->source == CA_SOURCE_REPORT || visited || !list_may_do(err)) {
+        return false;
+    }
+    log_line(LOG_INFO, "scm", "the list is read instead: %s", err->msg);
+    err_clear(err);
+    return list_pages(scm, filter, visit, ctx, err);
 }
 
 /* What the CA's record says after an answer was lost. */
@@ -135,7 +187,7 @@ static enum ca_revoke look(struct scm *scm, const struct ca_revocation *revocati
     AUTO(ca_record) struct ca_record record = {.id = revocation->id};
     struct err why = ERR_INIT;
 
-    if (scm_record(scm, revocation->id, &record, &why) && record.revoked) {
+    if (scm_record(scm, revocation->kind, revocation->id, &record, &why) && record.revoked) {
         err_clear(err);
         return CA_REVOKED;
     }
@@ -151,7 +203,8 @@ enum ca_revoke scm_revoke(void *impl, const struct ca_revocation *revocation, st
     AUTO(answer) struct scm_answer answer;
     AUTO(buf) struct buf body = BUF_INIT(8 * CA_REASON_TEXT_MAX);
     AUTO(buf) struct buf serial = BUF_INIT(CA_SERIAL_TEXT_MAX);
-    struct scm_call call = {.endpoint = SCM_REVOKE, .id = revocation->id};
+    const struct scm_kind *kind = scm_kind(revocation->kind);
+    struct scm_call call = {.endpoint = kind->revoke, .id = revocation->id};
 
     scm_answer_init(&answer);
     if (!scm_build_revoke(revocation, &body, err)) {
@@ -162,7 +215,7 @@ enum ca_revoke scm_revoke(void *impl, const struct ca_revocation *revocation, st
             (void)err_set(err, E_USAGE, "'%.80s' is no serial number", revocation->serial);
             return CA_REVOKE_REFUSED;
         }
-        call = (struct scm_call){.endpoint = SCM_REVOKE_SERIAL, .serial = buf_str(&serial)};
+        call = (struct scm_call){.endpoint = kind->revoke_serial, .serial = buf_str(&serial)};
     }
     call.body = buf_str(&body);
     if (scm_call(scm, &call, &answer, err)) {

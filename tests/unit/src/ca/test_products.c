@@ -116,6 +116,17 @@ static void test_no_term_means_the_shortest(void **state UNUSED)
     assert_int_equal(term, 90);
 }
 
+static void test_no_term_means_the_default_where_there_is_one(void **state UNUSED)
+{
+    struct ca_product product = list[0];
+    struct err err = ERR_INIT;
+    int64_t term = 0;
+
+    product.default_term = 365;
+    assert_ok(ca_product_check(&product, "RSA-2048", &term, &err), &err);
+    assert_int_equal(term, 365);
+}
+
 static void test_term_that_the_product_lacks(void **state UNUSED)
 {
     int64_t term = 30;
@@ -261,9 +272,33 @@ static void test_list_of_checks_has_a_maximum(void **state UNUSED)
     assert_string_equal(checks.list[CA_CHECKS_MAX - 1].detail, "11");
 }
 
+static void test_ev_is_a_word_of_name_or_description(void **state UNUSED)
+{
+    static const struct {
+        const char *name, *description;
+        bool ev;
+    } cases[] = {
+        {"Sectigo EV SSL", "", true},
+        {"Premium", "an Extended Validation certificate", true},
+        {"EV", "", true},
+        {"Multi-Domain (EV)", "", true},
+        {"Dev Server", "for level", false},
+        {"OV", "extended  validation", false},
+        {"evolution", NULL, false},
+        {"Server-ev2", "", true},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct ca_product p = {.name = (char *)(uintptr_t)cases[i].name,
+                               .description = (char *)(uintptr_t)cases[i].description};
+        assert_int_equal(ca_product_is_ev(&p), cases[i].ev);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ev_is_a_word_of_name_or_description),
         cmocka_unit_test(test_product_by_number),
         cmocka_unit_test(test_product_by_name),
         cmocka_unit_test(test_exact_name_goes_before_another_case),
@@ -275,6 +310,7 @@ int main(void)
         cmocka_unit_test(test_output_is_written_on_success_only),
         cmocka_unit_test(test_term_that_the_product_has),
         cmocka_unit_test(test_no_term_means_the_shortest),
+        cmocka_unit_test(test_no_term_means_the_default_where_there_is_one),
         cmocka_unit_test(test_term_that_the_product_lacks),
         cmocka_unit_test(test_product_without_terms),
         cmocka_unit_test(test_key_that_the_product_takes_in_any_case),

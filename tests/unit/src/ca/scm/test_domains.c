@@ -250,24 +250,22 @@ static void test_body_names_the_domain(void **state UNUSED)
     assert_string_equal(buf_str(&out), "{\"domain\":\"a.example\",\"email\":\"e@a.example\"}");
 }
 
-static const char *advice(enum scm_endpoint_id operation, int64_t code)
+static const char *remedy(enum scm_endpoint_id operation, int64_t code)
 {
-    struct scm_error error = {.has_code = true, .code = code};
-    const char *text = scm_advice(operation, &error);
+    const struct scm_code *row = scm_code_find(operation, code);
 
-    return text != NULL ? text : "";
+    assert_non_null(row);
+    return row->remedy;
 }
 
-static void test_advice_knows_the_operation(void **state UNUSED)
+static void test_remedies_name_commands_and_privileges(void **state UNUSED)
 {
-    struct scm_error none = {.has_code = false, .code = -107};
-
-    assert_contains(advice(SCM_DCV_START, -3), "Allow DCV");
-    assert_string_equal(advice(SCM_ENROLL, -3), "");
-    assert_contains(advice(SCM_ENROLL, -107), "dcv publish");
-    assert_contains(advice(SCM_DCV_SUBMIT, -1603), "dcv recheck");
-    assert_string_equal(advice(SCM_DCV_SUBMIT, -424242), "");
-    assert_null(scm_advice(SCM_ENROLL, &none));
+    assert_contains(remedy(SCM_DCV_START, -3), "Allow DCV");
+    assert_contains(remedy(SCM_DOMAINS, -25), "Allow DCV");
+    assert_lacks(remedy(SCM_ENROLL, -3), "DCV");
+    assert_contains(remedy(SCM_ENROLL, -107), "dcv publish");
+    assert_contains(remedy(SCM_DCV_SUBMIT, -1603), "dcv recheck");
+    assert_contains(remedy(SCM_DCV_STATUS, -727), "domain list");
 }
 
 static void test_methods_have_names(void **state UNUSED)
@@ -316,7 +314,7 @@ int main(void)
         cmocka_unit_test(test_order_without_anything),
         cmocka_unit_test(test_filters_are_encoded),
         cmocka_unit_test(test_body_names_the_domain),
-        cmocka_unit_test(test_advice_knows_the_operation),
+        cmocka_unit_test(test_remedies_name_commands_and_privileges),
         cmocka_unit_test(test_methods_have_names),
         cmocka_unit_test(test_names_of_domains),
     };
