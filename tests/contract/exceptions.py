@@ -61,6 +61,12 @@ DISAGREEMENTS: tuple[Disagreement, ...] = (
                  "strings for the description, numbers in the HTML reference"),
     Disagreement(r"GET /api/organization/v1/\{id\}", "reply", ".*", "additionalProperties",
                  "the description names other fields of an address than the HTML reference"),
+    Disagreement(r"GET /api/domain/v1/\{id\}", "reply", "dcvValidation|dcvExpiration", "pattern",
+                 "the pattern is the text yyyy-MM-dd itself, where a date of that form is meant"),
+    Disagreement(r"POST /api/dcv/v2/validation/submit/domain/(cname|email)", "reply", ".*", "additionalProperties",
+                 "the description names the reply to a start; the HTML reference has status, orderStatus and message"),
+    Disagreement(r"POST /api/dcv/v2/validation/sync", "reply", ".*", "additionalProperties",
+                 "the state alone for the description, all of a status in the HTML reference; clients take both"),
     Disagreement(r"GET /api/admin/v1/password", "reply", "expirationDate", "type",
                  "null for a password that never expires"),
 )
