@@ -5,6 +5,7 @@
 #ifndef APP_APP_H
 #define APP_APP_H
 
+#include "app/dcv.h"
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/err.h"
@@ -180,7 +181,10 @@ bool app_needs_ca(struct app *app, struct journal *journal, const struct order *
  * settings. */
 bool app_select_for(struct app *app, const struct order *order, struct err *err) NODISCARD;
 
-/* steps.c: the hooks that order_drive() calls. */
+/* steps.c: how the CA's section says to wait; `once`: not at all. */
+struct backoff app_backoff(const struct config_ca *ca, bool once);
+
+/* The hooks that order_drive() calls. */
 struct app_steps {
     struct app *app;
     struct journal *journal;

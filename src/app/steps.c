@@ -257,7 +257,7 @@ static void progress(void *ctx, const struct order *order, int64_t elapsed_ms, i
     }
 }
 
-static struct backoff backoff_of(const struct config_ca *ca, bool once)
+struct backoff app_backoff(const struct config_ca *ca, bool once)
 {
     int64_t people_s = ca->people_deadline_s >= 0 ? ca->people_deadline_s : ca->poll_deadline_s;
     struct backoff backoff = {
@@ -287,7 +287,7 @@ void app_driver(struct app *app, struct journal *journal, struct ca *ca, bool on
     out->drive = (struct drive){.journal = journal,
                                 .ca = ca,
                                 .clock = app->clock,
-                                .backoff = backoff_of(app->selection.ca, once),
+                                .backoff = app_backoff(app->selection.ca, once),
                                 .hooks = &out->hooks};
 }
 

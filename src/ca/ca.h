@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/secret.h"
 #include "ca/account.h"
+#include "ca/domain.h"
 #include "http/http.h"
 #include "x509/x509.h"
 

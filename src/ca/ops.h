@@ -4,6 +4,23 @@
 
 #include "ca/ca.h"
 
+struct ca_domain_ops {
+    bool (*list)(void *impl, const struct ca_domain_filter *filter, ca_domain_fn *visit, void *ctx,
+                 struct err *err);
+    bool (*show)(void *impl, int64_t id, struct ca_domain *out, struct err *err);
+    bool (*dcv_list)(void *impl, const struct ca_dcv_filter *filter, ca_dcv_fn *visit, void *ctx,
+                     struct err *err);
+    bool (*status)(void *impl, const char *domain, struct ca_dcv_status *out, struct err *err);
+    bool (*start)(void *impl, const char *domain, enum ca_dcv_method method,
+                  struct ca_dcv_record *out, struct err *err);
+    bool (*submit)(void *impl, const char *domain, enum ca_dcv_method method, const char *email,
+                   struct ca_dcv_status *out, struct err *err);
+    bool (*recheck)(void *impl, const char *domain, struct ca_dcv_status *out, struct err *err);
+    bool (*clear)(void *impl, const char *domain, struct ca_dcv_status *out, struct err *err);
+    bool (*order_dcv)(void *impl, int64_t id, bool recheck, struct ca_order_dcv *out,
+                      struct err *err);
+};
+
 struct ca_account_ops {
     bool (*organizations)(void *impl, struct ca_organizations *out, struct err *err);
     bool (*organization)(void *impl, int64_t id, struct ca_organization *out, struct err *err);
@@ -45,6 +62,7 @@ struct ca_ops {
     bool (*list)(void *impl, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
                  struct err *err);
     enum ca_revoke (*revoke)(void *impl, const struct ca_revocation *revocation, struct err *err);
+    const struct ca_domain_ops *domains; /* NULL: there are none to validate */
     enum ca_outcome (*decide)(void *impl, const struct ca_decision *decision, struct err *err);
     enum ca_outcome (*update)(void *impl, const struct ca_update *update, struct err *err);
     bool (*check_fields)(void *impl, enum ca_kind kind, const char *custom_fields, struct err *err);

@@ -177,6 +177,16 @@ bool cmd_cert_check(struct cli *cli, struct err *err);
 bool cmd_cert_emit(struct cli *cli, struct err *err);
 bool cmd_revoke(struct cli *cli, struct err *err);
 bool cmd_inventory_list(struct cli *cli, struct err *err);
+bool cmd_domain_list(struct cli *cli, struct err *err);
+bool cmd_domain_show(struct cli *cli, struct err *err);
+bool cmd_dcv_list(struct cli *cli, struct err *err);
+bool cmd_dcv_status(struct cli *cli, struct err *err);
+bool cmd_dcv_start(struct cli *cli, struct err *err);
+bool cmd_dcv_submit(struct cli *cli, struct err *err);
+bool cmd_dcv_recheck(struct cli *cli, struct err *err);
+bool cmd_dcv_clear(struct cli *cli, struct err *err);
+bool cmd_dcv_order(struct cli *cli, struct err *err);
+bool cmd_dcv_publish(struct cli *cli, struct err *err);
 bool cmd_inventory_sync(struct cli *cli, struct err *err);
 bool cmd_inventory_find(struct cli *cli, struct err *err);
 bool cmd_inventory_match(struct cli *cli, struct err *err);
@@ -274,6 +284,27 @@ struct opts_inventory_list {
     const char *common_name, *name, *status, *serial, *requester, *org, *limit, *format, *source;
     bool details;
 };
+struct opts_domain_list {
+    const char *name, *state, *status, *org, *limit, *format;
+    bool details;
+};
+struct opts_dcv_list {
+    const char *domain, *status, *order_status, *org, *department, *expires_in, *limit, *format;
+};
+struct opts_dcv_one {
+    const char *method, *email;
+    bool yes;
+};
+struct opts_dcv_order {
+    const char *ca_order;
+    bool recheck;
+};
+struct opts_dcv_publish {
+    const char *from, *method, *hook, *cleanup_hook, *style, *dns_servers, *web_server,
+        *renew_before;
+    bool again;
+};
+
 struct opts_inventory_sync {
     const char *source;
     bool details, certificates;
@@ -308,8 +339,8 @@ bool cli_emit_check(const char *kind, const char *dir, bool detached, struct err
 bool cli_emit(struct cli *cli, const char *key_uri, const char *kind, const char *dir,
               struct err *err) NODISCARD;
 
-/* cmd_evidence.c, for a key that is to be made and one that was made just now: whether the file can
- * be written; and the evidence into it. E_OBJECT_EXISTS, E_IO, E_EVIDENCE. */
+/* cmd_evidence.c, for a key that is to be made and one that was made just now: whether the file
+ * can be written; and the evidence into it. E_OBJECT_EXISTS, E_IO, E_EVIDENCE. */
 bool cli_evidence_may_write(const char *path, struct err *err) NODISCARD;
 bool cli_evidence_write(struct cli *cli, const struct app_evidence_request *request,
                         const char *path, struct err *err) NODISCARD;
@@ -317,6 +348,10 @@ bool cli_evidence_write(struct cli *cli, const struct app_evidence_request *requ
 /* cmd_order.c: continues the order of the first operand and prints it. */
 bool cli_resume(struct cli *cli, bool once, struct order *order, struct err *err) NODISCARD;
 
+/* listing.c, for commands that list things. A number from 1; text NULL: *out stays. E_USAGE. */
+bool cli_read_number(const char *text, const char *option, int64_t *out, struct err *err) NODISCARD;
+/* "table", "csv" or "jsonl"; NULL: as it is. E_USAGE. */
+bool cli_choose_format(struct cli *cli, const char *format, struct err *err) NODISCARD;
 /* "list", "report" or "auto"; NULL: the preset. E_USAGE. */
 bool cli_read_source(const char *text, enum ca_source preset, enum ca_source *out,
                      struct err *err) NODISCARD;

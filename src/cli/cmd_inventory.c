@@ -86,40 +86,6 @@ static bool print_row(void *ctx, const struct ca_row *row, struct err *err)
     return --inventory->left > 0;
 }
 
-static bool read_number(const char *text, const char *option, int64_t *out, struct err *err)
-{
-    uint64_t value = 0;
-
-    if (text == NULL) {
-        return true;
-    }
-    if (!str_to_u64(text, INT64_MAX, &value) || value == 0) {
-        return err_set(err, E_USAGE, "--%s: '%.40s' is not a number", option, text);
-    }
-    *out = (int64_t)value;
-    return true;
-}
-
-/* The format is the command's own: tables alone can be had in these. */
-static bool choose_format(struct cli *cli, const char *format, struct err *err)
-{
-    if (format == NULL || str_equal(format, "table")) {
-        return true;
-    }
-    if (cli->common.json) {
-        return err_set(err, E_USAGE, "--format and --json exclude each other");
-    }
-    if (str_equal(format, "csv")) {
-        out_init_csv(&cli->out, stdout);
-        return true;
-    }
-    if (str_equal(format, "jsonl")) {
-        out_init_jsonl(&cli->out, stdout);
-        return true;
-    }
-    return err_set(err, E_USAGE, "--format: '%.40s' is none of: table, csv, jsonl", format);
-}
-
 bool cmd_inventory_list(struct cli *cli, struct err *err)
 {
     const struct opts_inventory_list *opts = cli->opts;
@@ -131,10 +97,10 @@ bool cmd_inventory_list(struct cli *cli, struct err *err)
                                .serial = opts->serial,
                                .requester = opts->requester};
 
-    if (!read_number(opts->org, "org", &filter.org_id, err) ||
-        !read_number(opts->limit, "limit", &inventory.left, err) ||
+    if (!cli_read_number(opts->org, "org", &filter.org_id, err) ||
+        !cli_read_number(opts->limit, "limit", &inventory.left, err) ||
         !cli_read_source(opts->source, CA_SOURCE_LIST, &filter.source, err) ||
-        !choose_format(cli, opts->format, err) || !cli_app(cli, err) ||
+        !cli_choose_format(cli, opts->format, err) || !cli_app(cli, err) ||
         !app_ca_open(&cli->app, &connection, err)) {
         return false;
     }

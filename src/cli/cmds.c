@@ -242,6 +242,63 @@ static const struct opt account_acme_opts[] = {
     {"yes", 0, OPT_FLAG, NULL, AT(opts_account_acme, yes), "delete, deactivate: do it"},
 };
 
+static const struct opt domain_list_opts[] = {
+    {"name", 'n', OPT_TEXT, "NAME", AT(opts_domain_list, name), "only domains with this name (or part of it, as the CA likes)"},
+    {"state", 0, OPT_TEXT, "WORD", AT(opts_domain_list, state), "only active or inactive ones"},
+    {"status", 0, OPT_TEXT, "WORD", AT(opts_domain_list, status), "only those whose delegation is requested or approved"},
+    {"org", 0, OPT_TEXT, "NUMBER", AT(opts_domain_list, org), "only this organization's or department's"},
+    {"details", 0, OPT_FLAG, NULL, AT(opts_domain_list, details),
+     "ask for delegation and validation as well (a request for each domain)"},
+    {"limit", 0, OPT_TEXT, "NUMBER", AT(opts_domain_list, limit), "at most that many (default: all)"},
+    {"format", 0, OPT_TEXT, "FORMAT", AT(opts_domain_list, format), "table, csv or jsonl (default: table)"},
+};
+
+static const struct opt dcv_list_opts[] = {
+    {"domain", 0, OPT_TEXT, "NAME", AT(opts_dcv_list, domain), "only domains with this name (or part of it, as the CA likes)"},
+    {"status", 0, OPT_TEXT, "WORD", AT(opts_dcv_list, status), "only this state, as the CA calls it: Validated, 'Not validated', Expired"},
+    {"order-status", 0, OPT_TEXT, "WORD", AT(opts_dcv_list, order_status),
+     "only this state of the validation under way: Submitted, Rejected, ..."},
+    {"org", 0, OPT_TEXT, "NUMBER", AT(opts_dcv_list, org), "only this organization's"},
+    {"department", 0, OPT_TEXT, "NUMBER", AT(opts_dcv_list, department), "only this department's"},
+    {"expires-in", 0, OPT_TEXT, "DAYS", AT(opts_dcv_list, expires_in), "only validations that expire within so many days"},
+    {"limit", 0, OPT_TEXT, "NUMBER", AT(opts_dcv_list, limit), "at most that many (default: all)"},
+    {"format", 0, OPT_TEXT, "FORMAT", AT(opts_dcv_list, format), "table, csv or jsonl (default: table)"},
+};
+
+static const struct opt dcv_start_opts[] = {
+    {"method", 'm', OPT_TEXT, "METHOD", AT(opts_dcv_one, method), "cname, txt, http, https or email (required)"},
+};
+
+static const struct opt dcv_submit_opts[] = {
+    {"method", 'm', OPT_TEXT, "METHOD", AT(opts_dcv_one, method),
+     "cname, txt, http, https or email (default: email with --email, else the one that was started)"},
+    {"email", 0, OPT_TEXT, "ADDRESS", AT(opts_dcv_one, email), "whom the CA shall write to, one of those that 'dcv start' lists"},
+};
+
+static const struct opt dcv_clear_opts[] = {
+    {"yes", 0, OPT_FLAG, NULL, AT(opts_dcv_one, yes), "do it; without, what would be given up is shown"},
+};
+
+static const struct opt dcv_order_opts[] = {
+    {"ca-order", 0, OPT_TEXT, "NUMBER", AT(opts_dcv_order, ca_order), "the order with that number at the CA"},
+    {"recheck", 0, OPT_FLAG, NULL, AT(opts_dcv_order, recheck), "have the CA look again before"},
+};
+
+static const struct opt dcv_publish_opts[] = {
+    {"from", 0, OPT_TEXT, "FILE", AT(opts_dcv_publish, from), "and the domains that stand there, one a line"},
+    {"method", 'm', OPT_TEXT, "METHOD", AT(opts_dcv_publish, method), "cname, txt, http or https (default: 'dcv_method')"},
+    {"hook", 0, OPT_TEXT, "FILE", AT(opts_dcv_publish, hook), "the program that publishes and removes (default: 'dcv_hook')"},
+    {"cleanup-hook", 0, OPT_TEXT, "FILE", AT(opts_dcv_publish, cleanup_hook), "the one that removes, if it is another"},
+    {"style", 0, OPT_TEXT, "STYLE", AT(opts_dcv_publish, style),
+     "how it is called: p11enroll, uacme, dehydrated, certbot or lego (default: 'dcv_hook_style')"},
+    {"dns-servers", 0, OPT_TEXT, "LIST", AT(opts_dcv_publish, dns_servers),
+     "ask these instead of the zone's own name servers: ADDRESS[:PORT], commas between"},
+    {"web-server", 0, OPT_TEXT, "HOST:PORT", AT(opts_dcv_publish, web_server), "look for files there, whatever the domain's address"},
+    {"renew-before", 0, OPT_TEXT, "DAYS", AT(opts_dcv_publish, renew_before),
+     "leave domains alone that are validated for longer than that (default: 30)"},
+    {"again", 0, OPT_FLAG, NULL, AT(opts_dcv_publish, again), "validate those as well"},
+};
+
 static const struct opt cert_bind_opts[] = {
     {"key", 'k', OPT_TEXT, "URI", AT(opts_cert_bind, key), "the private key (required)"},
     {"cert", 'c', OPT_TEXT, "FILE", AT(opts_cert_bind, cert), "the certificate, PEM, DER or PKCS#7 (required)"},
@@ -381,6 +438,26 @@ const struct cmd cli_cmds[] = {
      OPTS(revoke_opts, opts_revoke), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_revoke},
     {"inventory", "list", "list the certificates that the CA account can see", NULL, 0, 0,
      OPTS(inventory_list_opts, opts_inventory_list), GENERAL | TOKEN | CA, CA, cmd_inventory_list},
+    {"domain", "list", "list the domains that the CA account can see", NULL, 0, 0,
+     OPTS(domain_list_opts, opts_domain_list), GENERAL | TOKEN | CA, CA, cmd_domain_list},
+    {"domain", "show", "show one domain: to whom it is delegated, how it is validated", "NAME", 1, 1, NO_OPTS,
+     GENERAL | TOKEN | CA, CA, cmd_domain_show},
+    {"dcv", "list", "list how the domains are validated, and until when", NULL, 0, 0,
+     OPTS(dcv_list_opts, opts_dcv_list), GENERAL | TOKEN | CA, CA, cmd_dcv_list},
+    {"dcv", "status", "show how a domain is validated, and what has to be published", "NAME", 1, 1, NO_OPTS,
+     GENERAL | TOKEN | CA, CA, cmd_dcv_status},
+    {"dcv", "start", "begin to validate a domain; the CA says what to publish", "NAME", 1, 1,
+     OPTS(dcv_start_opts, opts_dcv_one), GENERAL | TOKEN | CA, CA, cmd_dcv_start},
+    {"dcv", "submit", "tell the CA that it is published", "NAME", 1, 1,
+     OPTS(dcv_submit_opts, opts_dcv_one), GENERAL | TOKEN | CA, CA, cmd_dcv_submit},
+    {"dcv", "recheck", "have the CA look again", "NAME", 1, 1, NO_OPTS,
+     GENERAL | TOKEN | CA, CA, cmd_dcv_recheck},
+    {"dcv", "clear", "give up the validation that is under way", "NAME", 1, 1,
+     OPTS(dcv_clear_opts, opts_dcv_one), GENERAL | TOKEN | CA, CA, cmd_dcv_clear},
+    {"dcv", "order", "show what an order waits for, by domain", "[ORDER]", 0, 1,
+     OPTS(dcv_order_opts, opts_dcv_order), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_dcv_order},
+    {"dcv", "publish", "validate domains: publish through a hook, wait, submit, wait, remove", "[NAME]...", 0, 1000,
+     OPTS(dcv_publish_opts, opts_dcv_publish), GENERAL | TOKEN | CA, CA, cmd_dcv_publish},
     {"inventory", "sync", "store what the CA account can see", NULL, 0, 0,
      OPTS(inventory_sync_opts, opts_inventory_sync), GENERAL | TOKEN | CA, CA, cmd_inventory_sync},
     {"inventory", "find", "find certificates in what was stored", NULL, 0, 0,

@@ -109,6 +109,10 @@ struct config_ca {
     int collect_form;  /* enum config_collect */
     bool http2;        /* where the server offers it */
     bool public_trust; /* what it issues is for everybody: no kinds of keys that few accept */
+    char *dcv_method;  /* what the next five are about: domain validation */
+    char *dcv_hook, *dcv_cleanup_hook, *dcv_hook_style, *dcv_hook_env;
+    int64_t dcv_hook_timeout_s;
+    char *dns_servers, *web_server; /* to look whether it is published; NULL: the real ones */
 };
 
 struct config_token {

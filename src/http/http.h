@@ -107,6 +107,20 @@ enum http_reach {
 bool http_send(struct http_client *client, const struct http_request *request,
                struct http_response *response, enum http_reach *reach, struct err *err) NODISCARD;
 
+/* fetch.c: a page that anybody can read, from a server that gets nothing of ours. */
+struct http_page {
+    const char *url;        /* http:// or https:// */
+    const char *connect_to; /* "host:port" instead of what the URL says; NULL */
+    int64_t timeout_ms;
+    const volatile bool *stop; /* may be NULL */
+    struct buf *body;          /* its maximum is the page's */
+    int status;                /* of the answer */
+};
+
+/* One GET without redirects, proxy and repetition; HTTPS is verified with the system's roots. After
+ * http_client_new() alone. E_NETWORK, E_PROTOCOL (too long), E_INTERRUPTED. */
+bool http_fetch(struct http_page *page, struct err *err) NODISCARD;
+
 /*
  * Requests beside each other, for reads alone: started, and taken back when they have ended, in
  * whatever order. The connections of the client are shared; with HTTP/2, one takes them all. A

@@ -88,6 +88,14 @@ DISAGREEMENTS: tuple[Disagreement, ...] = (
                  "in capitals in the HTML reference; clients take every spelling", message="'[A-Z_]+' is not .*"),
     Disagreement(r"\w+ /api/.*", "reply", ".+", "pattern",
                  "'yyyy-MM-dd' is the format of a date, and no regular expression", message=".* does not match 'yyyy-MM-dd'"),
+    Disagreement(r"POST /api/dcv/v2/validation/submit/domain/(cname|email)", "reply", ".*", "additionalProperties",
+                 "the description names the reply to a start; the HTML reference has status, orderStatus and message",
+                 frozenset({"status", "orderStatus", "message", "orderBackendId", "emailValidationReferenceNumber"})),
+    Disagreement(r"POST /api/dcv/v2/validation/sync", "reply", ".*", "additionalProperties",
+                 "the state alone for the description, all of a status in the HTML reference; clients take both",
+                 frozenset({"validationDate", "expirationDate", "orderStatus", "orderMode", "url", "firstLine", "secondLine",
+                            "host", "point", "validationEmail", "emailValidationReferenceNumber", "orderBackendId",
+                            "submittedDate", "lastCheck", "nextCheck"})),
 )
 
 def excuse(problem: Problem) -> Disagreement | None:

@@ -25,6 +25,22 @@ pytest.importorskip("jsonschema", reason="python3-jsonschema is not installed")
 import contract  # noqa: E402
 
 
+def tell_of_domains(client: Client) -> None:
+    """Lists, and a validation by each method."""
+    client.run("domain", "list", "--details", "--limit", "2")
+    client.run("domain", "show", "sandbox.example")
+    client.run("dcv", "list", "--expires-in", "30")
+    for method in ("cname", "http", "https", "email"):
+        client.run("dcv", "start", "open.example", "--method", method)
+        address = ["--email", "admin@open.example"] if method == "email" else []
+        client.run("dcv", "submit", "open.example", "--method", method, *address)
+        client.run("dcv", "recheck", "open.example")
+        client.run("dcv", "clear", "open.example", "--yes")
+    client.run("dcv", "submit", "open.example", "--method", "txt")
+    client.run("dcv", "status", "open.example")
+    client.run("dcv", "order", "1", "--recheck")
+
+
 def tell_a_story(base: Path, folder: Path) -> None:
     """A life of an order, and what else the client asks."""
     token = Token(base / "hsm").init()
@@ -38,6 +54,7 @@ def tell_a_story(base: Path, folder: Path) -> None:
         client.run("inventory", "list", "--details")
         for source in ("report", "list"):
             client.run("inventory", "sync", "--source", source, "--certificates")
+        tell_of_domains(client)
         client.run("revoke", "1", "--reason", "superseded", "--yes")
         client.run("enroll", "--name", "d.example.org", "--product", "none", status=44)
     finally:

@@ -223,7 +223,8 @@ CASES: dict[str, dict[str, Story]] = {
 ELSEWHERE = {
     "auth": "with each auth_reply",
     "replace_status": "replacements", "private_no_cert": "logins", "oauth": "test_oauth.py",
-    "san_source": "test_order.py", "renew_comments": "renewals", "dcv_shape": "domain validation",
+    "san_source": "test_order.py", "renew_comments": "renewals", "dcv_shape": "test_dcv.py", "dcv_refuse": "test_dcv.py",
+    "dcv_result": "test_dcv_publish.py", "dcv_spelling": "test_dcv_publish.py", "dcv_sync": "test_dcv.py",
     "string_numbers": "requests of other clients",
 }
 TRANSPORT = ("http", "tls")

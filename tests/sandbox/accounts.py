@@ -21,7 +21,7 @@ APPROVER = "sandbox-approver"
 SECRET_FILES = {ADMIN: "admin-client-secret.txt"}
 PASSWORD_FILES = {ADMIN: "admin-password.txt", APPROVER: "approver-password.txt"}
 PRIVILEGES = ["sslRequest", "sslRenew", "sslReplace", "sslRevoke", "sslApprove",
-              "autoApproveCertificates"]
+              "autoApproveCertificates", "allowDCV"]
 
 
 def new_account(login: str, serials: list[str]) -> dict[str, Any]:

@@ -148,6 +148,16 @@ class Control:
         self.app.api.machine.force(order, status, self.app.behaviours.now())
         return self.shown(order)
 
+    # --- domains
+
+    def domains(self, _call: "Call") -> Any:
+        return self.app.api.domains.all()
+
+    def add_domain(self, call: "Call") -> Any:
+        """A domain as somebody made and delegated it; further fields are as they are stored."""
+        body = dict(call.object())
+        return self.app.api.domains.add(str(body.pop("name", "")), body.pop("org", 103), **body)
+
     # --- certificates
 
     def client_cert(self, call: "Call") -> Any:
@@ -223,6 +233,8 @@ ROUTES: tuple[tuple[str, str, Action], ...] = (
     ("POST", r"/orders/(?P<id>[0-9]{1,18})/(?P<verb>approve|decline|reject)", Control.decide),
     ("POST", r"/orders/(?P<id>[0-9]{1,18})/issue", Control.issue),
     ("POST", r"/orders/(?P<id>[0-9]{1,18})/status", Control.set_status),
+    ("GET", r"/domains", Control.domains),
+    ("POST", r"/domains", Control.add_domain),
     ("GET", r"/requests", Control.requests),
     ("DELETE", r"/requests", Control.clear_requests),
     ("POST", r"/client-cert", Control.client_cert),

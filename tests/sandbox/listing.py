@@ -129,12 +129,12 @@ def select(orders: list[Order], request: Request, b: SimpleNamespace) -> list[Or
     return orders
 
 
-def repeat(rows: list[Order]) -> list[Order]:
+def repeat(rows: list[Any]) -> list[Any]:
     """Every other row twice: rows that moved while somebody was paging."""
     return [row for index, row in enumerate(rows) for _ in range(2 - index % 2)]
 
 
-def page(rows: list[Order], request: Request, b: SimpleNamespace) -> list[Order]:
+def page(rows: list[Any], request: Request, b: SimpleNamespace) -> list[Any]:
     """The rows from position on, at most size."""
     position = number(request.parameter("position") or "0", "position")
     size = number(request.parameter("size") or str(DEFAULT_SIZE), "size")

@@ -26,6 +26,7 @@ from app import App
 from behaviour import Behaviours, BadSwitch
 from ca import CA
 from control import Control, ControlServer
+from domains import Domains
 from exchanges import VARIABLE, Exchanges
 from orders import Store
 from pki import Pki, exists
@@ -123,7 +124,7 @@ class Sandbox:
         self.state = options.state.absolute() if options.state else None
         pki, accounts = first_start(directory, options.fast_keys)
         ca = CA(pki)
-        api = Api(Settings(directory), accounts, Store(directory), ca)
+        api = Api(Settings(directory), accounts, Store(directory), ca, Domains(directory))
         try:
             self.server = Server(options.host, options.port, Contexts(pki))
         except OSError as error:

@@ -13,6 +13,7 @@ import accounts as admins
 import acme
 import collect as collects
 import details
+import domains
 import fields
 import listing
 import tokens
@@ -82,8 +83,10 @@ class Route:
 class Api:
     """Answers requests from what the sandbox directory holds."""
 
-    def __init__(self, settings: Settings, accounts: Accounts, store: Store, ca: CA) -> None:
+    def __init__(self, settings: Settings, accounts: Accounts, store: Store, ca: CA,
+                 directory: domains.Domains) -> None:
         self.settings = settings
+        self.domains = directory
         self.accounts = accounts
         self.tokens = tokens.Tokens(accounts)
         self.url = ""                  # our own, for what names it
@@ -485,6 +488,7 @@ def ssl_rows(root: str) -> list[Route]:
 ROUTES: list[Route] = [
     *ssl_rows("/ssl/v1"),
     *ssl_rows("/ssl/v2"),
+    *[Route(*row) for row in domains.ROWS],
     Route("POST", "/report/v1/ssl-certificates", ssl_report, None, "required"),
     Route("GET", "/organization/v1", organization_list),
     Route("GET", "/organization/v1/{id}", organization_details),

@@ -13,7 +13,7 @@ from typing import Any
 
 import files
 
-KEPT = ("pki/**/*", "orders/*.json", "state.json", "settings.json", "accounts.json", "*.pem", "*.key", "*.p12", "*.txt")
+KEPT = ("pki/**/*", "orders/*.json", "state.json", "domains.json", "settings.json", "accounts.json", "*.pem", "*.key", "*.p12", "*.txt")
 SWITCHES = "behaviours.json"
 COMPLETE = "pki/complete"              # without it a directory is begun anew
 MAX_BYTES = 256 << 20

@@ -36,6 +36,7 @@ struct scm_call {
     enum scm_endpoint_id endpoint;
     int64_t id;         /* for {id} */
     const char *serial; /* for {serial} */
+    const char *word;   /* for {word} */
     const char *format; /* for {format} */
     const char *query;  /* without '?'; NULL: none */
     const char *body;   /* JSON; NULL: none */

@@ -210,6 +210,7 @@ const struct ca_ops ca_scm_ops = {
     .record = scm_record,
     .list = scm_list,
     .revoke = scm_revoke,
+    .domains = &scm_domain_ops,
     .decide = scm_decide,
     .update = scm_update,
     .check_fields = scm_check_fields,

@@ -17,6 +17,16 @@ enum scm_endpoint_id {
     SCM_REVOKE_SERIAL,
     SCM_ORGANIZATIONS,
     SCM_PASSWORD,
+    SCM_DOMAINS,
+    SCM_DOMAIN,
+    SCM_DCV_LIST,
+    SCM_DCV_STATUS,
+    SCM_DCV_SYNC,
+    SCM_DCV_CLEAR,
+    SCM_DCV_START,
+    SCM_DCV_SUBMIT,
+    SCM_ORDER_DCV,
+    SCM_ORDER_RECHECK,
     SCM_REPORT,
     SCM_ORGANIZATION,
     SCM_ACME_LIST,
@@ -143,6 +153,8 @@ bool scm_report(struct scm *scm, const struct ca_filter *filter, ca_row_fn *visi
                 bool *visited, struct err *err) NODISCARD;
 enum ca_revoke scm_revoke(void *impl, const struct ca_revocation *revocation, struct err *err);
 
+/* domains.c */
+extern const struct ca_domain_ops scm_domain_ops;
 /* organizations.c, acme.c */
 extern const struct ca_account_ops scm_account_ops;
 bool scm_organizations(void *impl, struct ca_organizations *out, struct err *err);

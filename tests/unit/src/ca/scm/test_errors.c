@@ -296,7 +296,7 @@ static void test_code_429_is_not_status_429(void **state UNUSED)
 
 static void test_endpoints(void **state UNUSED)
 {
-    AUTO(buf) struct buf out = BUF_INIT(4000);
+    AUTO(buf) struct buf out = BUF_INIT(16000);
 
     for (int i = 0; i < SCM_ENDPOINTS; i++) {
         const struct scm_endpoint *e = scm_endpoint((enum scm_endpoint_id)i);
@@ -315,6 +315,16 @@ static void test_endpoints(void **state UNUSED)
                   "revoke POST /ssl/{version}/revoke/serial/{serial} (once)\n"
                   "organizations GET /organization/v1\n"
                   "password GET /admin/v1/password\n"
+                  "domains GET /domain/v1\n"
+                  "domain GET /domain/v1/{id}\n"
+                  "validations GET /dcv/v2/validation\n"
+                  "validation status POST /dcv/v2/validation/status\n"
+                  "recheck POST /dcv/v2/validation/sync\n"
+                  "clear validation POST /dcv/v2/validation/clear (once)\n"
+                  "start validation POST /dcv/v2/validation/start/domain/{word} (once)\n"
+                  "submit validation POST /dcv/v2/validation/submit/domain/{word} (once)\n"
+                  "order's validation GET /ssl/{version}/{id}/dcv\n"
+                  "recheck order POST /ssl/{version}/{id}/dcv/recheck (once)\n"
                   "report POST /report/v1/ssl-certificates\n"
                   "organization GET /organization/v1/{id}\n"
                   "ACME accounts GET /acme/v2/account\n"
