@@ -57,6 +57,12 @@ def tell_a_story(base: Path, folder: Path) -> None:
         tell_of_domains(client)
         client.run("revoke", "1", "--reason", "superseded", "--yes")
         client.run("enroll", "--name", "d.example.org", "--product", "none", status=44)
+        client.run("org", "list")
+        client.run("org", "show", "203")
+        client.run("account", "acme", "create", "web", "--server", "Sandbox OV")
+        for action in (("list",), ("rename", "100", "shop"), ("add-domains", "100", "a.example.org"), ("domains", "100"),
+                       ("remove-domains", "100", "a.example.org"), ("clients", "100"), ("delete", "100", "--yes")):
+            client.run("account", "acme", *action)
     finally:
         sandbox.stop()
 

@@ -46,7 +46,7 @@ def masked(text: str, client: Client) -> str:
     text = re.sub(r"OpenSSL 3\S* .*", "OpenSSL 3", text)
     text = re.sub(r"(?m)^(Ordered by: +)\S+$", r"\1USER", text)
     # the number of an order at the CA; the numbers of products stand at the beginning of a line
-    return re.sub(r"(?<=[ ])1\d{3}\b(?! ')", "NNNN", text)
+    return re.sub(r"(?<=[ (])1\d{3}\b(?! ')", "NNNN", text)
 
 
 @pytest.fixture
