@@ -346,7 +346,8 @@ bool app_evidence_collect(struct app *app, const struct app_evidence_request *re
 
 /* Collects it, unless its file is there already: right after the key was made or chosen. E_EVIDENCE
  * (the file is of another key; the attestation that the profile requires is missing), E_IO. */
-bool app_evidence_keep(struct app *app, const struct keystore_key *key, struct err *err) NODISCARD;
+bool app_evidence_keep(struct app *app, const struct keystore_key *key, const char *dropped,
+                       struct err *err) NODISCARD;
 
 /* Whether it is there: before a certificate is bound. *attested becomes true if it has an
  * attestation by the device. E_EVIDENCE says how to get it. */

@@ -75,8 +75,7 @@ bool app_resume(struct app *app, int64_t id, bool once, struct order *order, str
         return false;
     }
     log_set_order((long)id);
-    bool wanted = app_needs_ca(app, journal, order);
-    if (wanted && !app_ca_open(app, &connection, err)) {
+    if (app_needs_ca(app, journal, order) && !app_ca_open(app, &connection, err)) {
         return false;
     }
     return app_drive(app, journal, connection.ca, order, once, err);

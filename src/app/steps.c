@@ -51,14 +51,16 @@ static bool expand_label(const struct order *order, const char *pattern, int64_t
     return buf_ok(out) || err_set(err, E_CONFIG, "the key's label is too long");
 }
 
-/* What happens on the token is journaled when it happens. */
-static void told(void *ctx, const char *sentence)
+/* What happens on the token is journaled when it happens: a run that takes the key up later has no
+ * other way to know what it lacks. */
+static void told(void *ctx, const char *left_out, const char *sentence)
 {
     struct app_steps *s = ctx;
     struct err err = ERR_INIT;
 
     log_line(LOG_WARN, "key", "%s", sentence);
-    if (!journal_save(s->journal, s->order, sentence, &err)) {
+    if ((left_out != NULL && !order_set(&s->order->key_left_out, left_out, &err)) ||
+        !journal_save(s->journal, s->order, sentence, &err)) {
         log_line(LOG_WARN, "key", "that is not in the journal: %s", err.msg);
     }
 }
@@ -83,7 +85,8 @@ static bool generate(struct app_steps *s, const struct keystore_policy *policy, 
     struct keystore_token token = app_token(s->app->selection.token);
     AUTO(buf) struct buf label = BUF_INIT(255);
 
-    if (!expand_label(order, order->key_label, clock_wall_s(s->app->clock), &label, err)) {
+    if (!expand_label(order, order->key_label, clock_wall_s(s->app->clock), &label, err) ||
+        !order_set(&order->key_left_out, "", err)) {
         return false;
     }
     s->order = order;
@@ -108,14 +111,14 @@ static bool make_key(void *ctx, struct order *order, struct err *err)
 
     if (!order->key_is_ours) {
         return keystore_find(s->app->keystore, &token, order->key_uri, &key, err) &&
-               app_evidence_keep(s->app, &key, err) && take_key(order, &key, err);
+               app_evidence_keep(s->app, &key, NULL, err) && take_key(order, &key, err);
     }
     if (!app_policy(s->app->config, config_key_policy(&s->app->selection), &text, &policy, err) ||
         !find_made(s, &policy, order, &found, &key, err) ||
         (!found && !generate(s, &policy, order, &key, err))) {
         return false;
     }
-    return app_evidence_keep(s->app, &key, err) && take_key(order, &key, err);
+    return app_evidence_keep(s->app, &key, order->key_left_out, err) && take_key(order, &key, err);
 }
 
 static bool sign(void *ctx, struct order *order, struct err *err)

@@ -314,12 +314,11 @@ bool cli_evidence_may_write(const char *path, struct err *err) NODISCARD;
 bool cli_evidence_write(struct cli *cli, const struct app_evidence_request *request,
                         const char *path, struct err *err) NODISCARD;
 
-/* cmd_order.c: continues the order of the first operand and prints it. */
-bool cli_resume(struct cli *cli, bool once, struct order *order, struct err *err) NODISCARD;
-
 /* "list", "report" or "auto"; NULL: the preset. E_USAGE. */
 bool cli_read_source(const char *text, enum ca_source preset, enum ca_source *out,
                      struct err *err) NODISCARD;
+/* cmd_order.c: continues the order of the first operand and prints it. */
+bool cli_resume(struct cli *cli, bool once, struct order *order, struct err *err) NODISCARD;
 
 /* The result of an order, as enroll and the order commands print it. */
 void cli_print_order(struct cli *cli, const struct order *order);

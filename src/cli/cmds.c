@@ -117,12 +117,6 @@ static const struct opt order_list_opts[] = {
     {"limit", 0, OPT_TEXT, "NUMBER", AT(opts_order_list, limit), "at most that many (default: 50)"},
 };
 
-static const struct opt order_wait_opts[] = {
-    {"all", 0, OPT_FLAG, NULL, AT(opts_order_wait, all), "all open orders that were sent to the CA"},
-    {"cert-out", 0, OPT_TEXT, "FILE", AT(opts_order_wait, cert_out), "write the certificate as PEM; for one order alone"},
-    {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_order_wait, chain_out), "write its issuers as PEM; for one order alone"},
-};
-
 static const struct opt order_request_opts[] = {
     {"out", 'o', OPT_TEXT, "FILE", AT(opts_order_request, out_path), "where the text goes (default: stdout)"},
     {"decline", 0, OPT_FLAG, NULL, AT(opts_order_request, decline), "the text that declines the order"},
@@ -186,6 +180,12 @@ static const struct opt request_update_opts[] = {
     {"set-product", 0, OPT_TEXT, "ID", AT(opts_request, set_product), "profile of a request that is not approved"},
     {"name", 'n', OPT_LIST, "NAME", AT(opts_request, names), "all names of a request that is not approved, the CN first"},
     {"csr", 0, OPT_TEXT, "FILE", AT(opts_request, csr), "another certificate request, PEM; for the same key if the order is ours"},
+};
+
+static const struct opt order_wait_opts[] = {
+    {"all", 0, OPT_FLAG, NULL, AT(opts_order_wait, all), "all open orders that were sent to the CA"},
+    {"cert-out", 0, OPT_TEXT, "FILE", AT(opts_order_wait, cert_out), "write the certificate as PEM; for one order alone"},
+    {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_order_wait, chain_out), "write its issuers as PEM; for one order alone"},
 };
 
 static const struct opt revoke_opts[] = {

@@ -46,6 +46,12 @@ struct keystore_token {
     const char *so_pin_source;                 /* NULL: prompt */
 };
 
+struct hsm_access;
+
+/* The same for those who see hsm themselves; it borrows from all three. */
+void keystore_access(const struct keystore_token *token, const struct secret_policy *secrets,
+                     struct hsm_access *out);
+
 /* A key with the certificate that belongs to it. */
 struct keystore_identity {
     EVP_PKEY *key;
@@ -125,8 +131,9 @@ struct keystore_new {
     const uint8_t *id;    /* random, from keystore_new_id() */
     size_t id_len;
     const char *label;
-    /* May be NULL. Told a sentence when the token refuses attributes and is asked for less. */
-    void (*told)(void *ctx, const char *sentence);
+    /* May be NULL. Told a sentence when the token refuses attributes and is asked for less, with
+     * all that is left out from then on; and without when there is something else to be told. */
+    void (*told)(void *ctx, const char *left_out, const char *sentence);
     void *ctx;
 };
 
@@ -158,6 +165,11 @@ bool keystore_check_policy(struct keystore *keystore, const struct keystore_toke
 
 /* Whether a key is known to be weak by its public half (RSA: ROCA, close primes). E_POLICY. */
 bool keystore_check_strength(const struct keystore_key *key, struct err *err) NODISCARD;
+
+/* Whether the public half that a key seems to have is its own, where another object lends it: one
+ * signature. E_TOKEN. */
+bool keystore_check_half(struct keystore *keystore, const struct keystore_token *token,
+                         const char *key_uri, struct err *err) NODISCARD;
 
 /* The one private key that the URI means (token attributes may be left to the token's
  * configuration). */

@@ -10,8 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const migrations[] = {schema_001_init, schema_002_bindings, schema_003_inventory,
-                                         schema_004_approvals, schema_005_reissue};
+static const char *const migrations[] = {schema_001_init,      schema_002_bindings,
+                                         schema_003_inventory, schema_004_approvals,
+                                         schema_005_reissue,   schema_006_key_left_out};
 
 /* Columns by their place in every statement: texts, then numbers, then bytes. */
 #define TEXT(name)                                                                                 \
@@ -22,17 +23,17 @@ static const struct {
     const char *column;
     size_t offset;
 } texts[] = {
-    TEXT(dedupe),        TEXT(ca),         TEXT(profile),
-    TEXT(token),         TEXT(names),      TEXT(subject),
-    TEXT(product),       TEXT(comments),   TEXT(external_requester),
-    TEXT(custom_fields), TEXT(key_type),   TEXT(key_uri),
-    TEXT(key_label),     TEXT(csr_pem),    TEXT(ca_state),
-    TEXT(ca_order_id),   TEXT(ca_text),    TEXT(answer_pem),
-    TEXT(cert_pem),      TEXT(chain_pem),  TEXT(serial),
-    TEXT(cert_uri),      TEXT(last_error), TEXT(requester),
-    TEXT(validation),    TEXT(kind),       TEXT(person),
-    TEXT(origin),        TEXT(parent),     TEXT(parent_serial),
-    TEXT(reason),
+    TEXT(dedupe),        TEXT(ca),           TEXT(profile),
+    TEXT(token),         TEXT(names),        TEXT(subject),
+    TEXT(product),       TEXT(comments),     TEXT(external_requester),
+    TEXT(custom_fields), TEXT(key_type),     TEXT(key_uri),
+    TEXT(key_label),     TEXT(csr_pem),      TEXT(ca_state),
+    TEXT(ca_order_id),   TEXT(ca_text),      TEXT(answer_pem),
+    TEXT(cert_pem),      TEXT(chain_pem),    TEXT(serial),
+    TEXT(cert_uri),      TEXT(last_error),   TEXT(requester),
+    TEXT(validation),    TEXT(kind),         TEXT(person),
+    TEXT(origin),        TEXT(parent),       TEXT(parent_serial),
+    TEXT(reason),        TEXT(key_left_out),
 };
 
 static char **text_at(struct order *order, size_t i)

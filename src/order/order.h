@@ -131,8 +131,9 @@ struct order {
     char *reason;        /* why it is replaced */
 
     char *key_type;
-    char *key_uri;   /* set once the key is known */
-    char *key_label; /* of a key that is to be made */
+    char *key_uri;      /* set once the key is known */
+    char *key_label;    /* of a key that is to be made */
+    char *key_left_out; /* attributes that the token did not take; "" for none, NULL: not known */
     uint8_t key_id[ORDER_ID_BYTES_MAX];
     size_t key_id_len;
     bool key_is_ours; /* made for this order */

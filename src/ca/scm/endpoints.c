@@ -24,8 +24,6 @@ static const struct scm_endpoint endpoints[SCM_ENDPOINTS] = {
                            false, LONG_MS,   "REST API, SSL certificates, Revoking by serial number"},
     [SCM_ORGANIZATIONS] = {SCM_ORGANIZATIONS, "organizations", "GET",  "/organization/v1",
                            true,  NORMAL_MS, "REST API, Organizations, Listing"},
-    [SCM_PASSWORD]      = {SCM_PASSWORD,      "password",      "GET",  "/admin/v1/password",
-                           true,  NORMAL_MS, "Admin Operations API, Password state"},
     [SCM_REPORT]        = {SCM_REPORT,        "report",        "POST", "/report/v1/ssl-certificates",
                            true,  LONG_MS,   "REST API, Reports, SSL certificates"},
     [SCM_ORGANIZATION]  = {SCM_ORGANIZATION,  "organization",  "GET",  "/organization/v1/{id}",
@@ -103,6 +101,8 @@ static const struct scm_endpoint endpoints[SCM_ENDPOINTS] = {
                            false, LONG_MS,   "REST API, Client certificates, Revoking by order"},
     [SCM_SMIME_REVOKE_SERIAL] = {SCM_SMIME_REVOKE_SERIAL, "revoke", "POST", "/smime/v1/revoke/serial/{serial}",
                            false, LONG_MS,   "REST API, Client certificates, Revoking by serial number"},
+    [SCM_PASSWORD]      = {SCM_PASSWORD,      "password",      "GET",  "/admin/v1/password",
+                           true,  NORMAL_MS, "Admin Operations API, Password state"},
 };
 /* clang-format on */
 

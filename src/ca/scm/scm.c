@@ -214,9 +214,9 @@ const struct ca_ops ca_scm_ops = {
     .update = scm_update,
     .check_fields = scm_check_fields,
     .check = scm_check,
+    .account = &scm_account_ops,
     .turn = scm_turn,
     .is_under_way = scm_is_under_way,
     .forget = scm_forget,
     .hear = scm_hear,
-    .account = &scm_account_ops,
 };

@@ -16,7 +16,6 @@ enum scm_endpoint_id {
     SCM_REVOKE,
     SCM_REVOKE_SERIAL,
     SCM_ORGANIZATIONS,
-    SCM_PASSWORD,
     SCM_REPORT,
     SCM_ORGANIZATION,
     SCM_ACME_LIST,
@@ -55,6 +54,7 @@ enum scm_endpoint_id {
     SCM_SMIME_RENEW,
     SCM_SMIME_REVOKE,
     SCM_SMIME_REVOKE_SERIAL,
+    SCM_PASSWORD,
     SCM_ENDPOINTS
 };
 
@@ -120,7 +120,6 @@ enum ca_outcome scm_update(void *impl, const struct ca_update *update, struct er
 
 /* fields.c */
 bool scm_check_fields(void *impl, enum ca_kind kind, const char *custom_fields, struct err *err);
-
 /* scm.c */
 bool scm_products(void *impl, enum ca_kind kind, struct ca_products *out, struct err *err);
 
@@ -326,13 +325,6 @@ bool scm_split_url(const char *url, struct buf *origin, struct buf *host, struct
 /* Whether a host is in a list with commas between. */
 bool scm_host_in(const char *host, const char *list);
 
-/* What is said of the password of a login ("GET /admin/v1/password"). */
-enum scm_password { SCM_PASSWORD_LASTS, SCM_PASSWORD_SOON, SCM_PASSWORD_EXPIRED };
-
-/* Pure: what the answer means now; *end is its day ("2027-01-31"), "" if there is none. False: it
- * is not understood. */
-bool scm_password_state(const json *doc, int64_t now_s, enum scm_password *out, const char **end);
-
 /* parse_account.c */
 
 bool scm_parse_organizations(const json *doc, struct ca_organizations *out,
@@ -362,6 +354,12 @@ void scm_parse_acme_left(const json *doc, struct buf *out);
 
 /* The number at the end of a Location header; 0 if there is none. */
 int64_t scm_location_id(const char *location);
+/* What is said of the password of a login ("GET /admin/v1/password"). */
+enum scm_password { SCM_PASSWORD_LASTS, SCM_PASSWORD_SOON, SCM_PASSWORD_EXPIRED };
+
+/* Pure: what the answer means now; *end is its day ("2027-01-31"), "" if there is none. False: it
+ * is not understood. */
+bool scm_password_state(const json *doc, int64_t now_s, enum scm_password *out, const char **end);
 
 /* Whether an organization (or department) of that id is in the list. */
 bool scm_has_organization(const json *list, int64_t id, const char **name);
