@@ -12,15 +12,32 @@
 DEFINE_AUTO(bio, BIO *, BIO_free_all)
 DEFINE_AUTO(x509, X509 *, X509_free)
 
-/* libcurl's own text for the date is as long and as local as it likes, so the certificate is asked.
- */
-static void copy_end(const char *pem, struct http_probe *probe)
+static void copy_name(const X509_NAME *name, char *out, size_t size)
+{
+    AUTO(bio) BIO *mem = BIO_new(BIO_s_mem());
+    char *text = NULL;
+
+    if (mem != NULL &&
+        X509_NAME_print_ex(mem, name, 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB) >= 0) {
+        long len = BIO_get_mem_data(mem, &text);
+        (void)snprintf(out, size, "%.*s", len > 0 ? (int)len : 0, text);
+    }
+}
+
+/* libcurl's own texts are as long and as local as it likes, and change with its versions, so the
+ * certificate is asked. */
+static void copy_server(const char *pem, struct http_probe *probe)
 {
     AUTO(bio) BIO *mem = BIO_new_mem_buf(pem, -1);
     struct tm tm;
 
     (void)ERR_set_mark();
     AUTO(x509) X509 *cert = mem != NULL ? PEM_read_bio_X509(mem, NULL, NULL, NULL) : NULL;
+    if (cert != NULL) {
+        copy_name(X509_get_subject_name(cert), probe->server_subject,
+                  sizeof(probe->server_subject));
+        copy_name(X509_get_issuer_name(cert), probe->server_issuer, sizeof(probe->server_issuer));
+    }
     if (cert != NULL && ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1) {
         probe->server_not_after_s = (int64_t)timegm(&tm);
         clock_format(probe->server_not_after_s, probe->server_not_after);
@@ -37,14 +54,8 @@ static void copy_certinfo(CURL *easy, struct http_probe *probe)
         return;
     }
     for (struct curl_slist *line = info->certinfo[0]; line != NULL; line = line->next) {
-        if (str_starts_with(line->data, "Subject:")) {
-            (void)snprintf(probe->server_subject, sizeof(probe->server_subject), "%s",
-                           line->data + strlen("Subject:"));
-        } else if (str_starts_with(line->data, "Issuer:")) {
-            (void)snprintf(probe->server_issuer, sizeof(probe->server_issuer), "%s",
-                           line->data + strlen("Issuer:"));
-        } else if (str_starts_with(line->data, "Cert:")) {
-            copy_end(line->data + strlen("Cert:"), probe);
+        if (str_starts_with(line->data, "Cert:")) {
+            copy_server(line->data + strlen("Cert:"), probe);
         }
     }
 }

@@ -97,7 +97,7 @@ def test_certificate_that_nginx_does_not_accept(client: Client, front: Nginx) ->
 def test_check_shows_both_certificates_and_the_protocol(client: Client, front: Nginx) -> None:
     details = {c["step"]: c for c in client.json("check")["checks"]}
     assert {c["result"] for c in details.values()} == {"ok"}
-    assert "CN = front'" in details["TLS"]["detail"] and "CN = front CA'" in details["TLS"]["detail"]
+    assert "'CN=front' of 'CN=front CA'" in details["TLS"]["detail"]
     assert "serial" in details["client certificate"]["detail"] and "valid until" in details["client certificate"]["detail"]
     assert details["HTTP"]["detail"].endswith("(HTTP/2)")
 
