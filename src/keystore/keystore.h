@@ -61,11 +61,15 @@ struct keystore_identity {
 
 void keystore_identity_done(struct keystore_identity *identity);
 
+/* What a file must be; AUTO: whichever its bytes say. */
+enum keystore_type { KEYSTORE_AUTO, KEYSTORE_PEM, KEYSTORE_PKCS12, KEYSTORE_JKS };
+
 struct keystore_source {
-    const char *cert;            /* PKCS#12 or PEM file, or pkcs11: URI; NULL: beside the key */
-    const char *key;             /* PEM file or pkcs11: URI; NULL: in the cert file */
-    const char *alias;           /* PKCS#12: friendly name */
-    const char *password_source; /* PKCS#12 or encrypted PEM */
+    const char *cert;  /* PKCS#12, JKS or PEM file, or pkcs11: URI; NULL: beside the key */
+    const char *key;   /* PEM file or pkcs11: URI; NULL: in the cert file */
+    const char *alias; /* PKCS#12: friendly name; JKS: entry */
+    const char *password_source; /* PKCS#12, JKS or encrypted PEM */
+    enum keystore_type type;
     struct keystore_token token; /* for a key in a token */
 };
 
@@ -76,6 +80,21 @@ struct keystore_source {
  */
 bool keystore_open(struct keystore *keystore, const struct keystore_source *source,
                    struct keystore_identity *out, struct err *err) NODISCARD;
+
+/* Certificates that may vouch for a server. */
+struct keystore_trust {
+    const char *path;
+    enum keystore_type type;
+    const char *password_source; /* PKCS#12, JKS; NULL: a JKS file's digest is not checked */
+};
+
+/*
+ * Reads a trust store: all certificates of a PEM file; of a PKCS#12 file those that Java marks as
+ * trusted, or else all that belong to no key in it; of a JKS file its trusted entries.
+ * X509_STORE_free() it. May prompt. E_KEYSTORE, E_CONFIG (nothing in it), E_IO.
+ */
+bool keystore_trust_open(struct keystore *keystore, const struct keystore_trust *trust,
+                         X509_STORE **out, struct err *err) NODISCARD;
 
 enum { KEYSTORE_ID_MAX = 256 };
 
