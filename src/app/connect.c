@@ -126,6 +126,7 @@ static bool open_ca(struct app *app, struct app_ca *out, struct err *err)
     const struct config_ca *c = app->selection.ca;
     struct ca_settings settings = {
         .type = c->type,
+        .url = c->url,
         .http = out->http,
         .clock = app->clock,
         .api_path = c->api_path,
@@ -142,6 +143,8 @@ static bool open_ca(struct app *app, struct app_ca *out, struct err *err)
         .token_net = &out->token_net,
         .org_id = c->org_id,
         .collect_by_path = c->collect_form == CONFIG_COLLECT_PATH,
+        .status_form = (enum ca_status_form)c->status_form,
+        .order_fields = c->order_fields,
     };
 
     return ca_open(&settings, &out->ca, err);

@@ -17,9 +17,11 @@ struct wish {
 };
 
 /* What needs neither the CA nor the token. */
-static bool check_profile(const struct config_profile *p, struct err *err)
+static bool check_profile(const struct config_selection *selection, struct err *err)
 {
-    if (p->product == NULL) {
+    const struct config_profile *p = selection->profile;
+
+    if (p->product == NULL && !ca_type_has_fixed_product(selection->ca->type)) {
         return err_set(err, E_CONFIG,
                        "no product is configured ('product' in the profile; "
                        "'p11enroll products' lists them)");
@@ -66,6 +68,22 @@ static bool plan_kind(struct app *app, const struct app_enroll *request, struct 
             app_check_kind(app->selection.ca, wish->kind, err));
 }
 
+/* The account has one product; some of them want its number nevertheless. */
+static bool take_fixed_product(const struct config_profile *p, struct order *order, struct err *err)
+{
+    uint64_t number = 0;
+
+    if (p->product != NULL && !str_to_u64(p->product, INT64_MAX, &number)) {
+        return err_set(
+            err, E_CONFIG,
+            "product: at this API an account has one product of its own; leave 'product' out, or "
+            "give its number, not '%.80s'",
+            p->product);
+    }
+    order->product_id = (int64_t)number;
+    return order_set(&order->product, "the account's own", err);
+}
+
 /* What the CA and the token can tell. */
 static bool preflight(struct app *app, struct ca *ca, const struct app_enroll *request,
                       struct wish *wish, struct err *err)
@@ -76,6 +94,10 @@ static bool preflight(struct app *app, struct ca *ca, const struct app_enroll *r
     const struct ca_product *product = NULL;
 
     order->term_days = p->term_days;
+    if (ca_type_has_fixed_product(app->selection.ca->type)) {
+        return ca_products(ca, &products, err) && look_at_key(app, request, wish, err) &&
+               take_fixed_product(p, order, err);
+    }
     if (!ca_products(ca, &products, err) ||
         !ca_product_find(&products, p->product, &product, err) ||
         !look_at_key(app, request, wish, err) ||
@@ -115,6 +137,9 @@ static bool set_dedupe(const struct app *app, const struct app_enroll *request, 
     buf_addf(&text, "%s\n%lld\n%lld\n%s\n%s\n", app->selection.ca->url,
              (long long)app->selection.ca->org_id, (long long)order->product_id, token->name,
              app_has_section(token->name) || token->uri == NULL ? "" : token->uri);
+    if (ca_type_has_fixed_product(app->selection.ca->type)) {
+        buf_addf(&text, "%s\n", app->selection.ca->client_id); /* whose product it is */
+    }
     for (size_t i = 0; i < request->names->count; i++) {
         buf_addf(&text, "%s\n", sorted[i]);
     }
@@ -325,8 +350,7 @@ static bool begin(struct enrolment *e, struct order *order, struct err *err)
 /* Everything that can be found out before a key is made and an order is written down. */
 static bool prepare(struct enrolment *e, const struct app_enroll *request, struct err *err)
 {
-    return check_profile(e->app->selection.profile, err) &&
-           plan_kind(e->app, request, &e->wish, err) &&
+    return check_profile(&e->app->selection, err) && plan_kind(e->app, request, &e->wish, err) &&
            journal_open(e->app->state_dir, e->app->clock, &e->journal, err) &&
            app_ca_open(e->app, &e->connection, err) &&
            preflight(e->app, e->connection.ca, request, &e->wish, err) &&

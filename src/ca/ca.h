@@ -27,9 +27,13 @@ struct ca;
 enum ca_login { CA_LOGIN_CERT, CA_LOGIN_PASSWORD, CA_LOGIN_OAUTH };
 enum ca_send_names { CA_NAMES_AUTO, CA_NAMES_ALWAYS, CA_NAMES_NEVER };
 
+/* Enrollment API: how an order's status is learnt; auto: by asking, else by collecting. */
+enum ca_status_form { CA_STATUS_AUTO, CA_STATUS_ASK, CA_STATUS_COLLECT };
+
 /* How to reach and to be let in. Borrowed for the life of the struct ca. */
 struct ca_settings {
-    const char *type; /* "scm" */
+    const char *type; /* "scm", "scm-enrollment" */
+    const char *url;  /* of the CA, for what depends on it */
     struct http_client *http;
     const struct clock *clock;
     const char *api_path;
@@ -47,7 +51,12 @@ struct ca_settings {
     const struct http_settings *token_net; /* for that server: trust, proxy, time limits */
     int64_t org_id;
     bool collect_by_path;
+    enum ca_status_form status_form;
+    const char *order_fields; /* Enrollment API: what an order carries beside the request */
 };
+
+/* Whether the accounts of CAs of that type have one product each, which no order names. */
+bool ca_type_has_fixed_product(const char *type);
 
 bool ca_open(const struct ca_settings *settings, struct ca **out, struct err *err) NODISCARD;
 void ca_close(struct ca *ca);
@@ -222,7 +231,11 @@ enum ca_revoke {
 /* Asks the CA to revoke, once; where the answer was lost, its record is looked at. */
 enum ca_revoke ca_revoke(struct ca *ca, const struct ca_revocation *revocation, struct err *err);
 
-/* The CA's own number for an order, out of its state; "" if there is none. */
+/* The state of an order that a person found at the CA under that id; free() it. E_USAGE: it is
+ * none. */
+bool ca_adopt(struct ca *ca, const char *order_id, char **state, struct err *err) NODISCARD;
+
+/* The CA's own number (or id) for an order, out of its state; "" if there is none. */
 void ca_order_id(const char *state, char out[static 64]);
 
 /* One line of the connection test. */

@@ -6,6 +6,7 @@
 
 struct ca_ops {
     const char *type;
+    bool fixed_product; /* the account has one, which no order names */
     bool (*open)(const struct ca_settings *settings, void **impl, struct err *err);
     void (*close)(void *impl);
     void (*set_deadline)(void *impl, int64_t mono_ms);
@@ -17,6 +18,8 @@ struct ca_ops {
     bool (*collect)(void *impl, const char *state, bool *ready, struct buf *out, struct err *err);
     bool (*find_submitted)(void *impl, const struct ca_request *request, bool *found, char **state,
                            struct err *err);
+    /* NULL: ids are numbers. */
+    bool (*adopt)(const char *order_id, char **state, struct err *err);
     bool (*record)(void *impl, int64_t id, struct ca_record *out, struct err *err);
     bool (*list)(void *impl, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
                  struct err *err);
@@ -25,5 +28,6 @@ struct ca_ops {
 };
 
 extern const struct ca_ops ca_scm_ops;
+extern const struct ca_ops ca_enrollment_ops;
 
 #endif

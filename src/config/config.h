@@ -32,6 +32,7 @@ enum config_auth { CONFIG_AUTH_CERT, CONFIG_AUTH_PASSWORD, CONFIG_AUTH_OAUTH };
 enum config_poll { CONFIG_POLL_STEPS, CONFIG_POLL_BACKOFF };
 enum config_san { CONFIG_SAN_AUTO, CONFIG_SAN_ALWAYS, CONFIG_SAN_NEVER };
 enum config_collect { CONFIG_COLLECT_QUERY, CONFIG_COLLECT_PATH };
+enum config_status { CONFIG_STATUS_AUTO, CONFIG_STATUS_ASK, CONFIG_STATUS_COLLECT };
 
 /* Where certificates of a token's keys are put. */
 enum config_certificates { CONFIG_CERTS_TOKEN, CONFIG_CERTS_DETACHED };
@@ -78,6 +79,8 @@ struct config_ca {
     int64_t poll_scale_percent;
     bool public_trust; /* what it issues is for everybody: no kinds of keys that few accept */
     int collect_form;  /* enum config_collect */
+    int status_form;   /* enum config_status */
+    char *order_fields;
 };
 
 struct config_token {

@@ -10,10 +10,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from behaviour import HTTP_GROUP, Behaviours
+import enrollment
 from errors import ScmError
 from message import Reply, Request, error_reply, page_reply, plain_error
 from reqlog import RequestLog, record_of
-from scm import Api
+from scm import ROUTES, Api
+
+ROUTES.extend(enrollment.ROUTES)
 
 # behaviour enroll_fault in words of the http group
 ENROLL_FAULTS: dict[str, dict[str, Any]] = {

@@ -34,6 +34,7 @@ static void add_path(struct buf *out, const struct scm *scm, const char *templat
     static const char version[] = "{version}";
     static const char number[] = "{id}";
     static const char serial[] = "{serial}";
+    static const char word[] = "{word}";
 
     buf_add_str(out, scm->prefix);
     while (*template != '\0') {
@@ -46,6 +47,9 @@ static void add_path(struct buf *out, const struct scm *scm, const char *templat
         } else if (str_starts_with(template, serial)) {
             str_percent_encode(out, (const uint8_t *)call->serial, strlen(call->serial), "");
             template += strlen(serial);
+        } else if (str_starts_with(template, word)) {
+            str_percent_encode(out, (const uint8_t *)call->word, strlen(call->word), "");
+            template += strlen(word);
         } else {
             buf_add_byte(out, (uint8_t) * template ++);
         }
@@ -93,7 +97,8 @@ static bool send_request(struct scm *scm, const struct scm_call *call, const cha
     };
 
     add_login(&request, scm);
-    http_request_header(&request, "Accept", "application/json, */*;q=0.5");
+    http_request_header(&request, "Accept",
+                        call->accept != NULL ? call->accept : "application/json, */*;q=0.5");
     if (call->body != NULL) {
         http_request_header(&request, "Content-Type", "application/json;charset=utf-8");
     }

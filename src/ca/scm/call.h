@@ -18,6 +18,7 @@ struct scm {
     struct ca_settings settings; /* borrowed */
     char *prefix;                /* "/private/api" or "/api" */
     int64_t deadline_ms;         /* no pause goes past it; 0: none */
+    enum scm_endpoint_id probe;  /* is asked without a token to learn who gives them out */
     struct scm_oauth oauth;
 };
 
@@ -26,8 +27,10 @@ struct scm_call {
     enum scm_endpoint_id endpoint;
     int64_t id;         /* for {id} */
     const char *serial; /* for {serial} */
+    const char *word;   /* for {word} */
     const char *query;  /* without '?'; NULL: none */
     const char *body;   /* JSON; NULL: none */
+    const char *accept; /* what is wanted; NULL: JSON */
 };
 
 /* The answer, sorted. */
@@ -60,6 +63,12 @@ bool scm_is_unclear(const struct scm_answer *answer);
 void scm_call_path(const struct scm *scm, const struct scm_call *call, struct buf *out);
 
 /* oauth.c */
+
+/* Whether what an OAuth login needs is configured. E_CONFIG. */
+bool scm_oauth_check(const struct ca_settings *settings, struct err *err) NODISCARD;
+
+/* Settles which server gives out tokens, if it is not settled yet. E_AUTH: none that is allowed. */
+bool scm_oauth_choose(struct scm *scm, struct err *err) NODISCARD;
 
 /* Sees to it that there is a token that lasts a while; `anew`: another one than now. E_AUTH,
  * E_CONFIG, E_NETWORK, E_TLS, E_PROTOCOL. */

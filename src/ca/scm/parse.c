@@ -120,7 +120,8 @@ void scm_parse_error(const struct http_response *response, struct scm_error *out
 
 static bool is_collect(enum scm_endpoint_id operation)
 {
-    return operation == SCM_COLLECT_QUERY || operation == SCM_COLLECT_PATH;
+    return operation == SCM_COLLECT_QUERY || operation == SCM_COLLECT_PATH ||
+           operation == ENROLLMENT_COLLECT || operation == ENROLLMENT_STATUS;
 }
 
 static bool has_code_of(const struct scm_error *error, const int64_t codes[], size_t count)
@@ -171,7 +172,8 @@ enum scm_class scm_classify(enum scm_endpoint_id operation, int status,
     if (status >= 500 || status == 408) {
         return SCM_UNCERTAIN;
     }
-    if (operation == SCM_ENROLL && has_code_of(error, unclear_codes, ARRAY_LEN(unclear_codes))) {
+    bool orders = operation == SCM_ENROLL || operation == ENROLLMENT_ORDER;
+    if (orders && has_code_of(error, unclear_codes, ARRAY_LEN(unclear_codes))) {
         return SCM_UNCERTAIN;
     }
     if (class_of_code(error, &class)) {
@@ -328,7 +330,7 @@ void scm_ids_sort(struct scm_ids *ids)
 }
 
 /* NAME=VALUE;NAME=VALUE to [{"name":..,"value":..}] */
-static bool add_custom_fields(json *body, const char *text, struct err *err)
+bool scm_add_custom_fields(json *body, const char *text, struct err *err)
 {
     AUTO(str) char *copy = str_dup(text);
     json *list = json_new_array();
@@ -393,7 +395,7 @@ static bool is_only_the_cn(const struct ca_request *request)
            str_equal_nocase(request->names->list[0], buf_str(&cn));
 }
 
-static bool wants_names(const struct ca_request *request)
+bool scm_wants_names(const struct ca_request *request)
 {
     switch (request->send_names) {
     case CA_NAMES_ALWAYS:
@@ -406,7 +408,7 @@ static bool wants_names(const struct ca_request *request)
     return request->names->count > 0 && !is_only_the_cn(request);
 }
 
-static bool add_texts(json *body, const struct ca_request *request, struct err *err)
+bool scm_add_comments(json *body, const struct ca_request *request, struct err *err)
 {
     AUTO(buf) struct buf comments = BUF_INIT(COMMENTS_MAX);
 
@@ -418,17 +420,25 @@ static bool add_texts(json *body, const struct ca_request *request, struct err *
         return err_set(err, E_CONFIG, "comments: longer than the %d characters the CA takes",
                        COMMENTS_MAX);
     }
+    return json_add_string(body, "comments", buf_str(&comments)) || err_nomem(err);
+}
+
+static bool add_texts(json *body, const struct ca_request *request, struct err *err)
+{
     if (request->external_requester != NULL &&
         strlen(request->external_requester) > REQUESTER_MAX) {
         return err_set(err, E_CONFIG, "external_requester: longer than %d characters",
                        REQUESTER_MAX);
     }
-    if (!json_add_string(body, "comments", buf_str(&comments)) ||
-        !json_add_string(body, "externalRequester",
+    if (!scm_add_comments(body, request, err)) {
+        return false;
+    }
+    if (!json_add_string(body, "externalRequester",
                          request->external_requester != NULL ? request->external_requester : "")) {
         return err_nomem(err);
     }
-    return request->custom_fields == NULL || add_custom_fields(body, request->custom_fields, err);
+    return request->custom_fields == NULL ||
+           scm_add_custom_fields(body, request->custom_fields, err);
 }
 
 bool scm_build_enroll(const struct ca_request *request, int64_t org_id, struct buf *out,
@@ -448,7 +458,7 @@ bool scm_build_enroll(const struct ca_request *request, int64_t org_id, struct b
         !json_add_string(body, "csr", request->csr_pem)) {
         return err_nomem(err);
     }
-    if (wants_names(request)) {
+    if (scm_wants_names(request)) {
         AUTO(str) char *names = x509_names_join(request->names, ',');
         if (names == NULL || !json_add_string(body, "subjAltNames", names)) {
             return err_nomem(err);

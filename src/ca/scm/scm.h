@@ -8,6 +8,11 @@
 
 enum scm_endpoint_id {
     SCM_TYPES,
+    ENROLLMENT_ORDER, /* of the Enrollment API (ca/enrollment) */
+    ENROLLMENT_COLLECT,
+    ENROLLMENT_STATUS,
+    ENROLLMENT_LIST,
+    ENROLLMENT_REVOKE,
     SCM_ENROLL,
     SCM_DETAILS,
     SCM_COLLECT_QUERY,
@@ -118,6 +123,15 @@ bool scm_csr_cn(const char *csr_pem, struct buf *out);
 
 bool scm_build_enroll(const struct ca_request *request, int64_t org_id, struct buf *out,
                       struct err *err) NODISCARD;
+
+/* Whether names are sent beside the request: as it says, and with `auto` if there are others than
+ * the CN. */
+bool scm_wants_names(const struct ca_request *request);
+
+/* Members of a request's body: comments (our mark first) and customFields (NAME=VALUE;NAME=VALUE).
+ */
+bool scm_add_comments(json *body, const struct ca_request *request, struct err *err) NODISCARD;
+bool scm_add_custom_fields(json *body, const char *text, struct err *err) NODISCARD;
 
 /* oauth_parse.c */
 

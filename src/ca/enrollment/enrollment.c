@@ -1,0 +1,349 @@
+#include "ca/enrollment/enrollment.h"
+
+#include "base/log.h"
+#include "base/str.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BODY_MAX = 128 * 1024 };
+
+static const char other_api[] = "https://cert-manager.com";
+static const char pem_chain[] = "application/pem-certificate-chain";
+
+enum { CODE_REVOKED = -110, CODE_NOT_FOUND = -5101 };
+
+static void enrollment_close(void *impl)
+{
+    struct enrollment *e = impl;
+
+    if (e != NULL) {
+        free(e->scm.prefix);
+        scm_oauth_done(&e->scm.oauth);
+        free(e);
+    }
+}
+
+DEFINE_AUTO(enrollment, struct enrollment *, enrollment_close)
+
+static bool check_settings(const struct ca_settings *s, struct err *err)
+{
+    if (s->login_kind != CA_LOGIN_OAUTH) {
+        return err_set(err, E_CONFIG,
+                       "the Enrollment API is logged in to with a client id and secret alone: set "
+                       "'auth = oauth'");
+    }
+    if (s->url == NULL || str_equal(s->url, other_api)) {
+        return err_set(err, E_CONFIG,
+                       "the Enrollment API has a host for each customer, and none is configured "
+                       "('url = https://CUSTOMER.enroll.enterprise.sectigo.com')");
+    }
+    return scm_oauth_check(s, err);
+}
+
+static bool enrollment_open(const struct ca_settings *settings, void **impl, struct err *err)
+{
+    AUTO(enrollment) struct enrollment *e = calloc(1, sizeof(*e));
+
+    if (e == NULL) {
+        return err_nomem(err);
+    }
+    if (!check_settings(settings, err) ||
+        !enrollment_parse_fields(settings->order_fields, &e->fields, err)) {
+        return false;
+    }
+    e->scm.settings = *settings;
+    e->scm.probe = ENROLLMENT_LIST;
+    e->scm.prefix = str_dup(settings->api_path);
+    e->no_status = settings->status_form == CA_STATUS_COLLECT;
+    if (e->scm.prefix == NULL) {
+        return err_nomem(err);
+    }
+    *impl = TAKE(e);
+    return true;
+}
+
+static void enrollment_set_deadline(void *impl, int64_t mono_ms)
+{
+    struct enrollment *e = impl;
+
+    e->scm.deadline_ms = mono_ms;
+}
+
+bool enrollment_is_absent(const struct scm_answer *answer)
+{
+    int status = answer->response.status;
+
+    if (!answer->complete || (answer->error.has_code && answer->error.code == CODE_NOT_FOUND)) {
+        return false;
+    }
+    return status == 404 || status == 405 || status == 501;
+}
+
+/* The API itself says that it has nothing of that id. */
+static void note_missing(const struct scm_answer *answer, struct err *err)
+{
+    if (answer->complete && answer->response.status == 404 && answer->error.understood) {
+        err->code = E_ORDER_MISSING;
+    }
+}
+
+/* The least that an account can be asked for. *listed false: it is let in, but there is no list. */
+static bool knock(struct enrollment *e, bool *listed, struct err *err)
+{
+    AUTO(answer) struct scm_answer answer;
+    struct scm_call call = {.endpoint = ENROLLMENT_LIST, .query = "size=1&position=0"};
+
+    scm_answer_init(&answer);
+    *listed = scm_call(&e->scm, &call, &answer, err);
+    if (*listed ||
+        (answer.complete && answer.response.status >= 400 && answer.response.status < 500 &&
+         answer.class != SCM_BAD_LOGIN && answer.class != SCM_TRANSIENT)) {
+        err_clear(err);
+        return true;
+    }
+    return false;
+}
+
+/* None can be chosen, but whether the account is let in is worth knowing before a key is made. */
+static bool enrollment_products(void *impl, struct ca_products *out, struct err *err)
+{
+    struct enrollment *e = impl;
+    bool listed = false;
+
+    *out = (struct ca_products){.list = NULL};
+    return knock(e, &listed, err);
+}
+
+static bool enrollment_check_request(void *impl, const struct ca_request *request, struct err *err)
+{
+    struct enrollment *e = impl;
+    AUTO(buf) struct buf body = BUF_INIT(BODY_MAX);
+
+    return enrollment_build(request, e->fields, &body, err);
+}
+
+static enum ca_submit ambiguous(struct err *err)
+{
+    err->code = E_ORDER_AMBIGUOUS;
+    (void)err_wrap(err, "it is not known whether the CA took the order");
+    return CA_AMBIGUOUS;
+}
+
+static enum ca_submit enrollment_submit(void *impl, const struct ca_request *request, char **state,
+                                        struct err *err)
+{
+    struct enrollment *e = impl;
+    AUTO(answer) struct scm_answer answer;
+    AUTO(json) json *doc = NULL;
+    AUTO(buf) struct buf body = BUF_INIT(BODY_MAX);
+    struct enrollment_id id;
+
+    scm_answer_init(&answer);
+    if (!enrollment_build(request, e->fields, &body, err)) {
+        return CA_REFUSED;
+    }
+    struct scm_call call = {.endpoint = ENROLLMENT_ORDER, .body = buf_str(&body)};
+    if (scm_call_json(&e->scm, &call, &answer, &doc, err) && enrollment_parse_id(doc, &id, err)) {
+        *state = enrollment_make_state(&id);
+        if (*state != NULL) {
+            return CA_SUBMITTED;
+        }
+        (void)err_nomem(err);
+        return ambiguous(err);
+    }
+    return scm_is_unclear(&answer) ? ambiguous(err) : CA_REFUSED;
+}
+
+bool enrollment_fetch(struct enrollment *e, const struct enrollment_id *id, bool *ready,
+                      bool *revoked, struct buf *out, struct err *err)
+{
+    AUTO(answer) struct scm_answer answer;
+    struct scm_call call = {.endpoint = ENROLLMENT_COLLECT, .word = id->text, .accept = pem_chain};
+
+    *ready = false;
+    *revoked = false;
+    scm_answer_init(&answer);
+    if (!scm_call(&e->scm, &call, &answer, err)) {
+        *revoked = answer.complete && answer.error.has_code && answer.error.code == CODE_REVOKED;
+        note_missing(&answer, err);
+        return false;
+    }
+    if (answer.class == SCM_NOT_READY || answer.response.body.len == 0) {
+        return true;
+    }
+    buf_add(out, answer.response.body.data, answer.response.body.len);
+    *ready = true;
+    return buf_ok(out) || err_set(err, E_PROTOCOL, "collect: the answer is too long");
+}
+
+/* The status that collecting shows. */
+static bool ask_by_collecting(struct enrollment *e, const struct enrollment_id *id,
+                              struct enrollment_status *out, struct err *err)
+{
+    AUTO(buf) struct buf answer = BUF_INIT(HTTP_BODY_MAX);
+    bool ready = false;
+    bool revoked = false;
+
+    if (!enrollment_fetch(e, id, &ready, &revoked, &answer, err) && !revoked) {
+        return false;
+    }
+    err_clear(err);
+    *out = (struct enrollment_status){.phase = revoked ? CA_FAILED
+                                               : ready ? CA_ISSUED
+                                                       : CA_PENDING,
+                                      .revoked = revoked};
+    (void)snprintf(out->word, sizeof(out->word), "%s",
+                   revoked ? "revoked"
+                   : ready ? "can be collected"
+                           : "not ready");
+    return true;
+}
+
+/* With `auto` a call that is not there is no failure; nor is one that says something else than a
+ * status. */
+static bool may_go_without(const struct enrollment *e, const struct scm_answer *answer,
+                           const struct err *err)
+{
+    return e->scm.settings.status_form == CA_STATUS_AUTO && answer->complete &&
+           (enrollment_is_absent(answer) || (answer->class == SCM_OK && err->code == E_PROTOCOL));
+}
+
+bool enrollment_ask(struct enrollment *e, const struct enrollment_id *id,
+                    struct enrollment_status *out, struct err *err)
+{
+    AUTO(answer) struct scm_answer answer;
+    struct scm_call call = {.endpoint = ENROLLMENT_STATUS, .word = id->text};
+
+    scm_answer_init(&answer);
+    if (e->no_status) {
+        return ask_by_collecting(e, id, out, err);
+    }
+    if (scm_call(&e->scm, &call, &answer, err)) {
+        AUTO(json) json *doc = NULL;
+        const struct buf *body = &answer.response.body;
+        if (answer.class == SCM_NOT_READY) {
+            *out = (struct enrollment_status){.phase = CA_PENDING, .word = "not ready"};
+            return true;
+        }
+        if (json_parse((const uint8_t *)buf_str(body), body->len, &doc, err) &&
+            enrollment_parse_status(doc, out, err)) {
+            return true;
+        }
+        (void)err_wrap(err, "status");
+    }
+    if (!may_go_without(e, &answer, err)) {
+        note_missing(&answer, err);
+        return false;
+    }
+    log_line(LOG_DEBUG, "enrollment",
+             "there is no status to ask for, so it is collected instead: %s", err->msg);
+    err_clear(err);
+    e->no_status = true;
+    return ask_by_collecting(e, id, out, err);
+}
+
+static const char *sentence(enum ca_phase phase)
+{
+    switch (phase) {
+    case CA_PENDING:
+        return "the CA is processing it";
+    case CA_WAITING:
+        return "an administrator of the CA account has to approve it";
+    case CA_ISSUED:
+        return "the certificate can be collected";
+    case CA_FAILED:
+        break;
+    }
+    return "it has ended without a certificate";
+}
+
+static bool enrollment_poll(void *impl, const char *state, struct ca_status *out, struct err *err)
+{
+    struct enrollment *e = impl;
+    struct enrollment_id id;
+    struct enrollment_status status;
+
+    if (!enrollment_read_state(state, &id, err) || !enrollment_ask(e, &id, &status, err)) {
+        return false;
+    }
+    *out = (struct ca_status){.phase = status.phase};
+    (void)snprintf(out->text, sizeof(out->text), "%s", status.word);
+    (void)snprintf(out->detail, sizeof(out->detail), "%s", sentence(status.phase));
+    (void)snprintf(out->order_id, sizeof(out->order_id), "%s", id.text);
+    return true;
+}
+
+static bool enrollment_collect(void *impl, const char *state, bool *ready, struct buf *out,
+                               struct err *err)
+{
+    struct enrollment *e = impl;
+    struct enrollment_id id;
+    bool revoked = false;
+
+    *ready = false;
+    return enrollment_read_state(state, &id, err) &&
+           enrollment_fetch(e, &id, ready, &revoked, out, err);
+}
+
+static bool enrollment_adopt(const char *order_id, char **state, struct err *err)
+{
+    struct enrollment_id id;
+
+    if (!enrollment_take_id(order_id, &id)) {
+        return err_set(err, E_USAGE, "'%.80s' is no id of a certificate", order_id);
+    }
+    *state = enrollment_make_state(&id);
+    return *state != NULL || err_nomem(err);
+}
+
+static void failed(struct ca_checks *out, const char *step, const struct err *err)
+{
+    ca_checks_add(out, step, false, "%s", err->msg);
+    out->worst = err->code;
+}
+
+static void enrollment_check(void *impl, struct ca_checks *out)
+{
+    struct enrollment *e = impl;
+    struct err err = ERR_INIT;
+    bool listed = false;
+
+    if (!scm_oauth_choose(&e->scm, &err)) {
+        failed(out, "token server", &err);
+        return;
+    }
+    ca_checks_add(out, "token server", true, "%s", e->scm.oauth.url);
+    if (!scm_oauth_login(&e->scm, false, &err)) {
+        failed(out, "credentials", &err);
+        return;
+    }
+    ca_checks_add(out, "credentials", true, "a token for '%s'", e->scm.settings.client_id);
+    if (!knock(e, &listed, &err)) {
+        failed(out, "account", &err);
+        return;
+    }
+    ca_checks_add(out, "account", true, "%s; it orders with the one profile that it has",
+                  listed ? "it is let in, and may list its certificates"
+                         : "it is let in (this API lists no certificates)");
+}
+
+const struct ca_ops ca_enrollment_ops = {
+    .type = "scm-enrollment",
+    .fixed_product = true,
+    .open = enrollment_open,
+    .close = enrollment_close,
+    .set_deadline = enrollment_set_deadline,
+    .products = enrollment_products,
+    .check_request = enrollment_check_request,
+    .submit = enrollment_submit,
+    .poll = enrollment_poll,
+    .collect = enrollment_collect,
+    .find_submitted = enrollment_find,
+    .adopt = enrollment_adopt,
+    .record = enrollment_record,
+    .list = enrollment_list,
+    .revoke = enrollment_revoke,
+    .check = enrollment_check,
+};
