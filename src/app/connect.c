@@ -126,7 +126,6 @@ static bool open_ca(struct app *app, struct app_ca *out, struct err *err)
     const struct config_ca *c = app->selection.ca;
     struct ca_settings settings = {
         .type = c->type,
-        .url = c->url,
         .http = out->http,
         .clock = app->clock,
         .api_path = c->api_path,
@@ -153,7 +152,9 @@ static bool open_ca(struct app *app, struct app_ca *out, struct err *err)
 bool app_ca_open(struct app *app, struct app_ca *out, struct err *err)
 {
     *out = (struct app_ca){.ca = NULL};
-    if (!open_identity(app, out, err) || !read_secrets(app, out, err) ||
+    const struct config_ca *c = app->selection.ca;
+    if (!ca_type_check(c->type, login_kind(c->auth), c->url, err) ||
+        !open_identity(app, out, err) || !read_secrets(app, out, err) ||
         !open_http(app, out, err) || !open_ca(app, out, err)) {
         app_ca_close(out);
         return err_wrap(err, "CA '%s'", app->selection.ca->name);

@@ -34,6 +34,13 @@ bool ca_type_has_fixed_product(const char *type)
     return ops != NULL && ops->fixed_product;
 }
 
+bool ca_type_check(const char *type, enum ca_login login, const char *url, struct err *err)
+{
+    const struct ca_ops *ops = find_ops(type);
+
+    return ops == NULL || ops->check_type == NULL || ops->check_type(login, url, err);
+}
+
 void ca_close(struct ca *ca)
 {
     if (ca != NULL) {

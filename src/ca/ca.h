@@ -33,7 +33,6 @@ enum ca_status_form { CA_STATUS_AUTO, CA_STATUS_ASK, CA_STATUS_COLLECT };
 /* How to reach and to be let in. Borrowed for the life of the struct ca. */
 struct ca_settings {
     const char *type; /* "scm", "scm-enrollment" */
-    const char *url;  /* of the CA, for what depends on it */
     struct http_client *http;
     const struct clock *clock;
     const char *api_path;
@@ -57,6 +56,11 @@ struct ca_settings {
 
 /* Whether the accounts of CAs of that type have one product each, which no order names. */
 bool ca_type_has_fixed_product(const char *type);
+
+/* Whether a CA of that type can be logged in to like that, and is reached at such a URL. E_CONFIG.
+ */
+bool ca_type_check(const char *type, enum ca_login login, const char *url,
+                   struct err *err) NODISCARD;
 
 bool ca_open(const struct ca_settings *settings, struct ca **out, struct err *err) NODISCARD;
 void ca_close(struct ca *ca);

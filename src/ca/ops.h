@@ -7,6 +7,7 @@
 struct ca_ops {
     const char *type;
     bool fixed_product; /* the account has one, which no order names */
+    bool (*check_type)(enum ca_login login, const char *url, struct err *err); /* NULL: any */
     bool (*open)(const struct ca_settings *settings, void **impl, struct err *err);
     void (*close)(void *impl);
     void (*set_deadline)(void *impl, int64_t mono_ms);

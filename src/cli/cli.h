@@ -154,6 +154,7 @@ bool cmd_order_list(struct cli *cli, struct err *err);
 bool cmd_order_show(struct cli *cli, struct err *err);
 bool cmd_order_wait(struct cli *cli, struct err *err);
 bool cmd_order_collect(struct cli *cli, struct err *err);
+bool cmd_order_adopt(struct cli *cli, struct err *err);
 bool cmd_order_abandon(struct cli *cli, struct err *err);
 bool cmd_cert_bind(struct cli *cli, struct err *err);
 bool cmd_cert_undo(struct cli *cli, struct err *err);

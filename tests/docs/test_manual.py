@@ -138,4 +138,4 @@ def test_completion_is_a_script_that_bash_reads(tmp_path: Path) -> None:
     words = run(["bash", "-c", script], env=clean_env()).stdout.split()
     assert {"--ca", "--ca-url", "--ca-trust"} <= set(words)
     script = f'. {path}; COMP_WORDS=(p11enroll order ""); COMP_CWORD=2; _p11enroll; printf "%s " "${{COMPREPLY[@]}}"'
-    assert set(run(["bash", "-c", script], env=clean_env()).stdout.split()) == {"list", "show", "wait", "collect", "abandon"}
+    assert set(run(["bash", "-c", script], env=clean_env()).stdout.split()) == {"list", "show", "wait", "collect", "adopt", "abandon"}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from p11e import Client, Sandbox, Token
+from test_output import compare, masked, shape
 
 TOKENS = "/auth/realms/apiclients/protocol/openid-connect/token"
 ORDERS = "/api/v1/certificates"
@@ -118,7 +121,7 @@ def test_the_certificate_is_found_by_its_key(enroller: Client, box: Sandbox, cha
 def test_a_certificate_for_another_key_is_not_bound(enroller: Client, box: Sandbox, token: Token) -> None:
     box.set(certificate="other-key")
     enroller.run("enroll", "--name", "www.example.org", status=50)
-    assert order(enroller)["state"] == "rejected"
+    assert order(enroller)["state"] == "cert-rejected"
     assert not [o for o in token.objects() if o["kind"] == "Certificate"]
 
 
@@ -292,7 +295,8 @@ def test_an_admins_key_is_not_one_for_this_api(enroller: Client, box: Sandbox) -
 # --- settings, products, check
 
 @pytest.mark.parametrize(("section", "values", "says"), [
-    ("ca:sandbox", {"auth": "password", "password_source": "file:/dev/null"}, "set 'auth = oauth'"),
+    ("ca:sandbox", {"auth": "password"}, "set 'auth = oauth'"),
+    ("ca:sandbox", {"auth": None}, "set 'auth = oauth'"),
     ("ca:sandbox", {"url": "https://cert-manager.com"}, "has a host for each customer"),
     ("ca:sandbox", {"order_fields": "names, colour"}, "order_fields: 'colour' is none of"),
     ("ca:sandbox", {"client_id": None}, "'client_id'"),
@@ -392,3 +396,98 @@ def test_a_lost_answer_to_a_revocation_is_looked_up(enroller: Client, box: Sandb
     box.once("DELETE", ORDERS, cut="before-reply", fault_when=when)
     enroller.run("revoke", "1", "--reason", "superseded", "--yes", status=status)
     assert len(sent(box, "DELETE")) == 1 and revoked(box) == (when == "after")
+
+
+# --- adopted: what a person found
+
+def lost(client: Client, box: Sandbox, fault: str = "stored-cut") -> str:
+    """Loses an order; returns its id at the CA, as a person finds it in SCM; "" if it did not get there."""
+    box.once("POST", f"^{ORDERS}$", enroll_fault=fault)
+    client.run("enroll", "--name", "www.example.org", status=14)
+    return "".join(str(o["id"]) for o in box.orders() if o["common_name"] == "www.example.org")
+
+
+def test_an_order_that_somebody_found_is_gone_on_with(enroller: Client, box: Sandbox) -> None:
+    number = lost(enroller, box)
+    result = enroller.json("order", "adopt", "1", number)
+    assert (result["state"], result["ca_order"], result["last_error"]) == ("done", number, None)
+    assert "somebody found it at the CA as order " + number in [str(e["text"]) for e in order(enroller)["events"]]
+    assert len(sent(box, "POST")) == 1
+
+
+def test_an_order_that_somebody_found_may_be_under_way(enroller: Client, box: Sandbox) -> None:
+    box.set(issue_result="stuck")
+    number = lost(enroller, box)
+    enroller.run("order", "adopt", "1", number, "--deadline", "1s", status=10)
+    assert order(enroller)["state"] == "pending"
+
+
+def test_the_certificate_of_another_key_is_not_adopted(enroller: Client, box: Sandbox) -> None:
+    enroller.run("enroll", "--name", "other.example.org")
+    enroller.set("p11enroll", state_dir=str(enroller.dir / "another-journal"))
+    other = str(box.orders()[-1]["id"])
+    lost(enroller, box)
+    done = enroller.run("order", "adopt", "1", other, status=50)
+    assert f"order 1 cannot be '{other}' at the CA" in done.stderr
+    assert order(enroller)["state"] == "ambiguous"
+
+
+def test_what_is_another_order_of_ours_is_not_adopted(enroller: Client, box: Sandbox) -> None:
+    enroller.run("enroll", "--name", "other.example.org")
+    other = str(box.orders()[-1]["id"])
+    lost(enroller, box)
+    done = enroller.run("order", "adopt", "2", other, status=2)
+    assert f"{other} at the CA is order 1 already" in done.stderr
+
+
+def test_what_is_not_there_is_not_adopted(enroller: Client, box: Sandbox) -> None:
+    lost(enroller, box, "cut")
+    done = enroller.run("order", "adopt", "1", "999999", status=15)
+    assert "HTTP 404" in done.stderr and order(enroller)["state"] == "ambiguous"
+
+
+@pytest.mark.parametrize("word", ["..", "a/b", "0", "", "x" * 61])
+def test_what_is_no_id_is_not_sent(enroller: Client, box: Sandbox, word: str) -> None:
+    lost(enroller, box, "stored-504")
+    done = enroller.run("order", "adopt", "1", word, status=2)
+    assert "is no id of a certificate" in done.stderr
+
+
+def test_only_an_order_that_is_ambiguous_is_adopted(enroller: Client) -> None:
+    enroller.run("enroll", "--name", "www.example.org")
+    done = enroller.run("order", "adopt", "1", "5", status=2)
+    assert "order 1 is in the state 'done'" in done.stderr
+
+
+def test_an_order_at_the_admin_api_is_adopted_as_well(client: Client) -> None:
+    assert client.sandbox is not None
+    client.sandbox.once("POST", "/enroll$", enroll_fault="stored-cut")
+    client.run("enroll", "--name", "www.example.org", status=14)
+    number = str(client.sandbox.orders()[-1]["id"])
+    assert "is not a number" in client.run("order", "adopt", "1", "x", status=2).stderr
+    assert client.json("order", "adopt", "1", number)["state"] == "done"
+
+
+def test_an_id_that_is_no_number_is_revoked_by_people(enroller: Client, box: Sandbox) -> None:
+    box.set(enrollment_id="text")
+    enroller.run("enroll", "--name", "www.example.org")
+    done = enroller.run("revoke", "1", "--reason", "superseded", "--yes", status=2)
+    assert "'ENR-" in done.stderr and sent(box, "DELETE") == []
+
+
+# --- output
+
+def test_output_as_recorded(enroller: Client, box: Sandbox) -> None:
+    for command in ("products", "check"):
+        compare(f"json/{command}-enrollment.json", json.dumps(shape(enroller.json(command)), indent=1) + "\n")
+        compare(f"human/{command}-enrollment.txt", masked(enroller.run(command).stdout, enroller))
+    number = lost(enroller, box)
+    adopted = enroller.json("order", "adopt", "1", number)
+    compare("json/order-adopt.json", json.dumps(shape(adopted), indent=1) + "\n")
+
+
+def test_what_people_see_of_an_order_that_was_adopted(enroller: Client, box: Sandbox) -> None:
+    number = lost(enroller, box)
+    text = masked(enroller.run("order", "adopt", "1", number).stdout, enroller)
+    text = text.replace(number, "NNNN")
+    compare("human/order-adopt.txt", "".join(line for line in text.splitlines(keepends=True) if not line.startswith("Serial:")))

@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char id[64];
 
     ca_order_id(text, id);
-    CHECK(strlen(id) < 24);
+    CHECK(strlen(id) < sizeof(id));
     (void)scm_phase(text);
     if (!json_parse(data, size, &doc, &err)) {
         return 0;

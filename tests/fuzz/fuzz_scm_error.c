@@ -15,7 +15,8 @@ static void classify_all(const struct scm_error *error)
                 scm_classify((enum scm_endpoint_id)operation, statuses[i], error);
             CHECK((class == SCM_OK) == (statuses[i] == 200));
             CHECK(class != SCM_NOT_READY || operation == SCM_COLLECT_QUERY ||
-                  operation == SCM_COLLECT_PATH);
+                  operation == SCM_COLLECT_PATH || operation == ENROLLMENT_COLLECT ||
+                  operation == ENROLLMENT_STATUS);
         }
     }
 }

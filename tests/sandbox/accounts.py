@@ -37,7 +37,7 @@ def new_account(login: str, serials: list[str]) -> dict[str, Any]:
 def enrollment_account() -> dict[str, Any]:
     """An account of the Enrollment API: one profile, one term, one organization, and no rights of an admin."""
     return {**new_account(ENROLLER, []), "privileges": ["autoApproveCertificates"], "organizations": [103],
-            "enrollment": {"orgId": 103, "certType": 1013, "term": 199}}
+            "enrollment": {"certType": 1013, "term": 199}}
 
 
 def surface(account: dict[str, Any]) -> str:

@@ -78,7 +78,7 @@ def wish(call: Call) -> Body:
         raise ScmError(-111)
     values: dict[str, Any] = {name: body.values[name] for name in taken - {"productId"} if name in body.values}
     values["csr"] = one_line(body.text("csr") or "")
-    return Body({"term": fixed["term"], **values, "orgId": fixed["orgId"], "certType": fixed["certType"]})
+    return Body({"term": fixed["term"], **values, "orgId": call.admin.account["organizations"][0], "certType": fixed["certType"]})
 
 
 def with_names(b: SimpleNamespace) -> SimpleNamespace:

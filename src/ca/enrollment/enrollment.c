@@ -27,19 +27,17 @@ static void enrollment_close(void *impl)
 
 DEFINE_AUTO(enrollment, struct enrollment *, enrollment_close)
 
-static bool check_settings(const struct ca_settings *s, struct err *err)
+static bool enrollment_check_type(enum ca_login login, const char *url, struct err *err)
 {
-    if (s->login_kind != CA_LOGIN_OAUTH) {
+    if (login != CA_LOGIN_OAUTH) {
         return err_set(err, E_CONFIG,
                        "the Enrollment API is logged in to with a client id and secret alone: set "
                        "'auth = oauth'");
     }
-    if (s->url == NULL || str_equal(s->url, other_api)) {
-        return err_set(err, E_CONFIG,
-                       "the Enrollment API has a host for each customer, and none is configured "
-                       "('url = https://CUSTOMER.enroll.enterprise.sectigo.com')");
-    }
-    return scm_oauth_check(s, err);
+    return !str_equal(url, other_api) ||
+           err_set(err, E_CONFIG,
+                   "the Enrollment API has a host for each customer, and none is configured "
+                   "('url = https://CUSTOMER.enroll.enterprise.sectigo.com')");
 }
 
 static bool enrollment_open(const struct ca_settings *settings, void **impl, struct err *err)
@@ -49,7 +47,7 @@ static bool enrollment_open(const struct ca_settings *settings, void **impl, str
     if (e == NULL) {
         return err_nomem(err);
     }
-    if (!check_settings(settings, err) ||
+    if (!scm_oauth_check(settings, err) ||
         !enrollment_parse_fields(settings->order_fields, &e->fields, err)) {
         return false;
     }
@@ -131,6 +129,22 @@ static enum ca_submit ambiguous(struct err *err)
     return CA_AMBIGUOUS;
 }
 
+/* Codes of a body that the API does not understand: which fields it takes is not documented. */
+static void add_hint(const struct scm_answer *answer, struct err *err)
+{
+    static const int64_t codes[] = {-64, -1002, -1601};
+    size_t used = strlen(err->msg);
+
+    for (size_t i = 0; answer->complete && answer->error.has_code && i < ARRAY_LEN(codes); i++) {
+        if (codes[i] == answer->error.code) {
+            (void)snprintf(err->msg + used, sizeof(err->msg) - used,
+                           "; nothing was ordered, and 'order_fields' of the CA section says what "
+                           "is sent beside the "
+                           "request");
+        }
+    }
+}
+
 static enum ca_submit enrollment_submit(void *impl, const struct ca_request *request, char **state,
                                         struct err *err)
 {
@@ -153,7 +167,11 @@ static enum ca_submit enrollment_submit(void *impl, const struct ca_request *req
         (void)err_nomem(err);
         return ambiguous(err);
     }
-    return scm_is_unclear(&answer) ? ambiguous(err) : CA_REFUSED;
+    if (scm_is_unclear(&answer)) {
+        return ambiguous(err);
+    }
+    add_hint(&answer, err);
+    return CA_REFUSED;
 }
 
 bool enrollment_fetch(struct enrollment *e, const struct enrollment_id *id, bool *ready,
@@ -332,6 +350,7 @@ static void enrollment_check(void *impl, struct ca_checks *out)
 const struct ca_ops ca_enrollment_ops = {
     .type = "scm-enrollment",
     .fixed_product = true,
+    .check_type = enrollment_check_type,
     .open = enrollment_open,
     .close = enrollment_close,
     .set_deadline = enrollment_set_deadline,
