@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 
-DEFINE_AUTO(x509_sig, X509_SIG *, X509_SIG_free)
 DEFINE_AUTO(algor, X509_ALGOR *, X509_ALGOR_free)
 DEFINE_AUTO(pss_params, RSA_PSS_PARAMS *, RSA_PSS_PARAMS_free)
 DEFINE_AUTO(asn1_string, ASN1_STRING *, ASN1_STRING_free)
@@ -42,28 +41,34 @@ static const struct {
 };
 /* clang-format on */
 
-/* DigestInfo (RFC 8017 section 9.2, note 1) around a digest. */
+/* DigestInfo (RFC 8017 section 9.2, note 1) around a digest, by hand: done with X509_SIG it costs
+ * more than all else that is done here for a signature. Every length is below 128, one byte. */
 static bool digest_info(int md_nid, const uint8_t *digest, size_t len, uint8_t *out,
                         size_t *out_len)
 {
-    AUTO(x509_sig) X509_SIG *info = X509_SIG_new();
-    X509_ALGOR *algor = NULL;
-    ASN1_OCTET_STRING *value = NULL;
-    unsigned char *p = out;
+    const ASN1_OBJECT *oid = OBJ_nid2obj(md_nid);
+    size_t oid_len = oid != NULL ? OBJ_length(oid) : 0;
+    size_t algorithm = 2 + oid_len + 2;
+    size_t content = 2 + algorithm + 2 + len;
+    uint8_t *p = out;
 
-    if (info == NULL) {
+    if (oid_len == 0 || len > 127 || content > 127 || 2 + content > *out_len) {
         return false;
     }
-    X509_SIG_getm(info, &algor, &value);
-    if (X509_ALGOR_set0(algor, OBJ_nid2obj(md_nid), V_ASN1_NULL, NULL) != 1 ||
-        ASN1_OCTET_STRING_set(value, digest, (int)len) != 1) {
-        return false;
-    }
-    int size = i2d_X509_SIG(info, NULL);
-    if (size <= 0 || (size_t)size > *out_len || i2d_X509_SIG(info, &p) != size) {
-        return false;
-    }
-    *out_len = (size_t)size;
+    *p++ = V_ASN1_SEQUENCE | V_ASN1_CONSTRUCTED;
+    *p++ = (uint8_t)content;
+    *p++ = V_ASN1_SEQUENCE | V_ASN1_CONSTRUCTED;
+    *p++ = (uint8_t)algorithm;
+    *p++ = V_ASN1_OBJECT;
+    *p++ = (uint8_t)oid_len;
+    memcpy(p, OBJ_get0_data(oid), oid_len);
+    p += oid_len;
+    *p++ = V_ASN1_NULL;
+    *p++ = 0;
+    *p++ = V_ASN1_OCTET_STRING;
+    *p++ = (uint8_t)len;
+    memcpy(p, digest, len);
+    *out_len = 2 + content;
     return true;
 }
 
