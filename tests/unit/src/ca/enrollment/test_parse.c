@@ -174,7 +174,8 @@ static void test_request_on_one_line(void **state UNUSED)
     }
     buf_addf(&armoured, "-----END CERTIFICATE REQUEST-----\n");
     assert_string_equal(buf_str(&armoured), pem);
-    assert_fails(enrollment_csr("no request", &line, &err), &err, E_USAGE, "no PEM certificate request");
+    assert_fails(enrollment_csr("no request", &line, &err), &err, E_USAGE,
+                 "no PEM certificate request");
 }
 
 static void builds(const struct ca_request *request, unsigned fields, const char *wanted)
