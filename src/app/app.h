@@ -80,6 +80,48 @@ struct app_result {
 bool app_enroll(struct app *app, const struct app_enroll *request, struct order *order,
                 struct app_result *result, struct err *err) NODISCARD;
 
+/* reissue.c */
+struct app_reissue {
+    bool replace;                   /* under the same number at the CA; false: renew */
+    int64_t order;                  /* of the journal; 0: ca_order at the selected CA */
+    int64_t ca_order;               /* the CA's number */
+    const char *reason;             /* replace: why */
+    const char *key_uri;            /* use this key */
+    bool new_key;                   /* make one; neither: the key that the certificate has */
+    const struct x509_names *names; /* replace: other names; NULL: the same */
+    bool again;                     /* although it was renewed already */
+};
+
+/*
+ * Renews or replaces a certificate that the CA has, as an order of its own that goes through the
+ * same steps as any other. One that is under way is continued; one that renewed it already
+ * prevents a second (E_ORDER_EXISTS). *order is what became of it (also after a failure, if it has
+ * an id).
+ */
+bool app_reissue(struct app *app, const struct app_reissue *request, struct order *order,
+                 struct app_result *result, struct err *err) NODISCARD;
+
+/* request.c: requests that wait at the CA, and its records, by number. */
+struct app_decision {
+    int64_t id;
+    bool approve;
+    const char *message;
+};
+
+/* *record is what it was before; ca_record_done(). E_ORDER_MISSING, E_CA_REFUSED,
+ * E_ORDER_AMBIGUOUS. */
+bool app_decide(struct app *app, const struct app_decision *decision, struct ca_record *record,
+                struct err *err) NODISCARD;
+
+/* Changes a record at the CA, and the journal's order behind it with it; *record is what it is
+ * then. E_USAGE: a change that would take our order its key. */
+bool app_update(struct app *app, struct ca_update *update, struct ca_record *record,
+                struct err *err) NODISCARD;
+
+/* Fetches a certificate in one of the CA's own formats and changes nothing. E_ORDER_PENDING. */
+bool app_collect_as(struct app *app, int64_t order, const char *format, struct buf *out,
+                    struct err *err) NODISCARD;
+
 /* resume.c: takes up an order where it stands. With `once`, the CA is asked a single time. */
 bool app_resume(struct app *app, int64_t id, bool once, struct order *order,
                 struct err *err) NODISCARD;

@@ -1,4 +1,4 @@
-#include "app/app.h"
+#include "app/plan.h"
 
 #include "base/log.h"
 #include "base/str.h"
@@ -8,16 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The order as it would be planned now, and the key that was named for it. */
-struct wish {
-    struct order order;
-    char kind[32]; /* of the key that will be used */
-    bool has_key;  /* a key was named; the hash is its own */
-    uint8_t spki_hash[X509_SPKI_HASH_LEN];
-};
-
 /* What needs neither the CA nor the token. */
-static bool check_profile(const struct config_selection *selection, struct err *err)
+bool plan_check_profile(const struct config_selection *selection, struct err *err)
 {
     const struct config_profile *p = selection->profile;
 
@@ -35,8 +27,8 @@ static bool check_profile(const struct config_selection *selection, struct err *
 }
 
 /* Of the key that is named, or of the one that will be made. */
-static bool look_at_key(struct app *app, const struct app_enroll *request, struct wish *wish,
-                        struct err *err)
+bool plan_look_at_key(struct app *app, const struct app_enroll *request, struct wish *wish,
+                      struct err *err)
 {
     struct keystore_token token = app_token(app->selection.token);
     AUTO(keystore_key) struct keystore_key key = {.pkey = NULL};
@@ -55,8 +47,8 @@ static bool look_at_key(struct app *app, const struct app_enroll *request, struc
 }
 
 /* What kind of key will be made; the policy and the CA must want such a key. */
-static bool plan_kind(struct app *app, const struct app_enroll *request, struct wish *wish,
-                      struct err *err)
+bool plan_check_kind(struct app *app, const struct app_enroll *request, struct wish *wish,
+                     struct err *err)
 {
     const struct config_profile *p = app->selection.profile;
     AUTO(buf) struct buf text = BUF_INIT(POLICY_TEXT_MAX);
@@ -95,12 +87,13 @@ static bool preflight(struct app *app, struct ca *ca, const struct app_enroll *r
 
     order->term_days = p->term_days;
     if (ca_type_has_fixed_product(app->selection.ca->type)) {
-        return ca_products(ca, &products, err) && look_at_key(app, request, wish, err) &&
+        return ca_products(ca, &products, err) && plan_look_at_key(app, request, wish, err) &&
                take_fixed_product(p, order, err);
     }
-    if (!ca_products(ca, &products, err) ||
+    if (!ca_products_of(ca, (enum ca_kind)p->kind, &products, err) ||
         !ca_product_find(&products, p->product, &product, err) ||
-        !look_at_key(app, request, wish, err) ||
+        !ca_check_fields(ca, (enum ca_kind)p->kind, p->custom_fields, err) ||
+        !plan_look_at_key(app, request, wish, err) ||
         !ca_product_check(product, wish->kind, &order->term_days, err)) {
         return false;
     }
@@ -118,31 +111,32 @@ static int by_text(const void *a, const void *b)
  * which names in any order. The key is not part of it: there are many ways to write one key, and
  * none of them may order a second time.
  */
-static bool set_dedupe(const struct app *app, const struct app_enroll *request, struct order *order,
-                       struct err *err)
+bool plan_dedupe(const struct app *app, const struct x509_names *names, struct order *order,
+                 struct err *err)
 {
     AUTO(buf) struct buf text = BUF_INIT(256 * 1024);
     uint8_t hash[EVP_MAX_MD_SIZE];
     unsigned len = 0;
     AUTO(buf) struct buf hex = BUF_INIT(2 * EVP_MAX_MD_SIZE);
-    AUTO(mem) void *memory = calloc(request->names->count, sizeof(char *));
+    AUTO(mem) void *memory = calloc(names->count, sizeof(char *));
     char **sorted = memory;
 
     if (sorted == NULL) {
         return err_nomem(err);
     }
     const struct config_token *token = app->selection.token;
-    memcpy(sorted, request->names->list, request->names->count * sizeof(char *));
-    qsort(sorted, request->names->count, sizeof(char *), by_text);
+    memcpy(sorted, names->list, names->count * sizeof(char *));
+    qsort(sorted, names->count, sizeof(char *), by_text);
     buf_addf(&text, "%s\n%lld\n%lld\n%s\n%s\n", app->selection.ca->url,
              (long long)app->selection.ca->org_id, (long long)order->product_id, token->name,
              app_has_section(token->name) || token->uri == NULL ? "" : token->uri);
     if (ca_type_has_fixed_product(app->selection.ca->type)) {
         buf_addf(&text, "%s\n", app->selection.ca->client_id); /* whose product it is */
     }
-    for (size_t i = 0; i < request->names->count; i++) {
+    for (size_t i = 0; i < names->count; i++) {
         buf_addf(&text, "%s\n", sorted[i]);
     }
+    buf_add_str(&text, order->kind != NULL ? order->kind : "");
     if (!buf_ok(&text) ||
         EVP_Digest(buf_str(&text), text.len, hash, &len, EVP_sha256(), NULL) != 1) {
         return err_set_ssl(err, E_INTERNAL, "hashing the order's names");
@@ -163,8 +157,7 @@ static const char *label_of(const struct app *app)
                                                      : CONFIG_LABEL;
 }
 
-static bool plan_key(struct app *app, const struct app_enroll *request, struct wish *wish,
-                     struct err *err)
+bool plan_key(struct app *app, const struct app_enroll *request, struct wish *wish, struct err *err)
 {
     struct order *order = &wish->order;
 
@@ -176,6 +169,13 @@ static bool plan_key(struct app *app, const struct app_enroll *request, struct w
     return keystore_new_id(order->key_id, &order->key_id_len, err) &&
            order_set(&order->key_type, wish->kind, err) &&
            order_set(&order->key_label, label_of(app), err);
+}
+
+const char *plan_kind_name(const struct config_profile *profile)
+{
+    enum ca_kind kind = (enum ca_kind)profile->kind;
+
+    return kind == CA_KIND_TLS ? NULL : ca_kind_name(kind);
 }
 
 static bool plan(struct app *app, const struct app_enroll *request, struct wish *wish,
@@ -200,7 +200,9 @@ static bool plan(struct app *app, const struct app_enroll *request, struct wish 
            order_set(&order->comments, p->comments, err) &&
            order_set(&order->external_requester, p->external_requester, err) &&
            order_set(&order->custom_fields, p->custom_fields, err) &&
-           plan_key(app, request, wish, err) && set_dedupe(app, request, order, err);
+           order_set(&order->person, p->person, err) &&
+           order_set(&order->kind, plan_kind_name(p), err) && plan_key(app, request, wish, err) &&
+           plan_dedupe(app, request->names, order, err);
 }
 
 /* Whether a key was named now that is not the one the order was begun with. */
@@ -350,7 +352,8 @@ static bool begin(struct enrolment *e, struct order *order, struct err *err)
 /* Everything that can be found out before a key is made and an order is written down. */
 static bool prepare(struct enrolment *e, const struct app_enroll *request, struct err *err)
 {
-    return check_profile(&e->app->selection, err) && plan_kind(e->app, request, &e->wish, err) &&
+    return plan_check_profile(&e->app->selection, err) &&
+           plan_check_kind(e->app, request, &e->wish, err) &&
            journal_open(e->app->state_dir, e->app->clock, &e->journal, err) &&
            app_ca_open(e->app, &e->connection, err) &&
            preflight(e->app, e->connection.ca, request, &e->wish, err) &&

@@ -211,17 +211,28 @@ static bool check_serial(const char *wanted, const struct ca_record *record, str
                    wanted);
 }
 
+/* Of our own order as it was made, of others as the profile says. */
+static bool kind_of(const struct app *app, const struct order *order, enum ca_kind *out,
+                    struct err *err)
+{
+    *out = (enum ca_kind)app->selection.profile->kind;
+    return order->id == 0 || ca_kind_parse(order->kind, out) ||
+           err_set(err, E_JOURNAL, "order %lld is of a kind this program does not know",
+                   (long long)order->id);
+}
+
 bool app_revoke(struct app *app, const struct app_revoke *request, struct app_revoked *out,
                 struct err *err)
 {
     AUTO(work) struct work work = {.lock = ORDER_LOCK_INIT};
+    enum ca_kind kind = CA_KIND_TLS;
     int64_t ca_order = 0;
 
     *out = (struct app_revoked){.order = 0};
     order_init(&work.order);
     if (!journal_open(app->state_dir, app->clock, &work.journal, err) ||
-        !settle(app, request, &work, &ca_order, err) ||
-        !ca_record(work.connection.ca, ca_order, &out->record, err)) {
+        !settle(app, request, &work, &ca_order, err) || !kind_of(app, &work.order, &kind, err) ||
+        !ca_record_of(work.connection.ca, kind, ca_order, &out->record, err)) {
         return false;
     }
     out->order = work.order.id;
@@ -236,8 +247,11 @@ bool app_revoke(struct app *app, const struct app_revoke *request, struct app_re
                        "nothing was revoked: a revocation cannot be taken back; with --yes the "
                        "certificate above is revoked");
     }
-    struct ca_revocation revocation = {
-        .id = ca_order, .serial = serial, .reason = request->reason, .text = request->text};
+    struct ca_revocation revocation = {.kind = kind,
+                                       .id = ca_order,
+                                       .serial = serial,
+                                       .reason = request->reason,
+                                       .text = request->text};
     return revoke(&work, &revocation, out, err) ||
            err_wrap(err, "revoking %lld at CA '%s'", (long long)ca_order, app->selection.ca->name);
 }

@@ -77,12 +77,24 @@ void ca_set_deadline(struct ca *ca, int64_t mono_ms)
 
 bool ca_products(struct ca *ca, struct ca_products *out, struct err *err)
 {
-    return ca->ops->products(ca->impl, out, err);
+    return ca->ops->products(ca->impl, CA_KIND_TLS, out, err);
+}
+
+bool ca_products_of(struct ca *ca, enum ca_kind kind, struct ca_products *out, struct err *err)
+{
+    return ca->ops->products(ca->impl, kind, out, err);
 }
 
 bool ca_check_request(struct ca *ca, const struct ca_request *request, struct err *err)
 {
     return ca->ops->check_request(ca->impl, request, err);
+}
+
+bool ca_before_submit(struct ca *ca, const struct ca_request *request, char **before,
+                      struct err *err)
+{
+    *before = NULL;
+    return ca->ops->before_submit(ca->impl, request, before, err);
 }
 
 enum ca_submit ca_submit(struct ca *ca, const struct ca_request *request, char **state,
@@ -98,7 +110,37 @@ bool ca_poll(struct ca *ca, const char *state, struct ca_status *out, struct err
 
 bool ca_collect(struct ca *ca, const char *state, bool *ready, struct buf *out, struct err *err)
 {
-    return ca->ops->collect(ca->impl, state, ready, out, err);
+    return ca->ops->collect(ca->impl, state, NULL, ready, out, err);
+}
+
+const char *ca_format_at(struct ca *ca, size_t i)
+{
+    return ca->ops->formats[i];
+}
+
+static bool has_format(struct ca *ca, const char *format, struct buf *all)
+{
+    const char *name = NULL;
+
+    for (size_t i = 0; (name = ca_format_at(ca, i)) != NULL; i++) {
+        if (str_equal(name, format)) {
+            return true;
+        }
+        buf_addf(all, "%s%s", i > 0 ? ", " : "", name);
+    }
+    return false;
+}
+
+bool ca_collect_as(struct ca *ca, const char *state, const char *format, bool *ready,
+                   struct buf *out, struct err *err)
+{
+    AUTO(buf) struct buf all = BUF_INIT(512);
+
+    if (!has_format(ca, format, &all)) {
+        return err_set(err, E_USAGE, "the CA has no format '%.40s'; it has: %s", format,
+                       buf_str(&all));
+    }
+    return ca->ops->collect(ca->impl, state, format, ready, out, err);
 }
 
 bool ca_find_submitted(struct ca *ca, const struct ca_request *request, bool *found, char **state,
@@ -109,8 +151,14 @@ bool ca_find_submitted(struct ca *ca, const struct ca_request *request, bool *fo
 
 bool ca_record(struct ca *ca, int64_t id, struct ca_record *out, struct err *err)
 {
+    return ca_record_of(ca, CA_KIND_TLS, id, out, err);
+}
+
+bool ca_record_of(struct ca *ca, enum ca_kind kind, int64_t id, struct ca_record *out,
+                  struct err *err)
+{
     *out = (struct ca_record){.id = id};
-    return ca->ops->record(ca->impl, id, out, err);
+    return ca->ops->record(ca->impl, kind, id, out, err);
 }
 
 bool ca_list(struct ca *ca, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
@@ -122,6 +170,31 @@ bool ca_list(struct ca *ca, const struct ca_filter *filter, ca_row_fn *visit, vo
 enum ca_revoke ca_revoke(struct ca *ca, const struct ca_revocation *revocation, struct err *err)
 {
     return ca->ops->revoke(ca->impl, revocation, err);
+}
+
+static bool check_message(const char *text, struct err *err)
+{
+    size_t len = text != NULL ? strlen(text) : 0;
+
+    return (len > 0 && len <= CA_REASON_TEXT_MAX) ||
+           err_set(err, E_USAGE, "the CA wants a message of 1 to %d characters with a decision",
+                   CA_REASON_TEXT_MAX);
+}
+
+enum ca_outcome ca_decide(struct ca *ca, const struct ca_decision *decision, struct err *err)
+{
+    return check_message(decision->message, err) ? ca->ops->decide(ca->impl, decision, err)
+                                                 : CA_NOT_DONE;
+}
+
+enum ca_outcome ca_update(struct ca *ca, const struct ca_update *update, struct err *err)
+{
+    return ca->ops->update(ca->impl, update, err);
+}
+
+bool ca_check_fields(struct ca *ca, enum ca_kind kind, const char *custom_fields, struct err *err)
+{
+    return ca->ops->check_fields(ca->impl, kind, custom_fields, err);
 }
 
 enum { SERIAL_HEX_MAX = CA_SERIAL_TEXT_MAX / 4 };
@@ -293,7 +366,7 @@ static bool check_term(const struct ca_product *product, int64_t *term, struct e
         buf_addf(&terms, "%s%lld", i > 0 ? ", " : "", (long long)product->terms[i]);
     }
     if (*term == 0 && shortest > 0) {
-        *term = shortest;
+        *term = product->default_term > 0 ? product->default_term : shortest;
         return true;
     }
     return err_set(err, E_CA_REFUSED, "product '%s' has no term of %lld days; it has: %s",

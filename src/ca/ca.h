@@ -29,6 +29,13 @@ enum ca_send_names { CA_NAMES_AUTO, CA_NAMES_ALWAYS, CA_NAMES_NEVER };
 
 /* Enrollment API: how an order's status is learnt; auto: by asking, else by collecting. */
 enum ca_status_form { CA_STATUS_AUTO, CA_STATUS_ASK, CA_STATUS_COLLECT };
+/* Kinds of certificates; not every CA has all of them. */
+enum ca_kind { CA_KIND_TLS, CA_KIND_DEVICE, CA_KIND_SMIME, CA_KINDS };
+
+/* "ssl", "device", "smime" */
+const char *ca_kind_name(enum ca_kind kind);
+/* False: there is none of that name. NULL is TLS. */
+bool ca_kind_parse(const char *name, enum ca_kind *out);
 
 /* How to reach and to be let in. Borrowed for the life of the struct ca. */
 struct ca_settings {
@@ -78,6 +85,7 @@ struct ca_product {
     char *description;
     int64_t terms[CA_TERMS_MAX]; /* days */
     size_t term_count;
+    int64_t default_term;                 /* 0: none is said */
     char key_types[CA_KEY_TYPES_MAX][24]; /* "RSA-3072", "EC P-256" */
     size_t key_type_count;
 };
@@ -91,6 +99,8 @@ void ca_products_done(struct ca_products *products);
 
 /* All products that this account may order. E_AUTH, E_FORBIDDEN, E_NETWORK, ... */
 bool ca_products(struct ca *ca, struct ca_products *out, struct err *err) NODISCARD;
+bool ca_products_of(struct ca *ca, enum ca_kind kind, struct ca_products *out,
+                    struct err *err) NODISCARD;
 
 /* The product of that id or (exact, then case-insensitive) name. E_CA_REFUSED with those there are.
  */
@@ -104,8 +114,23 @@ bool ca_product_find(const struct ca_products *products, const char *wanted,
 bool ca_product_check(const struct ca_product *product, const char *key_kind, int64_t *term_days,
                       struct err *err) NODISCARD;
 
+/* How a certificate is asked for. */
+enum ca_how {
+    CA_ENROLL,
+    CA_RENEW,   /* another one like it, under a number of its own */
+    CA_REPLACE, /* another one under the same number; the old one is served for a while */
+};
+
 /* What is ordered. Borrowed. */
 struct ca_request {
+    enum ca_kind kind;
+    enum ca_how how;
+    int64_t parent;            /* renew, replace: the CA's number of what there is */
+    const char *parent_serial; /* replace: of the certificate that is replaced */
+    bool same_key;             /* renew: with the request that the CA has */
+    const char *reason;        /* replace: 1 to CA_REASON_TEXT_MAX characters */
+    const char *person;        /* S/MIME: first and last name */
+    const char *before;        /* what ca_before_submit() returned; NULL: nothing */
     const char *csr_pem;
     const struct x509_names *names;
     int64_t product_id;
@@ -120,6 +145,14 @@ struct ca_request {
 /* Whether a request could be sent: everything the CA's form demands, less the CSR. E_CONFIG,
  * E_USAGE. */
 bool ca_check_request(struct ca *ca, const struct ca_request *request, struct err *err) NODISCARD;
+
+/*
+ * What has to be known before a request is sent so that it can be found again if its answer is
+ * lost; the caller writes *before down first. NULL: nothing. Free() it. E_CA_REFUSED: what is to be
+ * renewed or replaced is not there, or not as it was.
+ */
+bool ca_before_submit(struct ca *ca, const struct ca_request *request, char **before,
+                      struct err *err) NODISCARD;
 
 enum ca_submit {
     CA_SUBMITTED, /* the CA has it; state is set */
@@ -155,7 +188,16 @@ bool ca_poll(struct ca *ca, const char *state, struct ca_status *out, struct err
 bool ca_collect(struct ca *ca, const char *state, bool *ready, struct buf *out,
                 struct err *err) NODISCARD;
 
-/* Looks for an order by its mark. *found false: the CA does not list it (yet). */
+/* In a format of the CA's own ("pemia"); *ready as of ca_collect(). E_USAGE: it has no such format.
+ */
+bool ca_collect_as(struct ca *ca, const char *state, const char *format, bool *ready,
+                   struct buf *out, struct err *err) NODISCARD;
+
+/* The i-th format that ca_collect_as() knows; NULL past the end. */
+const char *ca_format_at(struct ca *ca, size_t i);
+
+/* Looks for an order by its mark, or for a renewal or replacement by what it does to the CA's
+ * record. *found false: the CA does not list it (yet). */
 bool ca_find_submitted(struct ca *ca, const struct ca_request *request, bool *found, char **state,
                        struct err *err) NODISCARD;
 
@@ -168,12 +210,16 @@ struct ca_record {
     char *requested, *issued, *expires, *revoked_at; /* as the CA writes times */
     char *requester, *external_requester, *comments;
     int64_t org_id, term_days; /* 0: not said */
+    int64_t product_id;        /* 0: not said */
+    bool renewed;              /* the CA says that there is a renewal of it */
 };
 
 void ca_record_done(struct ca_record *record);
 
 /* By the CA's number. E_ORDER_MISSING if it has none of that number. */
 bool ca_record(struct ca *ca, int64_t id, struct ca_record *out, struct err *err) NODISCARD;
+bool ca_record_of(struct ca *ca, enum ca_kind kind, int64_t id, struct ca_record *out,
+                  struct err *err) NODISCARD;
 
 /* One row of a listing. Strings are borrowed for the time of the call, "" where there is nothing.
  */
@@ -219,6 +265,7 @@ const struct ca_reason *ca_reason_at(size_t i);
 enum { CA_REASON_TEXT_MAX = 512 };
 
 struct ca_revocation {
+    enum ca_kind kind;
     int64_t id;         /* the CA's number */
     const char *serial; /* this certificate of that number; NULL: the one that it has now */
     int reason;
@@ -234,6 +281,45 @@ enum ca_revoke {
 
 /* Asks the CA to revoke, once; where the answer was lost, its record is looked at. */
 enum ca_revoke ca_revoke(struct ca *ca, const struct ca_revocation *revocation, struct err *err);
+
+/* What a person decides about a request that waits at the CA. */
+struct ca_decision {
+    enum ca_kind kind;
+    int64_t id;
+    bool approve;        /* false: decline */
+    const char *message; /* 1 to CA_REASON_TEXT_MAX characters */
+};
+
+enum ca_outcome {
+    CA_DONE,
+    CA_NOT_DONE, /* err says why */
+    CA_UNCLEAR,  /* nobody knows; err says why. Asking again does no harm. */
+};
+
+/* Sends it, once; where the answer was lost, the CA's record is looked at. */
+enum ca_outcome ca_decide(struct ca *ca, const struct ca_decision *decision, struct err *err);
+
+/* What is changed in the CA's record of a request or a certificate. NULL and 0: stays. */
+struct ca_update {
+    enum ca_kind kind;
+    int64_t id;
+    int64_t term_days, product_id, org_id;
+    const struct x509_names *names; /* the first is the common name */
+    const char *csr_pem;
+    const char *comments, *external_requester;
+    const char *custom_fields; /* NAME=VALUE;NAME=VALUE */
+};
+
+/* Sends it, once. */
+enum ca_outcome ca_update(struct ca *ca, const struct ca_update *update, struct err *err);
+
+/*
+ * Whether the values for custom fields (NAME=VALUE;NAME=VALUE or NULL) are those that the CA wants
+ * with an order: all mandatory ones, none that it does not have, of the right form. True as well if
+ * the account may not ask. E_CONFIG lists what is missing.
+ */
+bool ca_check_fields(struct ca *ca, enum ca_kind kind, const char *custom_fields,
+                     struct err *err) NODISCARD;
 
 /* The state of an order that a person found at the CA under that id; free() it. E_USAGE: it is
  * none. */

@@ -156,6 +156,12 @@ bool cmd_order_wait(struct cli *cli, struct err *err);
 bool cmd_order_collect(struct cli *cli, struct err *err);
 bool cmd_order_adopt(struct cli *cli, struct err *err);
 bool cmd_order_abandon(struct cli *cli, struct err *err);
+bool cmd_order_renew(struct cli *cli, struct err *err);
+bool cmd_order_replace(struct cli *cli, struct err *err);
+bool cmd_request_list(struct cli *cli, struct err *err);
+bool cmd_request_approve(struct cli *cli, struct err *err);
+bool cmd_request_decline(struct cli *cli, struct err *err);
+bool cmd_request_update(struct cli *cli, struct err *err);
 bool cmd_cert_bind(struct cli *cli, struct err *err);
 bool cmd_cert_undo(struct cli *cli, struct err *err);
 bool cmd_cert_list(struct cli *cli, struct err *err);
@@ -214,7 +220,7 @@ struct opts_csr_create {
 };
 struct opts_enroll {
     struct cli_list names;
-    const char *key, *cert_out, *chain_out;
+    const char *key, *cert_out, *chain_out, *names_from;
     bool again;
 };
 struct opts_order_list {
@@ -223,6 +229,17 @@ struct opts_order_list {
 };
 struct opts_order_result {
     const char *cert_out, *chain_out;
+    const char *format, *out_path; /* collect */
+};
+struct opts_reissue {
+    struct cli_list names;
+    const char *ca_order, *key, *reason, *cert_out, *chain_out;
+    bool new_key, again;
+};
+struct opts_request {
+    struct cli_list names;
+    const char *status, *message, *csr;
+    const char *set_term, *set_product, *set_comments, *set_requester, *set_fields;
 };
 struct opts_revoke {
     const char *reason, *comment, *ca_order, *serial;

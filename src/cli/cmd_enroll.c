@@ -1,13 +1,38 @@
 #include "cli/cli.h"
 
+#include "base/file.h"
 #include "x509/x509.h"
 
-static bool read_names(const struct opts_enroll *opts, struct x509_names *out, struct err *err)
+enum { CSR_FILE_MAX = 64 * 1024 };
+
+/* The names in a request that somebody else made; its key has no part in this. */
+static bool read_request(const char *path, struct x509_names *out, struct err *err)
 {
+    AUTO(buf) struct buf text = BUF_INIT(CSR_FILE_MAX);
+    AUTO(x509_req) X509_REQ *csr = NULL;
+
+    if (!file_read(path, &text, err)) {
+        return false;
+    }
+    return (x509_csr_parse(buf_str(&text), &csr, err) && x509_names_of_csr(csr, out, err)) ||
+           err_wrap(err, "--names-from: %s", path);
+}
+
+static bool read_names(const struct cli *cli, const struct opts_enroll *opts,
+                       struct x509_names *out, struct err *err)
+{
+    const char *profile = cli->selection.profile->names;
+
     for (size_t i = 0; i < opts->names.count; i++) {
         if (!x509_names_add_list(out, opts->names.items[i], err)) {
             return err_wrap(err, "--name");
         }
+    }
+    if (opts->names_from != NULL && !read_request(opts->names_from, out, err)) {
+        return false;
+    }
+    if (out->count == 0 && profile != NULL && !x509_names_add_list(out, profile, err)) {
+        return err_wrap(err, "names of the profile");
     }
     return out->count > 0 ||
            err_set(err, E_USAGE, "--name is missing: what is the certificate for?");
@@ -21,7 +46,7 @@ bool cmd_enroll(struct cli *cli, struct err *err)
     struct app_result result;
 
     order_init(&order);
-    if (!read_names(opts, &names, err) ||
+    if (!read_names(cli, opts, &names, err) ||
         !cli_check_results(opts->cert_out, opts->chain_out, err) || !cli_journal(cli, NULL, err) ||
         !cli_app(cli, err)) {
         return false;

@@ -58,6 +58,13 @@ void cli_print_order(struct cli *cli, const struct order *order)
     out_number(out, "order", "Order", order->id);
     out_text(out, "state", "State", order_state_name(order->state));
     out_text(out, "state_text", "Meaning", order_state_sentence(order->state));
+    bool plain = order->parent == NULL;
+    out_text(out, "origin", plain ? NULL : "Came from",
+             plain ? order_origin_name(ORIGIN_ENROLL) : order->origin);
+    out_text(out, "parent", "Number it came from", order->parent);
+    out_text(out, "reason", "Reason", order->reason);
+    out_text(out, "kind", order->kind != NULL ? "Kind" : NULL,
+             order->kind != NULL ? order->kind : ca_kind_name(CA_KIND_TLS));
     out_text(out, "names", "Names", order->names);
     out_text(out, "ca_order", "Number at the CA", order->ca_order_id);
     out_text(out, "ca_status", "The CA says", order->ca_text);
@@ -225,12 +232,45 @@ bool cmd_order_abandon(struct cli *cli, struct err *err)
     return true;
 }
 
+/* The CA's bytes as they are; the journal stays as it is. */
+static bool collect_as(struct cli *cli, const struct opts_order_result *opts, struct err *err)
+{
+    AUTO(buf) struct buf bytes = BUF_INIT(1 << 20);
+    int64_t id = 0;
+
+    if (opts->out_path == NULL) {
+        return err_set(err, E_USAGE, "--format needs --out: where the certificate goes");
+    }
+    if (opts->cert_out != NULL || opts->chain_out != NULL) {
+        return err_set(err, E_USAGE,
+                       "--format fetches what the CA gives and checks nothing, so "
+                       "--cert-out and --chain-out do not go with it");
+    }
+    if (!can_write(opts->out_path, err) || !resolve(cli, &id, err) || !cli_app(cli, err) ||
+        !app_collect_as(&cli->app, id, opts->format, &bytes, err) ||
+        !file_write_atomic(opts->out_path, bytes.data, bytes.len, 0644, err)) {
+        return false;
+    }
+    out_number(&cli->out, "order", "Order", id);
+    out_text(&cli->out, "format", "Format", opts->format);
+    out_text(&cli->out, "file", "File", opts->out_path);
+    out_number(&cli->out, "bytes", "Bytes", (int64_t)bytes.len);
+    return true;
+}
+
 bool cmd_order_collect(struct cli *cli, struct err *err)
 {
     const struct opts_order_result *opts = cli->opts;
     AUTO(order) struct order order;
 
     order_init(&order);
+    if (opts->format != NULL) {
+        return collect_as(cli, opts, err);
+    }
+    if (opts->out_path != NULL) {
+        return err_set(err, E_USAGE, "--out goes with --format");
+    }
+
     if (!cli_check_results(opts->cert_out, opts->chain_out, err) ||
         !resume(cli, true, &order, err) ||
         !cli_write_results(&order, opts->cert_out, opts->chain_out, err)) {

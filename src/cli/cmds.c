@@ -102,7 +102,8 @@ static const struct opt csr_create_opts[] = {
 
 static const struct opt enroll_opts[] = {
     {"name", 'n', OPT_LIST, "NAME", AT(opts_enroll, names),
-     "name the certificate is for; may be given several times, the first becomes the CN"},
+     "name the certificate is for; may be given several times, the first becomes the CN (default: the profile's names)"},
+    {"names-from", 0, OPT_TEXT, "FILE", AT(opts_enroll, names_from), "the names in this certificate request (PEM) as well"},
     {"key", 'k', OPT_TEXT, "URI", AT(opts_enroll, key), "use this key instead of making a new one"},
     {"again", 0, OPT_FLAG, NULL, AT(opts_enroll, again),
      "order although there is an order or a valid certificate for these names (and pay for another)"},
@@ -118,6 +119,53 @@ static const struct opt order_list_opts[] = {
 static const struct opt order_result_opts[] = {
     {"cert-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, cert_out), "write the certificate as PEM"},
     {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, chain_out), "write its issuers as PEM"},
+};
+
+static const struct opt order_collect_opts[] = {
+    {"cert-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, cert_out), "write the certificate as PEM"},
+    {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, chain_out), "write its issuers as PEM"},
+    {"format", 0, OPT_TEXT, "FORMAT", AT(opts_order_result, format),
+     "only fetch what the CA gives in that format: x509, x509CO, x509IO, x509IOR, x509R, base64, bin, pem, pemco or pemia"},
+    {"out", 'o', OPT_TEXT, "FILE", AT(opts_order_result, out_path), "with --format: where it goes"},
+};
+
+static const struct opt order_renew_opts[] = {
+    {"ca-order", 0, OPT_TEXT, "NUMBER", AT(opts_reissue, ca_order), "the certificate with that number at the CA"},
+    {"new-key", 0, OPT_FLAG, NULL, AT(opts_reissue, new_key), "with a new key (default: the key that it has)"},
+    {"key", 'k', OPT_TEXT, "URI", AT(opts_reissue, key), "with this key"},
+    {"again", 0, OPT_FLAG, NULL, AT(opts_reissue, again), "although it was renewed already (and pay for another)"},
+    {"cert-out", 0, OPT_TEXT, "FILE", AT(opts_reissue, cert_out), "write the certificate as PEM"},
+    {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_reissue, chain_out), "write its issuers as PEM"},
+};
+
+static const struct opt order_replace_opts[] = {
+    {"ca-order", 0, OPT_TEXT, "NUMBER", AT(opts_reissue, ca_order), "the certificate with that number at the CA"},
+    {"reason", 0, OPT_TEXT, "TEXT", AT(opts_reissue, reason), "a sentence for the CA on why (required)"},
+    {"new-key", 0, OPT_FLAG, NULL, AT(opts_reissue, new_key), "with a new key (default: the key that it has)"},
+    {"key", 'k', OPT_TEXT, "URI", AT(opts_reissue, key), "with this key"},
+    {"name", 'n', OPT_LIST, "NAME", AT(opts_reissue, names),
+     "all names of the new certificate, the CN first (default: those it has)"},
+    {"again", 0, OPT_FLAG, NULL, AT(opts_reissue, again), "although a replacement is under way"},
+    {"cert-out", 0, OPT_TEXT, "FILE", AT(opts_reissue, cert_out), "write the certificate as PEM"},
+    {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_reissue, chain_out), "write its issuers as PEM"},
+};
+
+static const struct opt request_list_opts[] = {
+    {"status", 0, OPT_TEXT, "WORD", AT(opts_request, status), "what is in that state at the CA (default: Requested)"},
+};
+
+static const struct opt request_decide_opts[] = {
+    {"message", 'm', OPT_TEXT, "TEXT", AT(opts_request, message), "what the requester is told (required)"},
+};
+
+static const struct opt request_update_opts[] = {
+    {"set-comments", 0, OPT_TEXT, "TEXT", AT(opts_request, set_comments), "comments; of any certificate, in any state"},
+    {"set-external-requester", 0, OPT_TEXT, "EMAIL", AT(opts_request, set_requester), "who is told by the CA"},
+    {"set-custom-fields", 0, OPT_TEXT, "LIST", AT(opts_request, set_fields), "all custom fields: NAME=VALUE;NAME=VALUE"},
+    {"set-term", 0, OPT_TEXT, "DAYS", AT(opts_request, set_term), "term of a request that is not approved"},
+    {"set-product", 0, OPT_TEXT, "ID", AT(opts_request, set_product), "profile of a request that is not approved"},
+    {"name", 'n', OPT_LIST, "NAME", AT(opts_request, names), "all names of a request that is not approved, the CN first"},
+    {"csr", 0, OPT_TEXT, "FILE", AT(opts_request, csr), "another certificate request, PEM; for the same key if the order is ours"},
 };
 
 static const struct opt revoke_opts[] = {
@@ -235,11 +283,24 @@ const struct cmd cli_cmds[] = {
     {"order", "wait", "continue an order until its certificate is bound", "ORDER", 1, 1,
      OPTS(order_result_opts, opts_order_result), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_wait},
     {"order", "collect", "ask once whether an order is issued; fetch, verify, bind and print it", "ORDER", 1, 1,
-     OPTS(order_result_opts, opts_order_result), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_collect},
+     OPTS(order_collect_opts, opts_order_result), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_collect},
+    {"order", "renew", "renew a certificate that the CA issued, with its key or another one", "[ORDER]", 0, 1,
+     OPTS(order_renew_opts, opts_reissue), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_renew},
+    {"order", "replace", "have a certificate issued anew under the same number at the CA", "[ORDER]", 0, 1,
+     OPTS(order_replace_opts, opts_reissue), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_replace},
     {"order", "adopt", "go on with an order whose answer was lost, as the one found at the CA under an id", "ORDER ID", 2, 2,
      OPTS(order_result_opts, opts_order_result), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_adopt},
     {"order", "abandon", "give up an order that was not sent to the CA", "ORDER", 1, 1, NO_OPTS,
      GENERAL, NOTHING, cmd_order_abandon},
+
+    {"request", "list", "list the requests that wait at the CA for somebody's approval", NULL, 0, 0,
+     OPTS(request_list_opts, opts_request), GENERAL | TOKEN | CA | PROFILE, CA, cmd_request_list},
+    {"request", "approve", "approve a request that waits at the CA", "NUMBER", 1, 1,
+     OPTS(request_decide_opts, opts_request), GENERAL | TOKEN | CA | PROFILE, CA, cmd_request_approve},
+    {"request", "decline", "decline a request that waits at the CA", "NUMBER", 1, 1,
+     OPTS(request_decide_opts, opts_request), GENERAL | TOKEN | CA | PROFILE, CA, cmd_request_decline},
+    {"request", "update", "change a request that waits at the CA, or the comments of any certificate", "NUMBER", 1, 1,
+     OPTS(request_update_opts, opts_request), GENERAL | TOKEN | CA | PROFILE, CA, cmd_request_update},
 
     {"cert", "bind", "verify a certificate and bind it to its key in the token", NULL, 0, 0,
      OPTS(cert_bind_opts, opts_cert_bind), GENERAL | TOKEN | PROFILE, TOKEN, cmd_cert_bind},

@@ -30,6 +30,7 @@ enum config_section {
 enum config_role { CONFIG_ROLE_USER, CONFIG_ROLE_SO };
 enum config_auth { CONFIG_AUTH_CERT, CONFIG_AUTH_PASSWORD, CONFIG_AUTH_OAUTH };
 enum config_poll { CONFIG_POLL_STEPS, CONFIG_POLL_BACKOFF };
+enum config_kind { CONFIG_KIND_SSL, CONFIG_KIND_DEVICE, CONFIG_KIND_SMIME };
 enum config_san { CONFIG_SAN_AUTO, CONFIG_SAN_ALWAYS, CONFIG_SAN_NEVER };
 enum config_collect { CONFIG_COLLECT_QUERY, CONFIG_COLLECT_PATH };
 enum config_status { CONFIG_STATUS_AUTO, CONFIG_STATUS_ASK, CONFIG_STATUS_COLLECT };
@@ -105,7 +106,9 @@ struct config_profile {
     char *name;
     char *ca;
     char *token;
+    int kind; /* enum config_kind */
     char *product;
+    char *names;
     int64_t term_days;
     char *policy;   /* NULL: that of a signing key */
     char *key_type; /* NULL: as the policy says */
@@ -119,6 +122,7 @@ struct config_profile {
     char *external_requester;
     char *comments;
     char *custom_fields;
+    char *person;
 };
 
 /* What keys must be. The values are understood by whoever makes keys; here they are texts. */

@@ -82,6 +82,7 @@ WORDS(set_auth, "cert", "password", "oauth")
 WORDS(set_role, "user", "so")
 WORDS(set_poll, "steps", "backoff")
 WORDS(set_san, "auto", "always", "never")
+WORDS(set_kind, "ssl", "device", "smime")
 WORDS(set_collect, "query", "path")
 WORDS(set_status, "auto", "ask", "collect")
 WORDS(set_certificates, "token", "detached")
@@ -281,9 +282,15 @@ static const struct row rows[] = {
      set_text, PROFILE(ca)},
     {{CONFIG_PROFILE, "token", NULL, "NAME", NULL, "the profile's token section"},
      set_text, PROFILE(token)},
+    {{CONFIG_PROFILE, "kind", "kind", "ssl|device|smime", "ssl",
+      "kind of certificate: of a server, a device, or a person (S/MIME)"},
+     set_kind, PROFILE(kind)},
     {{CONFIG_PROFILE, "product", "product", "ID|NAME", NULL, "certificate profile at the CA (see 'p11enroll products')"},
      set_text, PROFILE(product)},
-    {{CONFIG_PROFILE, "term", "term", "DAYS", "0", "validity; 0: the product's only or shortest term"},
+    {{CONFIG_PROFILE, "names", NULL, "LIST", NULL,
+      "names for 'enroll' without --name, with commas between; the first becomes the CN"},
+     set_text, PROFILE(names)},
+    {{CONFIG_PROFILE, "term", "term", "DAYS", "0", "validity; 0: the product's default, only or shortest term"},
      set_number, PROFILE(term_days)},
     {{CONFIG_PROFILE, "policy", "policy", "NAME", NULL,
       "what a new key must be: tls-server, code-signing, client-auth, or a section [policy:NAME]; "
@@ -320,6 +327,8 @@ static const struct row rows[] = {
      set_text, PROFILE(comments)},
     {{CONFIG_PROFILE, "custom_fields", "custom-fields", "LIST", NULL, "NAME=VALUE;NAME=VALUE, as the CA account demands"},
      set_text, PROFILE(custom_fields)},
+    {{CONFIG_PROFILE, "person", "person", "NAME", NULL, "first and last name of whom an S/MIME certificate is for"},
+     set_text, PROFILE(person)},
 
     {{CONFIG_POLICY, "type", NULL, "TYPES", NULL,
       "kinds of keys that are allowed, the first is the default; rsa:3072+ is RSA of 3072 bits or more"},

@@ -6,6 +6,7 @@
 #include <openssl/rand.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A deadline of zero does not forbid the short repetitions after a failure that passes by itself.
@@ -106,32 +107,12 @@ static enum step sign(struct run *run)
     return go(run, ORDER_SIGNED, "certificate request signed");
 }
 
-static bool request_of(const struct order *order, struct x509_names *names,
-                       struct ca_request *request, struct err *err)
-{
-    if (!x509_names_add_list(names, order->names, err)) {
-        return false;
-    }
-    *request = (struct ca_request){
-        .csr_pem = order->csr_pem != NULL ? order->csr_pem : "",
-        .names = names,
-        .product_id = order->product_id,
-        .term_days = order->term_days,
-        .mark = order->mark,
-        .comments = order->comments,
-        .external_requester = order->external_requester,
-        .custom_fields = order->custom_fields,
-        .send_names = (enum ca_send_names)order->send_names,
-    };
-    return true;
-}
-
 bool order_check(struct ca *ca, const struct order *order, struct err *err)
 {
     AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
     struct ca_request request;
 
-    return request_of(order, &names, &request, err) && ca_check_request(ca, &request, err);
+    return order_request(order, &names, &request, err) && ca_check_request(ca, &request, err);
 }
 
 static bool take_ca_state(struct order *order, char *state, struct err *err)
@@ -144,6 +125,34 @@ static bool take_ca_state(struct order *order, char *state, struct err *err)
     return order_set(&order->ca_order_id, id, err);
 }
 
+/* What is needed to find it again goes into the journal with the intent. */
+static bool look_before(struct run *run, struct ca_request *request)
+{
+    char *before = NULL;
+
+    if (!ca_before_submit(run->drive->ca, request, &before, run->err)) {
+        return false;
+    }
+    free(run->order->ca_state);
+    run->order->ca_state = before;
+    request->before = before;
+    return true;
+}
+
+/* A renewal is marked once its number is safe. */
+static enum step took_it(struct run *run)
+{
+    struct order *order = run->order;
+    char said[256];
+
+    if (go(run, ORDER_PENDING, "the CA took it as order %s", order->ca_order_id) == STEP_STOP) {
+        return STEP_STOP;
+    }
+    order_mark_renewal(run->drive->ca, order, said);
+    return said[0] == '\0' || journal_save(run->drive->journal, order, said, run->err) ? STEP_ON
+                                                                                       : STEP_STOP;
+}
+
 /* The intent is on disk before the request leaves; a crash between the two leads to find(), never
  * back here. */
 static enum step submit(struct run *run)
@@ -152,7 +161,7 @@ static enum step submit(struct run *run)
     struct ca_request request;
     char *state = NULL;
 
-    if (!request_of(run->order, &names, &request, run->err)) {
+    if (!order_request(run->order, &names, &request, run->err) || !look_before(run, &request)) {
         return note_failure(run);
     }
     if (!move(run, ORDER_SUBMITTING, "sending the request to the CA")) {
@@ -165,7 +174,7 @@ static enum step submit(struct run *run)
         if (!take_ca_state(run->order, state, run->err)) {
             return STEP_STOP;
         }
-        return go(run, ORDER_PENDING, "the CA took it as order %s", run->order->ca_order_id);
+        return took_it(run);
     case CA_REFUSED: {
         struct err why = *run->err;
         if (!move(run, ORDER_SIGNED, "not ordered")) {
@@ -198,15 +207,17 @@ static enum step find(struct run *run)
         !move(run, ORDER_AMBIGUOUS, "a process ended while it was sending the request")) {
         return STEP_STOP;
     }
-    if (!request_of(run->order, &names, &request, run->err) ||
+    if (!order_request(run->order, &names, &request, run->err) ||
         !ca_find_submitted(run->drive->ca, &request, &found, &state, run->err)) {
         return note_failure(run);
     }
     run->answered = true;
     if (!found) {
-        (void)err_set(run->err, E_ORDER_AMBIGUOUS,
-                      "order %lld: the CA lists no order with the mark %s so far",
-                      (long long)run->order->id, run->order->mark);
+        (void)err_set(run->err, E_ORDER_AMBIGUOUS, "order %lld: the CA %s %s so far",
+                      (long long)run->order->id,
+                      run->order->parent != NULL ? "shows no trace of what was asked for number"
+                                                 : "lists no order with the mark",
+                      run->order->parent != NULL ? run->order->parent : run->order->mark);
         return STEP_WAIT;
     }
     if (!take_ca_state(run->order, state, run->err)) {
@@ -278,6 +289,7 @@ static enum step collect(struct run *run)
     AUTO(buf) struct buf pem = BUF_INIT(1 << 20);
     AUTO(x509_stack) STACK_OF(X509) *certs = NULL;
     bool ready = false;
+    bool stale = false;
 
     if (!ca_collect(run->drive->ca, run->order->ca_state, &ready, &answer, run->err)) {
         return collect_failed(run);
@@ -288,7 +300,14 @@ static enum step collect(struct run *run)
         return look_at_status(run);
     }
     if (!x509_bundle_parse(answer.data, answer.len, &certs, run->err) ||
-        !x509_chain_to_pem(certs, &pem, run->err) ||
+        !order_is_stale(run->order, certs, &stale, run->err)) {
+        (void)err_wrap(run->err, "collect");
+        return note_failure(run);
+    }
+    if (stale) {
+        return STEP_WAIT;
+    }
+    if (!x509_chain_to_pem(certs, &pem, run->err) ||
         !order_set(&run->order->answer_pem, buf_str(&pem), run->err)) {
         (void)err_wrap(run->err, "collect");
         return note_failure(run);
@@ -409,6 +428,9 @@ static enum step time_is_up(struct run *run)
 
     if (run->err->code == E_ORDER_AMBIGUOUS) {
         return note_failure(run);
+    }
+    if (run->err->code == E_ORDER_PENDING) { /* the old certificate is served still */
+        return STEP_STOP;
     }
     if (run->err->code != E_NONE && !run->answered) {
         (void)err_wrap(run->err, "order %lld (%s at the CA) could not be asked about",

@@ -14,7 +14,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-static const char *const migrations[] = {schema_001_init, schema_002_bindings};
+static const char *const migrations[] = {schema_001_init, schema_002_bindings, schema_003_reissue};
 
 /* Columns by their place in every statement: texts, then numbers, then bytes. */
 #define TEXT(name)                                                                                 \
@@ -32,7 +32,9 @@ static const struct {
     TEXT(key_label),     TEXT(csr_pem),    TEXT(ca_state),
     TEXT(ca_order_id),   TEXT(ca_text),    TEXT(answer_pem),
     TEXT(cert_pem),      TEXT(chain_pem),  TEXT(serial),
-    TEXT(cert_uri),      TEXT(last_error),
+    TEXT(cert_uri),      TEXT(last_error), TEXT(kind),
+    TEXT(person),        TEXT(origin),     TEXT(parent),
+    TEXT(parent_serial), TEXT(reason),
 };
 
 static char **text_at(struct order *order, size_t i)
@@ -235,18 +237,30 @@ static bool find_same(struct journal *journal, const struct order *order, int64_
                       struct err *err)
 {
     AUTO(db_query) struct db_query *query = NULL;
+    const char *replace = order_origin_name(ORIGIN_REPLACE);
+    bool again_and_again = str_equal(order->origin, replace); /* done is not in the way */
     int64_t now_s = clock_wall_s(journal->clock);
     enum order_claim most = ORDER_CLAIM_NONE;
     bool superseded = false; /* a newer order of the same thing came to its end */
     bool row = true;
 
     *other = 0;
+    /* A renewal is the same as another one of the same certificate, not as what it renews. */
     if (!db_query(journal->db,
-                  "SELECT id, state, not_after_s FROM orders WHERE dedupe = ? ORDER BY id DESC",
+                  order->parent != NULL
+                      ? "SELECT id, state, not_after_s, NULL FROM orders WHERE parent = ? AND "
+                        "ca = ? AND (origin = ?) = ? ORDER BY id DESC"
+                      : "SELECT id, state, not_after_s, parent FROM orders WHERE dedupe = ? "
+                        "ORDER BY id DESC",
                   &query, err)) {
         return false;
     }
-    db_bind_text(query, 1, order->dedupe);
+    db_bind_text(query, 1, order->parent != NULL ? order->parent : order->dedupe);
+    if (order->parent != NULL) {
+        db_bind_text(query, 2, order->ca);
+        db_bind_text(query, 3, replace);
+        db_bind_int(query, 4, again_and_again ? 1 : 0);
+    }
     while (db_step(query, &row, err)) {
         enum order_state state = ORDER_STATES;
         if (!row) {
@@ -257,13 +271,21 @@ static bool find_same(struct journal *journal, const struct order *order, int64_
                            (long long)db_int(query, 0));
         }
         enum order_claim claim = order_claim(state, db_int(query, 2) > now_s, superseded);
-        if (claim > most) {
+        bool passed_over = (again_and_again && claim == ORDER_CLAIM_DONE) ||
+                           (claim == ORDER_CLAIM_UNSENT && db_text(query, 3) != NULL);
+        if (claim > most && !passed_over) {
             most = claim;
             *other = db_int(query, 0);
         }
         superseded = superseded || state == ORDER_DONE;
     }
     return false;
+}
+
+bool journal_same(struct journal *journal, const struct order *order, int64_t *other,
+                  struct err *err)
+{
+    return find_same(journal, order, other, err);
 }
 
 static bool insert(struct journal *journal, struct order *order, struct err *err)

@@ -51,6 +51,18 @@ bool order_state_is_final(enum order_state state);
 bool order_state_is_sent(enum order_state state);
 enum order_state order_state_of_phase(enum ca_phase phase);
 
+/* How an order came to be. */
+enum order_origin {
+    ORIGIN_ENROLL,
+    ORIGIN_RENEW,          /* with a request of its own */
+    ORIGIN_RENEW_SAME_KEY, /* with the one that the CA has */
+    ORIGIN_REPLACE,        /* under the number of the certificate that it replaces */
+};
+
+/* "enroll", "renew", "renew-same-key", "replace" */
+const char *order_origin_name(enum order_origin origin);
+bool order_origin_parse(const char *name, enum order_origin *out);
+
 /* How much an order is in the way of another one of the same thing, ascending. */
 enum order_claim {
     ORDER_CLAIM_NONE,
@@ -104,6 +116,13 @@ struct order {
     int64_t term_days;
     char *comments, *external_requester, *custom_fields;
     int send_names; /* enum ca_send_names */
+    char *kind;     /* of certificate: ca_kind_name(); NULL: TLS */
+    char *person;   /* S/MIME: first and last name */
+
+    char *origin;        /* order_origin_name(); NULL: enrolled */
+    char *parent;        /* the CA's number of what is renewed or replaced */
+    char *parent_serial; /* of the certificate that it has */
+    char *reason;        /* why it is replaced */
 
     char *key_type;
     char *key_uri;   /* set once the key is known */
@@ -152,6 +171,11 @@ const char *journal_dir(const struct journal *journal);
  */
 bool journal_add(struct journal *journal, struct order *order, bool again, int64_t *other,
                  struct err *err) NODISCARD;
+
+/* The order that journal_add() would find in the way of this one, which need not be complete: of
+ * renewals and replacements `parent`, `ca` and `origin` decide. *other 0: none. */
+bool journal_same(struct journal *journal, const struct order *order, int64_t *other,
+                  struct err *err) NODISCARD;
 
 /* Writes the order as it is now, with an event ("submitted", "CA says Applied"). Durable when it
  * returns. */
@@ -228,6 +252,25 @@ struct order_lock {
 bool order_lock_take(struct journal *journal, int64_t id, struct order_lock *lock,
                      struct err *err) NODISCARD;
 void order_lock_release(struct order_lock *lock);
+
+/* reissue.c: orders that renew or replace a certificate. */
+
+/* What the CA is to be asked for: fills `request` from the order; names is for the time of the
+ * call. E_JOURNAL, E_USAGE. */
+bool order_request(const struct order *order, struct x509_names *names, struct ca_request *request,
+                   struct err *err) NODISCARD;
+
+/*
+ * Whether the CA gives the certificate that is being replaced still, or one for another key:
+ * *stale, and err says which (E_ORDER_PENDING). Only certificates for the order's key with another
+ * serial number than the old one count.
+ */
+bool order_is_stale(const struct order *order, STACK_OF(X509) * answer, bool *stale,
+                    struct err *err) NODISCARD;
+
+/* Writes our mark and the comments into the CA's record of a renewal, which had no way to carry
+ * them. Best effort: *said is what became of it. */
+void order_mark_renewal(struct ca *ca, const struct order *order, char said[static 256]);
 
 /* revise.c: what a command changes in an order beside driving it. */
 

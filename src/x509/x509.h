@@ -71,6 +71,9 @@ char *x509_names_join(const struct x509_names *names, char separator) NODISCARD;
  * E_CERT_REJECTED if one contains a NUL byte. */
 bool x509_names_of_cert(X509 *cert, struct x509_names *out, struct err *err) NODISCARD;
 
+/* The CN, if it is such a name, and the names of the subjectAltName that a request asks for. */
+bool x509_names_of_csr(X509_REQ *csr, struct x509_names *out, struct err *err) NODISCARD;
+
 /* Those of `wanted` that are not among `have`: joined with ", " into missing. True if none is
  * missing. */
 bool x509_names_cover(const struct x509_names *have, const struct x509_names *wanted,

@@ -44,7 +44,7 @@ def manual_of(command: str) -> str:
     start = re.search(rf"^\.It Cm {noun}{' ' + verb if verb else ''}\b", MAN1, re.MULTILINE)
     assert start, f"{command} is in no manual of section 1"
     rest = MAN1[start.start() + 4:]
-    nouns = "token|key|evidence|csr|enroll|cert|order|revoke|inventory|products|check|config|version|completion|help"
+    nouns = "token|key|evidence|csr|enroll|cert|order|request|revoke|inventory|products|check|config|version|completion|help"
     end = re.search(rf"^\.It Cm (?:{nouns})\b|^\.S[sh] ", rest, re.MULTILINE)
     return rest[:end.start()] if end else rest
 
@@ -90,7 +90,7 @@ def test_values_of_a_setting_are_in_the_manual() -> None:
     help_text = program("help", "enroll")
     lists = {o: v.split("|") for o, v in re.findall(r"^ +--([a-z-]+) ([a-z0-9.]+(?:\|[a-z0-9.]+)+)$", help_text, re.MULTILINE)}
     lists.update({o: v.split("|") for o, v in re.findall(r"^ +--([a-z-]+) ([a-z0-9.]+(?:\|[a-z0-9.]+)+) ", help_text, re.MULTILINE)})
-    assert {"auth", "poll", "chain", "san", "tls-max", "collect-form"} == set(lists)
+    assert {"auth", "poll", "chain", "san", "tls-max", "collect-form", "kind"} == set(lists)
     lists["key-type"] = ["rsa:2048", "rsa:3072", "rsa:4096", "ec:P-256", "ec:P-384", "ec:P-521", "ed25519", "ed448"]
     for option, words in lists.items():
         entry = next(e for e in MAN5.split("\n.It Cm ") if f"\n.Fl Fl {option} ." in e)
@@ -138,4 +138,5 @@ def test_completion_is_a_script_that_bash_reads(tmp_path: Path) -> None:
     words = run(["bash", "-c", script], env=clean_env()).stdout.split()
     assert {"--ca", "--ca-url", "--ca-trust"} <= set(words)
     script = f'. {path}; COMP_WORDS=(p11enroll order ""); COMP_CWORD=2; _p11enroll; printf "%s " "${{COMPREPLY[@]}}"'
-    assert set(run(["bash", "-c", script], env=clean_env()).stdout.split()) == {"list", "show", "wait", "collect", "adopt", "abandon"}
+    assert set(run(["bash", "-c", script], env=clean_env()).stdout.split()) == {
+        "list", "show", "wait", "collect", "adopt", "abandon", "renew", "replace"}

@@ -5,38 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from enroller import ORDERS, TOKENS, order, sent
 from p11e import Client, Sandbox, Token
 from test_output import compare, masked, shape
-
-TOKENS = "/auth/realms/apiclients/protocol/openid-connect/token"
-ORDERS = "/api/v1/certificates"
-
-
-@pytest.fixture
-def enroller(client: Client) -> Client:
-    """The client with an account of the Enrollment API."""
-    assert client.sandbox is not None
-    client.set("ca:sandbox", type="scm-enrollment", auth="oauth", login=None, customer_uri=None, client_cert=None,
-               client_alias=None, client_password_source=None, org_id=None, client_id="sandbox-enrollment-key",
-               client_secret_source=f"file:{client.sandbox.dir / 'enrollment-client-secret.txt'}",
-               token_hosts="localhost")
-    client.set("profile:web", product=None, term=None)
-    return client
-
-
-@pytest.fixture
-def box(enroller: Client) -> Sandbox:
-    assert enroller.sandbox is not None
-    return enroller.sandbox
-
-
-def sent(box: Sandbox, method: str, path: str = ORDERS) -> list[dict[str, object]]:
-    return [r for r in box.requests() if r["method"] == method and str(r["path"]).startswith(path)]
-
-
-def order(client: Client, number: str = "1") -> dict[str, object]:
-    return client.json("order", "show", number)
-
 
 # --- enroll
 
@@ -83,7 +54,7 @@ def test_only_the_request_is_sent_if_nothing_else_is_taken(enroller: Client, box
     enroller.set("ca:sandbox", order_fields="none")
     enroller.run("order", "wait", "1")
     assert order(enroller)["state"] == "done" and len(box.orders()) == 1
-    assert set(sent(box, "POST")[-1]["body"]) == {"csr"}  # type: ignore[call-overload]
+    assert set(sent(box, "POST")[-1]["body"]) == {"csr"}
 
 
 def test_a_product_that_has_to_be_named(enroller: Client, box: Sandbox) -> None:

@@ -127,7 +127,7 @@ def test_finished_order_goes_before_an_ambiguous_one(client: Client) -> None:
 def test_order_that_was_refused_is_sent_as_it_is_configured_now(client: Client, token: Token) -> None:
     assert client.sandbox is not None
     client.sandbox.set(validated_domains="example.com")
-    client.run("enroll", "--name", "www.example.org", "--comments", "first", "--custom-fields", "a=b", status=44)
+    client.run("enroll", "--name", "www.example.org", "--comments", "first", "--custom-fields", "Cost Centre=7", status=44)
     client.sandbox.set(validated_domains="*")
     result = client.json("enroll", "--name", "www.example.org", "--comments", "second")
     assert result["order"] == 1 and result["continued"] is True

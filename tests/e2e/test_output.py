@@ -159,6 +159,40 @@ def test_what_people_see_of_commands_that_change_a_token(client: Client, tmp_pat
         compare(f"human/token-{name}.txt", masked(client.run("token", name, *args).stdout, client))
 
 
+def test_output_of_what_is_done_with_certificates_at_the_ca(client: Client, tmp_path: Path) -> None:
+    assert client.sandbox is not None
+    client.run("enroll", "--name", "www.example.org")
+    client.sandbox.set(approval="manual")
+    client.run("enroll", "--name", "waits.example.org", "--deadline", "0", status=11)
+    client.sandbox.set(approval="auto")
+    number = str(client.json("order", "show", "2")["ca_order"])
+    for name, *args in (
+            ("order-renew", "order", "renew", "1"),
+            ("order-replace", "order", "replace", "3", "--reason", "a new key", "--new-key"),
+            ("order-collect-format", "order", "collect", "1", "--format", "pemco", "--out", str(tmp_path / "c.pem")),
+            ("request-list", "request", "list"),
+            ("request-update", "request", "update", number, "--set-comments", "for the shop"),
+            ("request-approve", "request", "approve", number, "--message", "fine")):
+        done = client.run(*args)
+        lines = done.stdout.splitlines(keepends=True)
+        if name == "request-list":  # the sandbox has more, of other tests
+            lines = [lines[0], *(re.sub(rf"^{number}", "NNNN", line) for line in lines if line.startswith(number))]
+        text = masked("".join(lines).replace(str(tmp_path), "TMP"), client)
+        compare(f"human/{name}.txt", re.sub(r"T\d\d:\d\d:\d\d\.\d{3}Z", "Thh:mm:ss.mmmZ", re.sub(r"\d{4}-\d\d-\d\dT\d", "YYYY-MM-DDT0", text)))
+    client.sandbox.set(approval="manual")
+    client.run("enroll", "--name", "more.example.org", "--deadline", "0", status=11)
+    number = str(client.json("order", "show", "5")["ca_order"])
+    client.sandbox.set(approval="auto")
+    for name, *args in (
+            ("order-renew", "order", "renew", "4", "--new-key"),
+            ("order-replace", "order", "replace", "6", "--reason", "a new key", "--new-key"),
+            ("order-collect-format", "order", "collect", "6", "--format", "pemco", "--out", str(tmp_path / "c.pem")),
+            ("request-list", "request", "list"),
+            ("request-update", "request", "update", number, "--set-comments", "for the shop"),
+            ("request-decline", "request", "decline", number, "--message", "no")):
+        compare(f"json/{name}.json", json.dumps(shape(client.json(*args)), indent=1) + "\n")
+
+
 def test_errors_that_people_see(client: Client) -> None:
     texts = []
     for command, status in (

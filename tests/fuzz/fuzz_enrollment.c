@@ -8,7 +8,7 @@ static void check_id(const struct enrollment_id *id)
 {
     struct enrollment_id again;
     struct err err = ERR_INIT;
-    char *state = enrollment_make_state(id);
+    char *state = enrollment_make_state(id, false);
     char shown[64];
 
     CHECK(strlen(id->text) > 0 && strlen(id->text) <= ENROLLMENT_ID_MAX);

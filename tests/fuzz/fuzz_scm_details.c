@@ -10,10 +10,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     AUTO(str) char *text = fuzz_text(data, size);
     struct scm_details details;
     struct err err = ERR_INIT;
+    AUTO(json) json *kept = NULL;
+    struct scm_state state;
     char id[64];
 
     ca_order_id(text, id);
     CHECK(strlen(id) < sizeof(id));
+    if (scm_state_read(text, &kept, &state, &err)) {
+        AUTO(str) char *again = scm_state_text(&state);
+        CHECK((state.id > 0 || state.renews > 0) && state.kind < CA_KINDS);
+        CHECK(again == NULL || strchr(again, '{') == again);
+    }
+    err_clear(&err);
     (void)scm_phase(text);
     if (!json_parse(data, size, &doc, &err)) {
         return 0;

@@ -72,11 +72,12 @@ class CA:
         self._lock = threading.Lock()
 
     def issue(self, public_key: object, subject: x509.Name, names: list[str], validation: str,
-              days: int, offset: dt.timedelta = dt.timedelta(0)) -> x509.Certificate:
+              days: int, offset: dt.timedelta = dt.timedelta(0),
+              eku: tuple[str, ...] = ("serverAuth",)) -> x509.Certificate:
         """Issue a leaf certificate that begins an hour before now plus offset."""
         start = certs.utcnow() - HOUR + offset
         template = Template(subject, public_key, start, start + days * DAY, names=names,
-                            eku=("serverAuth",), policy=POLICIES[validation])
+                            eku=eku, policy=POLICIES[validation])
         signer = self.pki["intermediate"]
         return certs.sign(template, signer.key, signer.cert)
 

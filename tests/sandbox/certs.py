@@ -57,11 +57,11 @@ def subject(parts: Iterable[tuple[str, str]]) -> x509.Name:
 
 
 def general_name(name: str) -> x509.GeneralName:
-    """A SAN entry: an IP address if name is one, else a DNS name."""
+    """A SAN entry: an IP address or an e-mail address if name is one, else a DNS name."""
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
-        return x509.DNSName(name)
+        return x509.RFC822Name(name) if "@" in name else x509.DNSName(name)
 
 
 def spki_hash(public_key: object) -> x509.SubjectKeyIdentifier:

@@ -16,7 +16,7 @@ import listing
 from certs import load_cert
 from collect import Format
 from errors import ScmError, bad_field, missing, not_found
-from fields import Body
+from fields import Body, split_names
 from message import Reply, error_reply, json_reply, plain_error
 from orders import Order
 from scm import EXTRA_FIELDS, NOT_READY, REASON_CODES, Api, Call, Route, collectable, revoke
@@ -107,6 +107,11 @@ def order_renew(api: Api, call: Call) -> Reply:
 def order_replace(api: Api, call: Call) -> Reply:
     call.body.require("csr")
     body = Body({"csr": one_line(call.body.text("csr") or ""), "reason": "replaced by its owner"})
+    for name in call.body.values:
+        if name not in ("csr", "subjAltNames"):
+            raise bad_field(name)
+    if "subjAltNames" in call.body.values:
+        body.values["subjectAlternativeNames"] = split_names(call.body.text("subjAltNames"))
     order = find(api, call)
     api.intake.replace(order, body, call.admin, call.b)
     return created(api.store.orders[order.id], call.b)

@@ -17,6 +17,7 @@ TEXTS: dict[int, str] = {
     -37: "Access denied",
     -39: "The certificate profile id {0} is not valid",
     -62: "Mandatory custom field is missing: {0}",
+    -64: "The optional field '{0}' is invalid",
     -78: "The public key is invalid or unsupported",
     -102: "Only issued certificates can be revoked",
     -103: "The certificate has not been collected yet",

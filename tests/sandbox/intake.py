@@ -88,9 +88,9 @@ class Intake:
             raise ScmError(-1021, "Web API is off")
         return org
 
-    def profile(self, number: int, org_id: int) -> dict:
+    def profile(self, number: int, org_id: int, kind: str = "ssl") -> dict:
         row = self.settings.profile(number)
-        if not profile_fits(row, org_id):
+        if not profile_fits(row, org_id) or row.get("kind", "ssl") != kind:
             raise ScmError(-39, number)
         return row
 
@@ -174,9 +174,9 @@ class Intake:
 
     # --- custom fields
 
-    def custom_fields(self, body: Body) -> list[dict[str, str]]:
+    def custom_fields(self, body: Body, cert_type: str = "SSL") -> list[dict[str, str]]:
         """The custom fields of a request, checked against those of the customer."""
-        known = {row["name"]: row for row in self.settings.fields()}
+        known = {row["name"]: row for row in self.settings.fields(cert_type)}
         given: dict[str, str] = {}
         for item in body.objects("customFields"):
             entry = Body(item)

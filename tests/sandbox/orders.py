@@ -41,6 +41,7 @@ NEXT: dict[str, tuple[str, ...]] = {
 WAITING = ("Init", "Requested", "SAApproved", "Approved", "Applied")
 UNDER_APPROVAL = ("Requested", "SAApproved")
 CORRECTABLE = ("Requested", "Declined", "Rejected", "Invalid")
+EKU = {"ssl": ("serverAuth",), "device": ("clientAuth",), "smime": ("emailProtection",)}
 LARGE = 5_000_000_000
 ALPHABET = string.ascii_letters + string.digits
 
@@ -86,6 +87,8 @@ class Order:
     auto_renew: dict | None = None
     suspend_notifications: bool = False
     server_software: str | None = None
+    kind: str = "ssl"                          # ssl, device or smime
+    person: str | None = None                  # S/MIME: the name of its person
 
     def move(self, status: str, by: str) -> None:
         """Go to a state that may follow."""
@@ -260,7 +263,8 @@ class Machine:
         profile = self.settings.profile(order.cert_type)
         request = decode(order.csr)
         leaf = self.ca.issue(request.public_key(), self._subject(order, profile), order.names,
-                             profile["validation"], order.term, -timedelta(days=b.backdate_days))
+                             profile["validation"], order.term,
+                             -timedelta(days=b.backdate_days), EKU[order.kind])
         order.set_certificate(leaf)
         order.order_number = order.order_number or self.store.new_order_number()
         order.enter("Issued", "sandbox")
@@ -296,7 +300,7 @@ class Machine:
 
     def _subject(self, order: Order, profile: dict) -> x509.Name:
         """Organization data come from the organization, never from the CSR."""
-        name = order.common_name if len(order.common_name) <= 64 else ""
+        name = order.person or (order.common_name if len(order.common_name) <= 64 else "")
         if profile["validation"] == "DV":
             return certs.subject([("CN", name)])
         org = self.settings.subject_organization(order.org_id)

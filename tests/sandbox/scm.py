@@ -143,10 +143,11 @@ class Api:
 
     # --- orders that an admin may see
 
-    def visible(self, call: Call) -> list[Order]:
-        """All orders of the admin's organizations, advanced to now."""
+    def visible(self, call: Call, kind: str = "ssl") -> list[Order]:
+        """All orders of a kind of the admin's organizations, advanced to now."""
         orgs = {row["id"] for row in self.organizations(call)}
-        found = [order for order in self.store.all() if order.org_id in orgs]
+        found = [order for order in self.store.all()
+                 if order.org_id in orgs and order.kind == kind]
         for order in found:
             self.machine.advance(order, call.b)
         return found
@@ -154,14 +155,15 @@ class Api:
     def organizations(self, call: Call) -> list[dict]:
         return admins.organizations(call.admin.account, self.settings.all()["organizations"])
 
-    def order(self, call: Call, error: ScmError | None = None) -> Order:
+    def order(self, call: Call, error: ScmError | None = None, kind: str = "ssl") -> Order:
         """The order of the id in the path, advanced to now."""
-        return self.known(self.store.find(call.id()), call, error)
+        return self.known(self.store.find(call.id()), call, error, kind)
 
-    def known(self, order: Order | None, call: Call, error: ScmError | None = None) -> Order:
-        """An order that exists and that the admin may see, advanced to now."""
+    def known(self, order: Order | None, call: Call, error: ScmError | None = None,
+              kind: str = "ssl") -> Order:
+        """An order of a kind that exists and that the admin may see, advanced to now."""
         orgs = {row["id"] for row in self.organizations(call)}
-        if order is None or order.org_id not in orgs:
+        if order is None or order.org_id not in orgs or order.kind != kind:
             raise error or not_found()
         self.machine.advance(order, call.b)
         return order
@@ -215,22 +217,26 @@ def ssl_types(api: Api, call: Call) -> Reply:
     orgs = {row["id"] for row in api.organizations(call)}
     if org is not None:
         orgs &= {listing.number(org, "organizationId")}
-    return json_reply([profile_json(row) for row in api.settings.all()["profiles"]
+    return json_reply([profile_json(row) for row in api.settings.profiles("ssl")
                        if any(profile_fits(row, number) for number in orgs)])
 
 
 def ssl_custom_fields(api: Api, call: Call) -> Reply:
     return json_reply([{"id": row["id"], "name": row["name"],
                         "mandatory": Settings.mandatory(row)}
-                       for row in api.settings.fields() if row["certType"] == "SSL"])
+                       for row in api.settings.fields()])
 
 
 # --- SSL: collect
 
 def ssl_collect(api: Api, call: Call) -> Reply:
+    return collect(api, call, api.order(call))
+
+
+def collect(api: Api, call: Call, order: Order) -> Reply:
+    """The certificate of an order in the format that the call wants."""
     name = call.params.get("format") or call.request.parameter("format") or collects.DEFAULT
     form = collects.find_format(name)
-    order = api.order(call)
     leaf = collectable(api, order, call.b)
     if leaf is None:
         return not_ready(call.b)
@@ -313,11 +319,11 @@ def ssl_update(api: Api, call: Call) -> Reply:
 
 # --- SSL: approval and revocation
 
-def under_approval(api: Api, call: Call) -> tuple[Order, str | None]:
+def under_approval(api: Api, call: Call, kind: str = "ssl") -> tuple[Order, str | None]:
     """The order to decide on, and the message of the decision."""
     call.body.require("message")
     message = call.body.text("message", 1, 512)
-    order = api.order(call)
+    order = api.order(call, None, kind)
     if order.status not in UNDER_APPROVAL:
         raise ScmError(-1112, order.status)
     return order, message
@@ -480,6 +486,12 @@ ROUTES: list[Route] = [
     Route("GET", "/admin/v1/password", password_state),
     Route("POST", "/admin/v1/changepassword", change_password, None, "required"),
 ]
+
+
+import persons  # noqa: E402  (its routes stand on the classes above)
+import things  # noqa: E402
+
+ROUTES += things.ROUTES + persons.ROUTES
 
 
 def find(segments: list[str]) -> list[tuple[Route, dict[str, str]]]:

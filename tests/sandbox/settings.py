@@ -21,7 +21,7 @@ def profile(number: int, name: str, validation: str, terms: list[int], **more: A
     return {"id": number, "name": name, "description": f"{name} of the sandbox",
             "validation": validation, "terms": terms, "keyTypes": ALL_KEYS,
             "useSecondaryOrgName": False, "san": True, "wildcard": False, "ip": False,
-            "approval": False, "renew": True, "organizations": None, **more}
+            "approval": False, "renew": True, "organizations": None, "kind": "ssl", **more}
 
 
 def organization(number: int, name: str, **more: Any) -> dict:
@@ -50,6 +50,8 @@ DEFAULTS = {
         profile(1017, "Sandbox DV SSL", "DV", [90], keyTypes={"RSA": RSA}),
         profile(1018, "Sandbox EV SSL", "EV", [199, 365], approval=True),
         profile(1019, "Sandbox OV Once", "OV", [30, 90], renew=False),
+        profile(2001, "Sandbox Device", "OV", [365, 730], kind="device"),
+        profile(3001, "Sandbox S/MIME", "OV", [365], kind="smime"),
     ],
     "organizations": [
         organization(103, "Sandbox Org"),
@@ -104,9 +106,14 @@ class Settings:
         parent = self.organization(row["parentId"]) if row.get("parentId") else None
         return parent or row
 
-    def fields(self) -> list[dict]:
-        """The active custom fields."""
-        return [row for row in self.all()["customFields"] if row["state"] == "ACTIVE"]
+    def profiles(self, kind: str) -> list[dict]:
+        """The profiles for certificates of a kind."""
+        return [row for row in self.all()["profiles"] if row.get("kind", "ssl") == kind]
+
+    def fields(self, cert_type: str = "SSL") -> list[dict]:
+        """The active custom fields of a type of certificates."""
+        return [row for row in self.all()["customFields"]
+                if row["state"] == "ACTIVE" and row["certType"] == cert_type]
 
     @staticmethod
     def mandatory(field: dict) -> bool:

@@ -230,7 +230,7 @@ def test_password_state(client: Client) -> None:
 
 
 def test_unknown_path_and_method(client: Client) -> None:
-    for path in ("/nothing", "/ssl/v3", "/ssl/v1/", "/device/v1"):
+    for path in ("/nothing", "/ssl/v3", "/ssl/v1/", "/cscert/v1"):
         reply = client.get(path)
         assert reply.status == 404 and "description" in reply.json
     reply = client.call("DELETE", "/ssl/v1/types")

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BODY_MAX = 128 * 1024 };
-
 static const char other_api[] = "https://cert-manager.com";
 static const char pem_chain[] = "application/pem-certificate-chain";
 
@@ -105,73 +103,14 @@ static bool knock(struct enrollment *e, bool *listed, struct err *err)
 }
 
 /* None can be chosen, but whether the account is let in is worth knowing before a key is made. */
-static bool enrollment_products(void *impl, struct ca_products *out, struct err *err)
+static bool enrollment_products(void *impl, enum ca_kind kind UNUSED, struct ca_products *out,
+                                struct err *err)
 {
     struct enrollment *e = impl;
     bool listed = false;
 
     *out = (struct ca_products){.list = NULL};
     return knock(e, &listed, err);
-}
-
-static bool enrollment_check_request(void *impl, const struct ca_request *request, struct err *err)
-{
-    struct enrollment *e = impl;
-    AUTO(buf) struct buf body = BUF_INIT(BODY_MAX);
-
-    return enrollment_build(request, e->fields, &body, err);
-}
-
-static enum ca_submit ambiguous(struct err *err)
-{
-    err->code = E_ORDER_AMBIGUOUS;
-    (void)err_wrap(err, "it is not known whether the CA took the order");
-    return CA_AMBIGUOUS;
-}
-
-/* Codes of a body that the API does not understand: which fields it takes is not documented. */
-static void add_hint(const struct scm_answer *answer, struct err *err)
-{
-    static const int64_t codes[] = {-64, -1002, -1601};
-    size_t used = strlen(err->msg);
-
-    for (size_t i = 0; answer->complete && answer->error.has_code && i < ARRAY_LEN(codes); i++) {
-        if (codes[i] == answer->error.code) {
-            (void)snprintf(err->msg + used, sizeof(err->msg) - used,
-                           "; nothing was ordered, and 'order_fields' of the CA section says what "
-                           "is sent beside the "
-                           "request");
-        }
-    }
-}
-
-static enum ca_submit enrollment_submit(void *impl, const struct ca_request *request, char **state,
-                                        struct err *err)
-{
-    struct enrollment *e = impl;
-    AUTO(answer) struct scm_answer answer;
-    AUTO(json) json *doc = NULL;
-    AUTO(buf) struct buf body = BUF_INIT(BODY_MAX);
-    struct enrollment_id id;
-
-    scm_answer_init(&answer);
-    if (!enrollment_build(request, e->fields, &body, err)) {
-        return CA_REFUSED;
-    }
-    struct scm_call call = {.endpoint = ENROLLMENT_ORDER, .body = buf_str(&body)};
-    if (scm_call_json(&e->scm, &call, &answer, &doc, err) && enrollment_parse_id(doc, &id, err)) {
-        *state = enrollment_make_state(&id);
-        if (*state != NULL) {
-            return CA_SUBMITTED;
-        }
-        (void)err_nomem(err);
-        return ambiguous(err);
-    }
-    if (scm_is_unclear(&answer)) {
-        return ambiguous(err);
-    }
-    add_hint(&answer, err);
-    return CA_REFUSED;
 }
 
 bool enrollment_fetch(struct enrollment *e, const struct enrollment_id *id, bool *ready,
@@ -286,15 +225,22 @@ static bool enrollment_poll(void *impl, const char *state, struct ca_status *out
     if (!enrollment_read_state(state, &id, err) || !enrollment_ask(e, &id, &status, err)) {
         return false;
     }
-    *out = (struct ca_status){.phase = status.phase};
+    /* It is the certificate that was replaced which it says; the new one is had under the same id.
+     */
+    bool was_replaced =
+        enrollment_state_replaces(state) && str_equal_nocase(status.word, "replaced");
+    *out = (struct ca_status){.phase = was_replaced ? CA_ISSUED : status.phase};
     (void)snprintf(out->text, sizeof(out->text), "%s", status.word);
     (void)snprintf(out->detail, sizeof(out->detail), "%s", sentence(status.phase));
     (void)snprintf(out->order_id, sizeof(out->order_id), "%s", id.text);
     return true;
 }
 
-static bool enrollment_collect(void *impl, const char *state, bool *ready, struct buf *out,
-                               struct err *err)
+/* The only one that is documented. */
+static const char *const formats[] = {"pem", NULL};
+
+static bool enrollment_collect(void *impl, const char *state, const char *format UNUSED,
+                               bool *ready, struct buf *out, struct err *err)
 {
     struct enrollment *e = impl;
     struct enrollment_id id;
@@ -312,7 +258,7 @@ static bool enrollment_adopt(const char *order_id, char **state, struct err *err
     if (!enrollment_take_id(order_id, &id)) {
         return err_set(err, E_USAGE, "'%.80s' is no id of a certificate", order_id);
     }
-    *state = enrollment_make_state(&id);
+    *state = enrollment_make_state(&id, false);
     return *state != NULL || err_nomem(err);
 }
 
@@ -356,13 +302,18 @@ const struct ca_ops ca_enrollment_ops = {
     .set_deadline = enrollment_set_deadline,
     .products = enrollment_products,
     .check_request = enrollment_check_request,
+    .before_submit = enrollment_before_submit,
     .submit = enrollment_submit,
     .poll = enrollment_poll,
     .collect = enrollment_collect,
+    .formats = formats,
     .find_submitted = enrollment_find,
     .adopt = enrollment_adopt,
     .record = enrollment_record,
     .list = enrollment_list,
     .revoke = enrollment_revoke,
+    .decide = enrollment_decide,
+    .update = enrollment_update,
+    .check_fields = enrollment_check_fields,
     .check = enrollment_check,
 };

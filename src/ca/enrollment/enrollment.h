@@ -52,6 +52,18 @@ bool enrollment_fetch(struct enrollment *e, const struct enrollment_id *id, bool
 /* Whether a call is not offered: then something else has to do. */
 bool enrollment_is_absent(const struct scm_answer *answer);
 
+/* submit.c */
+bool enrollment_check_request(void *impl, const struct ca_request *request,
+                              struct err *err) NODISCARD;
+bool enrollment_before_submit(void *impl, const struct ca_request *request, char **before,
+                              struct err *err) NODISCARD;
+enum ca_submit enrollment_submit(void *impl, const struct ca_request *request, char **state,
+                                 struct err *err);
+enum ca_outcome enrollment_decide(void *impl, const struct ca_decision *decision, struct err *err);
+enum ca_outcome enrollment_update(void *impl, const struct ca_update *update, struct err *err);
+bool enrollment_check_fields(void *impl, enum ca_kind kind, const char *custom_fields,
+                             struct err *err) NODISCARD;
+
 /* find.c */
 bool enrollment_find(void *impl, const struct ca_request *request, bool *found, char **state,
                      struct err *err) NODISCARD;
@@ -59,7 +71,8 @@ bool enrollment_list(void *impl, const struct ca_filter *filter, ca_row_fn *visi
                      struct err *err) NODISCARD;
 
 /* revoke.c */
-bool enrollment_record(void *impl, int64_t id, struct ca_record *out, struct err *err) NODISCARD;
+bool enrollment_record(void *impl, enum ca_kind kind, int64_t id, struct ca_record *out,
+                       struct err *err) NODISCARD;
 enum ca_revoke enrollment_revoke(void *impl, const struct ca_revocation *revocation,
                                  struct err *err);
 
@@ -75,9 +88,11 @@ bool enrollment_parse_id(const json *doc, struct enrollment_id *out, struct err 
 /* An id that somebody gave. False: it is none. */
 bool enrollment_take_id(const char *text, struct enrollment_id *out);
 
-/* The id in a state, and a state with an id; free() it, NULL without memory. E_JOURNAL. */
+/* The id in a state, and a state with an id; free() it, NULL without memory. E_JOURNAL.
+ * replaces: the certificate of that id is one that replaces another one. */
 bool enrollment_read_state(const char *state, struct enrollment_id *out, struct err *err) NODISCARD;
-char *enrollment_make_state(const struct enrollment_id *id);
+char *enrollment_make_state(const struct enrollment_id *id, bool replaces);
+bool enrollment_state_replaces(const char *state);
 
 /* A status in one of its forms. E_PROTOCOL: in none. */
 bool enrollment_parse_status(const json *doc, struct enrollment_status *out,

@@ -95,7 +95,18 @@ static bool read_list(struct search *search, struct err *err)
     return true;
 }
 
-/* Whether the certificate of an id is for our key. What cannot be had tells nothing. */
+/* Whether it is the certificate that is renewed or replaced. */
+static bool is_old(const struct search *search, X509 *leaf)
+{
+    AUTO(x509_info) struct x509_info info = {.subject = NULL};
+    struct err ignored = ERR_INIT;
+
+    return x509_info(leaf, &info, &ignored) &&
+           ca_same_serial(info.serial, search->request->parent_serial);
+}
+
+/* Whether the certificate of an id is for our key, and a new one. What cannot be had tells nothing.
+ */
 static bool is_for_our_key(struct search *search, const struct enrollment_id *id, bool *ours,
                            struct err *err)
 {
@@ -113,7 +124,8 @@ static bool is_for_our_key(struct search *search, const struct enrollment_id *id
         log_line(LOG_DEBUG, "enrollment", "looking for the order: %s is passed over: %s", id->text,
                  err->msg);
     } else if (ready) {
-        *ours = enrollment_pick(&answer, search->spki_hash, &certs, &leaf, err);
+        *ours = enrollment_pick(&answer, search->spki_hash, &certs, &leaf, err) &&
+                !is_old(search, leaf);
     }
     err_clear(err);
     return true;
@@ -165,11 +177,31 @@ static bool ask_a_person(const struct search *search, struct err *err)
         marked ? search->request->mark : "");
 }
 
+/* A replacement has the id of what it replaces, so that is where it shows. */
+static bool find_replacement(struct search *search, struct err *err)
+{
+    (void)snprintf(search->hit.text, sizeof(search->hit.text), "%lld",
+                   (long long)search->request->parent);
+    return is_for_our_key(search, &search->hit, &search->found, err) ||
+           err_wrap(err, "looking for the order");
+}
+
+static bool find_new(struct search *search, struct err *err)
+{
+    if (!read_list(search, err)) {
+        return err->code == E_CA_REFUSED ? ask_a_person(search, err)
+                                         : err_wrap(err, "looking for the order");
+    }
+    return search->found || look_at_certificates(search, err) ||
+           err_wrap(err, "looking for the order");
+}
+
 bool enrollment_find(void *impl, const struct ca_request *request, bool *found, char **state,
                      struct err *err)
 {
     AUTO(mem) void *memory = calloc(1, sizeof(struct search));
     struct search *search = memory;
+    bool replaces = request->how == CA_REPLACE;
 
     *found = false;
     if (search == NULL) {
@@ -180,19 +212,15 @@ bool enrollment_find(void *impl, const struct ca_request *request, bool *found, 
     if (!prepare(search, err)) {
         return err_wrap(err, "looking for the order");
     }
-    if (!read_list(search, err)) {
-        return err->code == E_CA_REFUSED ? ask_a_person(search, err)
-                                         : err_wrap(err, "looking for the order");
-    }
-    if (!search->found && !look_at_certificates(search, err)) {
-        return err_wrap(err, "looking for the order");
+    if (!(replaces ? find_replacement(search, err) : find_new(search, err))) {
+        return false;
     }
     if (!search->found) {
         return true;
     }
-    *state = enrollment_make_state(&search->hit);
+    *state = enrollment_make_state(&search->hit, replaces);
     *found = *state != NULL;
-    return *state != NULL || err_nomem(err);
+    return *found || err_nomem(err);
 }
 
 /* This list cannot be narrowed by the CA, and its rows say little. */

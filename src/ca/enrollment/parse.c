@@ -96,16 +96,27 @@ bool enrollment_read_state(const char *state, struct enrollment_id *out, struct 
     return true;
 }
 
-char *enrollment_make_state(const struct enrollment_id *id)
+char *enrollment_make_state(const struct enrollment_id *id, bool replaces)
 {
     AUTO(json) json *doc = json_new_object();
     AUTO(buf) struct buf text = BUF_INIT(256);
     struct err ignored = ERR_INIT;
 
-    if (doc == NULL || !json_add_string(doc, "id", id->text) || !json_print(doc, &text, &ignored)) {
+    if (doc == NULL || !json_add_string(doc, "id", id->text) ||
+        (replaces && !json_add_bool(doc, "replaces", true)) || !json_print(doc, &text, &ignored)) {
         return NULL;
     }
     return str_dup(buf_str(&text));
+}
+
+bool enrollment_state_replaces(const char *state)
+{
+    AUTO(json) json *doc = NULL;
+    struct err ignored = ERR_INIT;
+    bool replaces = false;
+
+    return json_parse((const uint8_t *)state, strlen(state), &doc, &ignored) &&
+           json_find_bool(doc, "replaces", &replaces) && replaces;
 }
 
 /* Words that this API has beside those of the other one. */
@@ -214,8 +225,15 @@ bool enrollment_build(const struct ca_request *request, unsigned fields, struct 
     if (body == NULL) {
         return err_nomem(err);
     }
+    if (request->how == CA_RENEW) { /* as it is: the object may not be missing */
+        return json_print(body, out, err);
+    }
     if (!add_csr(body, request->csr_pem, err)) {
         return false;
+    }
+    if (request->how == CA_REPLACE) {
+        return (!has(fields, ENROLLMENT_NAMES) || add_names(body, request, err)) &&
+               json_print(body, out, err);
     }
     if (has(fields, ENROLLMENT_PRODUCT) && request->product_id > 0 &&
         !json_add_int(body, "productId", request->product_id)) {

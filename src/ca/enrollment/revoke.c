@@ -71,7 +71,8 @@ static bool add_certificate(struct enrollment *e, const struct enrollment_id *id
            (enrollment_pick(&answer, NULL, &certs, &leaf, err) && describe(leaf, out, err));
 }
 
-bool enrollment_record(void *impl, int64_t id, struct ca_record *out, struct err *err)
+bool enrollment_record(void *impl, enum ca_kind kind UNUSED, int64_t id, struct ca_record *out,
+                       struct err *err)
 {
     struct enrollment *e = impl;
     struct enrollment_id number;
@@ -87,7 +88,8 @@ bool enrollment_record(void *impl, int64_t id, struct ca_record *out, struct err
     if (out->status == NULL) {
         return err_nomem(err);
     }
-    return status.phase != CA_ISSUED || add_certificate(e, &number, out, err) ||
+    bool expired = str_equal_nocase(status.word, "expired");
+    return (status.phase != CA_ISSUED && !expired) || add_certificate(e, &number, out, err) ||
            err_wrap(err, "status");
 }
 
@@ -98,7 +100,7 @@ static enum ca_revoke look(struct enrollment *e, const struct ca_revocation *rev
     AUTO(ca_record) struct ca_record record = {.id = revocation->id};
     struct err why = ERR_INIT;
 
-    if (enrollment_record(e, revocation->id, &record, &why) && record.revoked) {
+    if (enrollment_record(e, revocation->kind, revocation->id, &record, &why) && record.revoked) {
         err_clear(err);
         return CA_REVOKED;
     }

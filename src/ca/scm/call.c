@@ -35,6 +35,7 @@ static void add_path(struct buf *out, const struct scm *scm, const char *templat
     static const char number[] = "{id}";
     static const char serial[] = "{serial}";
     static const char word[] = "{word}";
+    static const char format[] = "{format}";
 
     buf_add_str(out, scm->prefix);
     while (*template != '\0') {
@@ -50,6 +51,9 @@ static void add_path(struct buf *out, const struct scm *scm, const char *templat
         } else if (str_starts_with(template, word)) {
             str_percent_encode(out, (const uint8_t *)call->word, strlen(call->word), "");
             template += strlen(word);
+        } else if (str_starts_with(template, format)) {
+            buf_add_str(out, call->format);
+            template += strlen(format);
         } else {
             buf_add_byte(out, (uint8_t) * template ++);
         }

@@ -28,6 +28,7 @@ struct scm_call {
     int64_t id;         /* for {id} */
     const char *serial; /* for {serial} */
     const char *word;   /* for {word} */
+    const char *format; /* for {format} */
     const char *query;  /* without '?'; NULL: none */
     const char *body;   /* JSON; NULL: none */
     const char *accept; /* what is wanted; NULL: JSON */
@@ -55,6 +56,32 @@ bool scm_call(struct scm *scm, const struct scm_call *call, struct scm_answer *a
 /* Calls an endpoint that answers with JSON; json_free() it. */
 bool scm_call_json(struct scm *scm, const struct scm_call *call, struct scm_answer *answer,
                    json **doc, struct err *err) NODISCARD;
+
+/* Record of a number, as far as polling needs it; the texts are the document's. */
+bool scm_get_details(struct scm *scm, enum ca_kind kind, int64_t id, struct scm_answer *answer,
+                     json **doc, struct scm_details *out, struct err *err) NODISCARD;
+
+/* The same of an S/MIME certificate, by its number at the CA's back end. E_ORDER_MISSING. */
+bool scm_smime_details(struct scm *scm, int64_t id, struct scm_answer *answer, json **doc,
+                       struct scm_details *out, struct err *err) NODISCARD;
+
+/* renew.c: what a renewal or a replacement whose answer was lost did; *id 0: nothing that is sure.
+ */
+bool scm_find_renewed(struct scm *scm, const struct ca_request *request, int64_t *id,
+                      struct err *err) NODISCARD;
+bool scm_find_replaced(struct scm *scm, const struct ca_request *request, int64_t *id,
+                       struct err *err) NODISCARD;
+
+/* smime.c: by its mark, which the list shows. */
+bool scm_smime_find(struct scm *scm, const struct ca_request *request, int64_t *id,
+                    struct err *err) NODISCARD;
+
+/* The numbers that are listed under a common name, the highest first; cn NULL: all. */
+bool scm_list_ids(struct scm *scm, enum ca_kind kind, const char *cn, struct scm_ids *ids,
+                  struct err *err) NODISCARD;
+
+/* True if the failure is this number's own: gone, another organization's, unreadable. */
+bool scm_may_skip(const struct scm_answer *answer);
 
 /* Whether something may have happened at the CA although the call failed. */
 bool scm_is_unclear(const struct scm_answer *answer);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COMMENTS_MAX = 1024, REQUESTER_MAX = 512, CSR_MAX = 32767, PRODUCTS_MAX = 4096 };
+enum { REQUESTER_MAX = 512, PRODUCTS_MAX = 4096 };
 
 /* Codes that mean the same whatever was asked; operations with their own view come first in
  * classify(). */
@@ -121,6 +121,7 @@ void scm_parse_error(const struct http_response *response, struct scm_error *out
 static bool is_collect(enum scm_endpoint_id operation)
 {
     return operation == SCM_COLLECT_QUERY || operation == SCM_COLLECT_PATH ||
+           operation == SCM_DEVICE_COLLECT || operation == SCM_SMIME_COLLECT ||
            operation == ENROLLMENT_COLLECT || operation == ENROLLMENT_STATUS;
 }
 
@@ -172,8 +173,8 @@ enum scm_class scm_classify(enum scm_endpoint_id operation, int status,
     if (status >= 500 || status == 408) {
         return SCM_UNCERTAIN;
     }
-    bool orders = operation == SCM_ENROLL || operation == ENROLLMENT_ORDER;
-    if (orders && has_code_of(error, unclear_codes, ARRAY_LEN(unclear_codes))) {
+    if (scm_endpoint_orders(operation) &&
+        has_code_of(error, unclear_codes, ARRAY_LEN(unclear_codes))) {
         return SCM_UNCERTAIN;
     }
     if (class_of_code(error, &class)) {
@@ -243,6 +244,7 @@ static bool parse_product(const json *item, struct ca_product *out, struct err *
             out->terms[out->term_count++] = days;
         }
     }
+    (void)json_find_int(item, "term", &out->default_term);
     parse_key_types(json_member(item, "keyTypes"), out);
     return true;
 }
@@ -273,11 +275,11 @@ bool scm_parse_types(const json *doc, struct ca_products *out, struct err *err)
     return true;
 }
 
-bool scm_parse_enroll(const json *doc, int64_t *id, struct err *err)
+bool scm_parse_number(const json *doc, const char *member, int64_t *id, struct err *err)
 {
     int64_t value = 0;
 
-    if (!json_get_int(doc, "sslId", &value, err)) {
+    if (!json_get_int(doc, member, &value, err)) {
         return false;
     }
     if (value <= 0) {
@@ -285,6 +287,11 @@ bool scm_parse_enroll(const json *doc, int64_t *id, struct err *err)
     }
     *id = value;
     return true;
+}
+
+bool scm_parse_enroll(const json *doc, int64_t *id, struct err *err)
+{
+    return scm_parse_number(doc, "sslId", id, err);
 }
 
 bool scm_parse_details(const json *doc, struct scm_details *out, struct err *err)
@@ -327,38 +334,6 @@ static int highest_first(const void *a, const void *b)
 void scm_ids_sort(struct scm_ids *ids)
 {
     qsort(ids->list, ids->count, sizeof(ids->list[0]), highest_first);
-}
-
-/* NAME=VALUE;NAME=VALUE to [{"name":..,"value":..}] */
-bool scm_add_custom_fields(json *body, const char *text, struct err *err)
-{
-    AUTO(str) char *copy = str_dup(text);
-    json *list = json_new_array();
-    char *save = NULL;
-
-    if (copy == NULL || list == NULL) {
-        json_free(list);
-        return err_nomem(err);
-    }
-    for (char *field = strtok_r(copy, ";", &save); field != NULL;
-         field = strtok_r(NULL, ";", &save)) {
-        char *equals = strchr(field, '=');
-        json *item = json_new_object();
-        if (equals == NULL) {
-            json_free(item);
-            json_free(list);
-            return err_set(err, E_CONFIG, "custom_fields: '%.60s' is not of the form NAME=VALUE",
-                           field);
-        }
-        *equals = '\0';
-        bool ok = json_add_string(item, "name", str_trim(field)) &&
-                  json_add_string(item, "value", str_trim(equals + 1));
-        if (!json_append(list, item) || !ok) {
-            json_free(list);
-            return err_nomem(err);
-        }
-    }
-    return json_add(body, "customFields", list) || err_nomem(err);
 }
 
 bool scm_csr_cn(const char *csr_pem, struct buf *out)
@@ -408,21 +383,6 @@ bool scm_wants_names(const struct ca_request *request)
     return request->names->count > 0 && !is_only_the_cn(request);
 }
 
-bool scm_add_comments(json *body, const struct ca_request *request, struct err *err)
-{
-    AUTO(buf) struct buf comments = BUF_INIT(COMMENTS_MAX);
-
-    buf_add_str(&comments, request->mark);
-    if (request->comments != NULL) {
-        buf_addf(&comments, " %s", request->comments);
-    }
-    if (!buf_ok(&comments)) {
-        return err_set(err, E_CONFIG, "comments: longer than the %d characters the CA takes",
-                       COMMENTS_MAX);
-    }
-    return json_add_string(body, "comments", buf_str(&comments)) || err_nomem(err);
-}
-
 static bool add_texts(json *body, const struct ca_request *request, struct err *err)
 {
     if (request->external_requester != NULL &&
@@ -449,8 +409,8 @@ bool scm_build_enroll(const struct ca_request *request, int64_t org_id, struct b
     if (org_id < 1) {
         return err_set(err, E_CONFIG, "the organization is not configured ('org_id')");
     }
-    if (strlen(request->csr_pem) > CSR_MAX) {
-        return err_set(err, E_USAGE, "the certificate request is longer than the CA takes");
+    if (!scm_check_csr(request->csr_pem, err)) {
+        return false;
     }
     if (!json_add_int(body, "orgId", org_id) ||
         !json_add_int(body, "certType", request->product_id) ||

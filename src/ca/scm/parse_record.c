@@ -64,6 +64,10 @@ bool scm_parse_record(const json *doc, struct ca_record *out, struct err *err)
     if (out->status == NULL || (names.len > 0 && out->names == NULL)) {
         return err_nomem(err);
     }
+    (void)json_find_bool(doc, "renewed", &out->renewed);
+    if (profile != NULL) {
+        (void)json_find_int(profile, "id", &out->product_id);
+    }
     (void)json_find_int(doc, "orgId", &out->org_id);
     (void)json_find_int(doc, "term", &out->term_days);
     out->phase = scm_phase(status);

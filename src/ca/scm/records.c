@@ -11,14 +11,39 @@ enum {
     NAMES_MAX = 256 * 1024,
 };
 
-bool scm_record(void *impl, int64_t id, struct ca_record *out, struct err *err)
+/* What the list says of an S/MIME certificate. */
+static bool smime_record(struct scm *scm, int64_t id, struct ca_record *out, struct err *err)
+{
+    AUTO(answer) struct scm_answer answer;
+    AUTO(json) json *doc = NULL;
+    struct scm_details details;
+
+    scm_answer_init(&answer);
+    if (!scm_smime_details(scm, id, &answer, &doc, &details, err)) {
+        return false;
+    }
+    out->id = id;
+    out->phase = details.phase;
+    out->status = str_dup(details.status);
+    out->serial = details.serial[0] != '\0' ? str_dup(details.serial) : NULL;
+    out->comments = details.comments[0] != '\0' ? str_dup(details.comments) : NULL;
+    out->revoked = str_equal_nocase(details.status, "revoked");
+    return out->status != NULL || err_nomem(err);
+}
+
+bool scm_record(void *impl, enum ca_kind kind, int64_t id, struct ca_record *out, struct err *err)
 {
     struct scm *scm = impl;
     AUTO(answer) struct scm_answer answer;
     AUTO(json) json *doc = NULL;
-    struct scm_call call = {.endpoint = SCM_DETAILS, .id = id, .query = "dateFormat=ISO_HMS"};
+    struct scm_call call = {
+        .endpoint = scm_kind(kind)->details, .id = id, .query = "dateFormat=ISO_HMS"};
 
     scm_answer_init(&answer);
+    out->id = id;
+    if (kind == CA_KIND_SMIME) {
+        return smime_record(scm, id, out, err);
+    }
     if (!scm_call_json(scm, &call, &answer, &doc, err)) {
         if (answer.complete && answer.response.status == 404) {
             err->code = E_ORDER_MISSING;
@@ -135,7 +160,7 @@ static enum ca_revoke look(struct scm *scm, const struct ca_revocation *revocati
     AUTO(ca_record) struct ca_record record = {.id = revocation->id};
     struct err why = ERR_INIT;
 
-    if (scm_record(scm, revocation->id, &record, &why) && record.revoked) {
+    if (scm_record(scm, revocation->kind, revocation->id, &record, &why) && record.revoked) {
         err_clear(err);
         return CA_REVOKED;
     }
@@ -151,7 +176,8 @@ enum ca_revoke scm_revoke(void *impl, const struct ca_revocation *revocation, st
     AUTO(answer) struct scm_answer answer;
     AUTO(buf) struct buf body = BUF_INIT(8 * CA_REASON_TEXT_MAX);
     AUTO(buf) struct buf serial = BUF_INIT(CA_SERIAL_TEXT_MAX);
-    struct scm_call call = {.endpoint = SCM_REVOKE, .id = revocation->id};
+    const struct scm_kind *kind = scm_kind(revocation->kind);
+    struct scm_call call = {.endpoint = kind->revoke, .id = revocation->id};
 
     scm_answer_init(&answer);
     if (!scm_build_revoke(revocation, &body, err)) {
@@ -162,7 +188,7 @@ enum ca_revoke scm_revoke(void *impl, const struct ca_revocation *revocation, st
             (void)err_set(err, E_USAGE, "'%.80s' is no serial number", revocation->serial);
             return CA_REVOKE_REFUSED;
         }
-        call = (struct scm_call){.endpoint = SCM_REVOKE_SERIAL, .serial = buf_str(&serial)};
+        call = (struct scm_call){.endpoint = kind->revoke_serial, .serial = buf_str(&serial)};
     }
     call.body = buf_str(&body);
     if (scm_call(scm, &call, &answer, err)) {

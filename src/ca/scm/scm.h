@@ -13,6 +13,8 @@ enum scm_endpoint_id {
     ENROLLMENT_STATUS,
     ENROLLMENT_LIST,
     ENROLLMENT_REVOKE,
+    ENROLLMENT_RENEW,
+    ENROLLMENT_REPLACE,
     SCM_ENROLL,
     SCM_DETAILS,
     SCM_COLLECT_QUERY,
@@ -21,11 +23,84 @@ enum scm_endpoint_id {
     SCM_REVOKE,
     SCM_REVOKE_SERIAL,
     SCM_ORGANIZATIONS,
+    SCM_RENEW,
+    SCM_REPLACE,
+    SCM_APPROVE,
+    SCM_DECLINE,
+    SCM_UPDATE,
+    SCM_FIELDS,
+    SCM_FIELDS_TLS,
+    SCM_DEVICE_TYPES,
+    SCM_DEVICE_ENROLL,
+    SCM_DEVICE_DETAILS,
+    SCM_DEVICE_COLLECT,
+    SCM_DEVICE_LIST,
+    SCM_DEVICE_RENEW,
+    SCM_DEVICE_REPLACE,
+    SCM_DEVICE_REVOKE,
+    SCM_DEVICE_REVOKE_SERIAL,
+    SCM_DEVICE_APPROVE,
+    SCM_DEVICE_DECLINE,
+    SCM_DEVICE_UPDATE,
+    SCM_SMIME_TYPES,
+    SCM_SMIME_ENROLL,
+    SCM_SMIME_COLLECT,
+    SCM_SMIME_LIST,
+    SCM_SMIME_RENEW,
+    SCM_SMIME_REVOKE,
+    SCM_SMIME_REVOKE_SERIAL,
     SCM_ENDPOINTS
 };
 
+/* kinds.c: which resources a kind of certificate has. */
+struct scm_kind {
+    const char *cert_type; /* as the resource of custom fields calls it */
+    const char *id_member; /* of answers to an order */
+    enum scm_endpoint_id types, enroll, details, collect, list, renew, replace, revoke,
+        revoke_serial, approve, decline, update; /* SCM_ENDPOINTS: there is none */
+};
+
+const struct scm_kind *scm_kind(enum ca_kind kind);
+
+/* The resource; E_USAGE if the kind has none: "S/MIME certificates cannot be ...". */
+bool scm_kind_has(enum ca_kind kind, enum scm_endpoint_id endpoint, const char *what,
+                  struct err *err) NODISCARD;
+
+/* What the journal keeps for us of an order. */
+struct scm_state {
+    int64_t id; /* 0: the CA has given none */
+    enum ca_kind kind;
+    bool replaces; /* the number is that of the certificate that was replaced */
+    /* a renewal, before it is sent: of which number, the highest number that was listed then, and
+     * the comments that the CA may copy (borrowed from the document) */
+    int64_t renews, after;
+    const char *comments;
+};
+
+/* *doc keeps what is borrowed; json_free() it. E_JOURNAL. */
+bool scm_state_read(const char *text, json **doc, struct scm_state *out, struct err *err) NODISCARD;
+/* free() it; NULL: no memory. */
+char *scm_state_text(const struct scm_state *state) NODISCARD;
+
+/* submit.c */
+bool scm_check_request(void *impl, const struct ca_request *request, struct err *err);
+enum ca_submit scm_submit(void *impl, const struct ca_request *request, char **state,
+                          struct err *err);
+bool scm_find_submitted(void *impl, const struct ca_request *request, bool *found, char **state,
+                        struct err *err);
+
+/* renew.c */
+bool scm_before_submit(void *impl, const struct ca_request *request, char **before,
+                       struct err *err);
+/* decide.c */
+enum ca_outcome scm_decide(void *impl, const struct ca_decision *decision, struct err *err);
+enum ca_outcome scm_update(void *impl, const struct ca_update *update, struct err *err);
+
+/* fields.c */
+bool scm_check_fields(void *impl, enum ca_kind kind, const char *custom_fields, struct err *err);
+
 /* records.c */
-bool scm_record(void *impl, int64_t id, struct ca_record *out, struct err *err);
+bool scm_record(void *impl, enum ca_kind kind, int64_t id, struct ca_record *out, struct err *err);
 bool scm_list(void *impl, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
               struct err *err);
 enum ca_revoke scm_revoke(void *impl, const struct ca_revocation *revocation, struct err *err);
@@ -42,6 +117,9 @@ struct scm_endpoint {
 };
 
 const struct scm_endpoint *scm_endpoint(enum scm_endpoint_id id);
+
+/* Whether it orders something: then an answer that is not understood leaves open whether it did. */
+bool scm_endpoint_orders(enum scm_endpoint_id id);
 
 /* parse.c: everything below is pure. */
 
@@ -74,6 +152,7 @@ bool scm_parse_types(const json *doc, struct ca_products *out, struct err *err) 
 
 /* The number of a new order; E_PROTOCOL if it is missing or not positive. */
 bool scm_parse_enroll(const json *doc, int64_t *id, struct err *err) NODISCARD;
+bool scm_parse_number(const json *doc, const char *member, int64_t *id, struct err *err) NODISCARD;
 
 struct scm_details {
     enum ca_phase phase;
@@ -128,10 +207,42 @@ bool scm_build_enroll(const struct ca_request *request, int64_t org_id, struct b
  * the CN. */
 bool scm_wants_names(const struct ca_request *request);
 
-/* Members of a request's body: comments (our mark first) and customFields (NAME=VALUE;NAME=VALUE).
- */
-bool scm_add_comments(json *body, const struct ca_request *request, struct err *err) NODISCARD;
+/* build.c */
+
+/* {} or {"csr":...}; {"csr":...,"reason":...} with names if they are to be sent. E_USAGE. */
+bool scm_build_renew(const struct ca_request *request, struct buf *out, struct err *err) NODISCARD;
+bool scm_build_replace(const struct ca_request *request, struct buf *out,
+                       struct err *err) NODISCARD;
+/* Of a device and of a person; texts as of scm_build_enroll(). */
+bool scm_build_device(const struct ca_request *request, int64_t org_id, struct buf *out,
+                      struct err *err) NODISCARD;
+bool scm_build_smime(const struct ca_request *request, int64_t org_id, struct buf *out,
+                     struct err *err) NODISCARD;
+bool scm_build_decision(const struct ca_decision *decision, struct buf *out,
+                        struct err *err) NODISCARD;
+bool scm_build_update(const struct ca_update *update, struct buf *out, struct err *err) NODISCARD;
+
+/* Parts of these. */
 bool scm_add_custom_fields(json *body, const char *text, struct err *err) NODISCARD;
+bool scm_add_comments(json *body, const struct ca_request *request, struct err *err) NODISCARD;
+bool scm_check_csr(const char *csr_pem, struct err *err) NODISCARD;
+
+/* One custom field that the CA knows. */
+struct scm_field {
+    const char *name; /* borrowed from the document */
+    bool mandatory;   /* for orders that come this way */
+    const char *type; /* "DATE"; "": not said */
+    const json *options;
+};
+
+/* One of either resource; false if it is none, or not in use. */
+bool scm_parse_field(const json *item, struct scm_field *out);
+/* Compares what is given with what there is; out: what is wrong, a sentence. */
+bool scm_judge_fields(const json *list, const char *given, struct buf *out);
+
+/* Whether a candidate is the renewal that was asked for, as far as its record tells. */
+bool scm_is_renewal(const struct ca_record *old, const struct ca_record *candidate,
+                    const char *old_comments, const char *mark);
 
 /* oauth_parse.c */
 

@@ -116,6 +116,17 @@ static void test_no_term_means_the_shortest(void **state UNUSED)
     assert_int_equal(term, 90);
 }
 
+static void test_no_term_means_the_default_where_there_is_one(void **state UNUSED)
+{
+    struct ca_product product = list[0];
+    struct err err = ERR_INIT;
+    int64_t term = 0;
+
+    product.default_term = 365;
+    assert_ok(ca_product_check(&product, "RSA-2048", &term, &err), &err);
+    assert_int_equal(term, 365);
+}
+
 static void test_term_that_the_product_lacks(void **state UNUSED)
 {
     int64_t term = 30;
@@ -275,6 +286,7 @@ int main(void)
         cmocka_unit_test(test_output_is_written_on_success_only),
         cmocka_unit_test(test_term_that_the_product_has),
         cmocka_unit_test(test_no_term_means_the_shortest),
+        cmocka_unit_test(test_no_term_means_the_default_where_there_is_one),
         cmocka_unit_test(test_term_that_the_product_lacks),
         cmocka_unit_test(test_product_without_terms),
         cmocka_unit_test(test_key_that_the_product_takes_in_any_case),

@@ -232,6 +232,59 @@ static void test_hashes_of_key_request_and_certificate_agree(void **state UNUSED
     assert_memory_equal(a, c, sizeof(a));
 }
 
+static void test_names_come_out_as_they_went_in(void **state UNUSED)
+{
+    AUTO(pki_key) EVP_PKEY *key = pki_ec("prime256v1");
+    AUTO(x509_req)
+    X509_REQ *req = request(key, "*.b.example 10.0.0.1 2001:db8::1 a@b.c", "CN=www.example.org");
+    AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
+    struct err err = ERR_INIT;
+
+    assert_ok(x509_names_of_csr(req, &names, &err), &err);
+    AUTO(str) char *text = x509_names_join(&names, ' ');
+    assert_string_equal(text, "www.example.org *.b.example 10.0.0.1 2001:db8::1 a@b.c");
+    assert_int_equal(ERR_peek_error(), 0);
+}
+
+static void test_common_name_of_a_person_is_no_name(void **state UNUSED)
+{
+    static const char *const subjects[] = {"CN=Ada Lovelace", "CN=Dr. Ada", "O=www.example.org"};
+    AUTO(pki_key) EVP_PKEY *key = pki_ec("prime256v1");
+
+    for (size_t i = 0; i < ARRAY_LEN(subjects); i++) {
+        AUTO(x509_req) X509_REQ *req = request(key, "b.example", subjects[i]);
+        AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
+        struct err err = ERR_INIT;
+        assert_ok(x509_names_of_csr(req, &names, &err), &err);
+        assert_int_equal(names.count, 1);
+        assert_string_equal(names.list[0], "b.example");
+    }
+}
+
+/* A request with one alternative name as OpenSSL writes it. */
+static void refuses_name(const char *san, const char *words)
+{
+    AUTO(pki_key) EVP_PKEY *key = pki_ec("prime256v1");
+    AUTO(x509_req) X509_REQ *req = X509_REQ_new();
+    AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
+    STACK_OF(X509_EXTENSION) *exts = sk_X509_EXTENSION_new_null();
+    X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, san);
+    struct err err = ERR_INIT;
+
+    assert_non_null(ext);
+    assert_true(sk_X509_EXTENSION_push(exts, ext) > 0 && X509_REQ_add_extensions(req, exts) == 1);
+    sk_X509_EXTENSION_pop_free(exts, X509_EXTENSION_free);
+    assert_true(X509_REQ_set_pubkey(req, key) == 1);
+    assert_fails(x509_names_of_csr(req, &names, &err), &err, E_USAGE, words);
+    ERR_clear_error();
+}
+
+static void test_names_that_cannot_be_ordered_are_told(void **state UNUSED)
+{
+    refuses_name("URI:https://a.example/", "such a name cannot be ordered");
+    refuses_name("DNS:a b", "a b");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +302,9 @@ int main(void)
         cmocka_unit_test(test_request_is_pem_of_version_1),
         cmocka_unit_test(test_public_key_alone_cannot_sign),
         cmocka_unit_test(test_bad_subject_is_reported),
+        cmocka_unit_test(test_names_come_out_as_they_went_in),
+        cmocka_unit_test(test_common_name_of_a_person_is_no_name),
+        cmocka_unit_test(test_names_that_cannot_be_ordered_are_told),
         cmocka_unit_test(test_parse_rejects_what_is_no_request),
         cmocka_unit_test(test_hashes_of_key_request_and_certificate_agree),
     };

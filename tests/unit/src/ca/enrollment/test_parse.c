@@ -71,13 +71,18 @@ static void test_state_of_an_id(void **state UNUSED)
     struct enrollment_id again;
     struct err err = ERR_INIT;
     char shown[64];
-    AUTO(str) char *text = enrollment_make_state(&id);
+    AUTO(str) char *text = enrollment_make_state(&id, false);
 
     assert_string_equal(text, "{\"id\":\"ENR-7\"}");
     assert_ok(enrollment_read_state(text, &again, &err), &err);
     assert_string_equal(again.text, "ENR-7");
     ca_order_id(text, shown);
     assert_string_equal(shown, "ENR-7");
+    assert_false(enrollment_state_replaces(text));
+    AUTO(str) char *replaces = enrollment_make_state(&id, true);
+    assert_string_equal(replaces, "{\"id\":\"ENR-7\",\"replaces\":true}");
+    assert_true(enrollment_state_replaces(replaces));
+    assert_false(enrollment_state_replaces("no JSON"));
     assert_fails(enrollment_read_state("{}", &again, &err), &err, E_JOURNAL, "no usable id");
     assert_fails(enrollment_read_state(NULL, &again, &err), &err, E_JOURNAL, "no usable id");
 }
@@ -207,6 +212,11 @@ static void test_orders(void **state UNUSED)
            "{\"csr\":\"\",\"productId\":7,\"term\":90,\"comments\":\"p11e-1 for "
            "us\",\"externalRequester\":\"a@b.c\","
            "\"customFields\":[{\"name\":\"A\",\"value\":\"1\"},{\"name\":\"B\",\"value\":\"2\"}]}");
+    whole.how = CA_RENEW;
+    builds(&whole, 63, "{}");
+    whole.how = CA_REPLACE;
+    builds(&whole, 63, "{\"csr\":\"\"}");
+    whole.how = CA_ENROLL;
     builds(&whole, ENROLLMENT_TERM, "{\"csr\":\"\",\"term\":90}");
 }
 

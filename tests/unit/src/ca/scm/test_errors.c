@@ -281,6 +281,11 @@ static void test_unknown_error_leaves_an_order_unsure(void **state UNUSED)
     assert_string_equal(class_of(SCM_ENROLL, 400, code_body(-1)), "unsure");
     assert_string_equal(class_of(SCM_ENROLL, 400, code_body(-14)), "unsure");
     assert_string_equal(class_of(ENROLLMENT_ORDER, 400, code_body(-1)), "unsure");
+    assert_string_equal(class_of(SCM_RENEW, 400, code_body(-1)), "unsure");
+    assert_string_equal(class_of(SCM_REPLACE, 400, code_body(-14)), "unsure");
+    assert_string_equal(class_of(SCM_DEVICE_RENEW, 400, code_body(-1)), "unsure");
+    assert_string_equal(class_of(SCM_SMIME_ENROLL, 400, code_body(-14)), "unsure");
+    assert_string_equal(class_of(SCM_APPROVE, 400, code_body(-1)), "final");
     assert_string_equal(class_of(SCM_DETAILS, 400, code_body(-1)), "final");
     assert_string_equal(class_of(SCM_TYPES, 400, code_body(-14)), "final");
 }
@@ -308,14 +313,42 @@ static void test_endpoints(void **state UNUSED)
                                  "status GET /{version}/certificates/{word}/status\n"
                                  "list GET /{version}/certificates\n"
                                  "revoke DELETE /{version}/certificates/{word} (once)\n"
+                                 "renew POST /{version}/certificates/{word}/renew (once)\n"
+                                 "replace POST /{version}/certificates/{word}/replace (once)\n"
                                  "enroll POST /ssl/{version}/enroll (once)\n"
                                  "status GET /ssl/{version}/{id}\n"
                                  "collect GET /ssl/{version}/collect/{id}\n"
-                                 "collect GET /ssl/{version}/collect/{id}/x509\n"
+                                 "collect GET /ssl/{version}/collect/{id}/{format}\n"
                                  "list GET /ssl/{version}\n"
                                  "revoke POST /ssl/{version}/revoke/{id} (once)\n"
                                  "revoke POST /ssl/{version}/revoke/serial/{serial} (once)\n"
-                                 "organizations GET /organization/v1\n");
+                                 "organizations GET /organization/v1\n"
+                                 "renew POST /ssl/{version}/renewById/{id} (once)\n"
+                                 "replace POST /ssl/{version}/replace/{id} (once)\n"
+                                 "approve POST /ssl/{version}/approve/{id} (once)\n"
+                                 "decline POST /ssl/{version}/decline/{id} (once)\n"
+                                 "update PUT /ssl/{version} (once)\n"
+                                 "custom fields GET /customField/v2\n"
+                                 "custom fields GET /ssl/{version}/customFields\n"
+                                 "products GET /device/v1/types\n"
+                                 "enroll POST /device/v1/enroll (once)\n"
+                                 "status GET /device/v1/{id}\n"
+                                 "collect GET /device/v1/collect/{id}\n"
+                                 "list GET /device/v1\n"
+                                 "renew POST /device/v1/renew/order/{id} (once)\n"
+                                 "replace POST /device/v1/replace/order/{id} (once)\n"
+                                 "revoke POST /device/v1/revoke/order/{id} (once)\n"
+                                 "revoke POST /device/v1/revoke/serial/{serial} (once)\n"
+                                 "approve POST /device/v1/approve/{id} (once)\n"
+                                 "decline POST /device/v1/decline/{id} (once)\n"
+                                 "update PUT /device/v1/{id} (once)\n"
+                                 "products GET /smime/v1/types\n"
+                                 "enroll POST /smime/v1/enroll (once)\n"
+                                 "collect GET /smime/v1/collect/{id}\n"
+                                 "list GET /smime/v2\n"
+                                 "renew POST /smime/v2/renew/order/{id} (once)\n"
+                                 "revoke POST /smime/v1/revoke/order/{id} (once)\n"
+                                 "revoke POST /smime/v1/revoke/serial/{serial} (once)\n");
 }
 
 int main(void)

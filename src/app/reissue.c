@@ -1,0 +1,386 @@
+#include "app/plan.h"
+
+#include "base/log.h"
+#include "base/str.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What one renewal or replacement works with. */
+struct work {
+    struct app *app;
+    const struct app_reissue *request;
+    struct journal *journal;
+    struct app_ca connection;
+    struct order_lock lock;
+    struct order parent; /* id 0: the journal does not know it */
+    enum ca_kind kind;
+    int64_t number; /* the CA's, of what there is */
+    struct ca_record record;
+    struct x509_names names;
+    struct wish wish;
+};
+
+static void work_done(struct work *work)
+{
+    order_lock_release(&work->lock);
+    order_done(&work->wish.order);
+    order_done(&work->parent);
+    x509_names_done(&work->names);
+    ca_record_done(&work->record);
+    app_ca_close(&work->connection);
+    journal_close(work->journal);
+}
+
+DEFINE_AUTO_DONE(work, struct work, work_done)
+
+static const char *verb_of(const struct app_reissue *request)
+{
+    return request->replace ? "replaced" : "renewed";
+}
+
+/* The number that the CA gave the order. */
+static bool take_number(struct work *work, struct err *err)
+{
+    char text[64];
+    uint64_t number = 0;
+
+    ca_order_id(work->parent.ca_state, text);
+    if (!str_to_u64(text, INT64_MAX, &number) || number == 0) {
+        return err_set(err, E_USAGE,
+                       "order %lld is in the state '%s': the CA has given it no number, so there "
+                       "is nothing to be %s",
+                       (long long)work->parent.id, order_state_name(work->parent.state),
+                       verb_of(work->request));
+    }
+    work->number = (int64_t)number;
+    return true;
+}
+
+/* The order of ours behind the CA's number, if there is one. */
+static bool find_parent(struct work *work, int64_t *id, struct err *err)
+{
+    char number[24];
+
+    work->number = work->request->ca_order;
+    (void)snprintf(number, sizeof(number), "%lld", (long long)work->number);
+    return journal_find_ca_order(work->journal, work->app->selection.ca->name, number, id, err);
+}
+
+/* Settles what is renewed or replaced, and with which sections. */
+static bool settle(struct work *work, struct err *err)
+{
+    int64_t id = work->request->order;
+
+    if (id == 0 && !find_parent(work, &id, err)) {
+        return false;
+    }
+    if (id != 0 && (!journal_load(work->journal, id, &work->parent, err) ||
+                    !take_number(work, err) || !app_select_for(work->app, &work->parent, err))) {
+        return false;
+    }
+    work->kind = (enum ca_kind)work->app->selection.profile->kind;
+    if (work->parent.kind != NULL && !ca_kind_parse(work->parent.kind, &work->kind)) {
+        return err_set(err, E_JOURNAL, "order %lld is of a kind this program does not know",
+                       (long long)id);
+    }
+    return app_ca_open(work->app, &work->connection, err) &&
+           ca_record_of(work->connection.ca, work->kind, work->number, &work->record, err);
+}
+
+/* A number can have another certificate by now: then its key is not the one that we know. */
+static bool check_serial(const struct work *work, struct err *err)
+{
+    const struct order *parent = &work->parent;
+    const char *now = work->record.serial;
+
+    return parent->serial == NULL || ca_same_serial(parent->serial, now) ||
+           err_set(err, E_CA_REFUSED,
+                   "number %lld at the CA is a certificate with the serial number %.80s now, and "
+                   "not %.80s, which order %lld got: it was replaced there; name the order that "
+                   "replaced it, or --ca-order with --new-key or --key",
+                   (long long)work->number, now != NULL ? now : "(none)", parent->serial,
+                   (long long)parent->id);
+}
+
+static bool check_record(const struct work *work, struct err *err)
+{
+    const struct ca_record *record = &work->record;
+    bool expired = str_equal_nocase(record->status, "expired");
+    long long number = (long long)work->number;
+
+    if (record->phase != CA_ISSUED && !(expired && !work->request->replace)) {
+        return err_set(err, E_CA_REFUSED,
+                       "number %lld at the CA is in the state '%.40s', and only a certificate that "
+                       "is issued can be %s",
+                       number, record->status, verb_of(work->request));
+    }
+    if (record->renewed && !work->request->replace && !work->request->again) {
+        return err_set(err, E_ORDER_EXISTS,
+                       "the CA says that number %lld was renewed already; to renew it once more "
+                       "nevertheless, add --again",
+                       number);
+    }
+    bool by_number = work->request->order == 0;
+    bool own_key = work->request->new_key || work->request->key_uri != NULL;
+    return (by_number && own_key) || check_serial(work, err);
+}
+
+/* The names are the certificate's, unless a replacement gets others. */
+static bool take_names(struct work *work, struct err *err)
+{
+    const struct x509_names *given = work->request->names;
+    struct err unusable = ERR_INIT;
+
+    for (size_t i = 0; given != NULL && i < given->count; i++) {
+        if (!x509_names_add(&work->names, given->list[i], err)) {
+            return false;
+        }
+    }
+    if (work->names.count > 0) {
+        return true;
+    }
+    const char *cn = work->record.common_name;
+    const char *list = work->record.names;
+    if ((cn != NULL && x509_name_kind(cn) == X509_NAME_DNS && strlen(cn) > 0 &&
+         !x509_names_add(&work->names, cn, &unusable)) ||
+        (list != NULL && !x509_names_add_list(&work->names, list, &unusable))) {
+        x509_names_done(&work->names);
+    }
+    if (work->names.count == 0 && work->parent.names != NULL) {
+        return x509_names_add_list(&work->names, work->parent.names, err);
+    }
+    return work->names.count > 0 ||
+           err_set(err, E_CA_REFUSED, "the CA says of number %lld no name that can be used",
+                   (long long)work->number);
+}
+
+/* The key that is used again is the one of the journal. */
+static bool same_key(const struct work *work, const char **uri, struct err *err)
+{
+    if (work->parent.id == 0 || work->parent.key_uri == NULL) {
+        return err_set(err, E_USAGE,
+                       "the journal does not know which key number %lld at the CA has: name one "
+                       "with --key, or let --new-key make one",
+                       (long long)work->number);
+    }
+    *uri = work->parent.key_uri;
+    return true;
+}
+
+/* What kind of key it will be, and whether the CA's profile takes such keys. */
+static bool check_key(struct work *work, const struct app_enroll *enroll, bool same,
+                      struct err *err)
+{
+    struct wish *wish = &work->wish;
+    AUTO(ca_products) struct ca_products products = {.list = NULL};
+    const struct ca_product *product = NULL;
+    char id[24];
+
+    if (!plan_look_at_key(work->app, enroll, wish, err)) {
+        return false;
+    }
+    if (same) {
+        return memcmp(wish->spki_hash, work->parent.spki_hash, sizeof(wish->spki_hash)) == 0 ||
+               err_set(err, E_POLICY, "the key %s is not the one that order %lld was made with",
+                       enroll->key_uri, (long long)work->parent.id);
+    }
+    (void)snprintf(id, sizeof(id), "%lld", (long long)work->record.product_id);
+    int64_t term = 0;
+    return work->record.product_id == 0 ||
+           (ca_products_of(work->connection.ca, work->kind, &products, err) &&
+            ca_product_find(&products, id, &product, err) &&
+            ca_product_check(product, wish->kind, &term, err));
+}
+
+static enum order_origin origin_of(const struct app_reissue *request)
+{
+    bool same = !request->new_key && request->key_uri == NULL;
+
+    return request->replace ? ORIGIN_REPLACE : same ? ORIGIN_RENEW_SAME_KEY : ORIGIN_RENEW;
+}
+
+/* What the journal will say of it beside the key. */
+static bool plan_texts(struct work *work, struct err *err)
+{
+    struct order *order = &work->wish.order;
+    const struct order *parent = &work->parent;
+    const struct config_profile *p = work->app->selection.profile;
+    enum order_origin origin = origin_of(work->request);
+    AUTO(str) char *names = x509_names_join(&work->names, ',');
+    char number[24];
+
+    (void)snprintf(number, sizeof(number), "%lld", (long long)work->number);
+    if (names == NULL) {
+        return err_nomem(err);
+    }
+    order->product_id = work->record.product_id;
+    order->term_days = work->record.term_days;
+    order->send_names = work->request->names != NULL ? CA_NAMES_ALWAYS : CA_NAMES_NEVER;
+    return order_new_mark(order->mark, err) && order_set(&order->names, names, err) &&
+           order_set(&order->ca, work->app->selection.ca->name, err) &&
+           order_set(&order->token, work->app->selection.token->name, err) &&
+           order_set(&order->profile, p->name, err) &&
+           order_set(&order->subject, parent->id != 0 ? parent->subject : p->subject, err) &&
+           order_set(&order->product, work->record.product, err) &&
+           order_set(&order->comments, parent->id != 0 ? parent->comments : p->comments, err) &&
+           order_set(&order->kind, work->kind == CA_KIND_TLS ? NULL : ca_kind_name(work->kind),
+                     err) &&
+           order_set(&order->origin, order_origin_name(origin), err) &&
+           order_set(&order->parent, number, err) &&
+           order_set(&order->parent_serial, work->record.serial, err) &&
+           order_set(&order->reason, work->request->reason, err);
+}
+
+static bool plan(struct work *work, struct err *err)
+{
+    struct order *order = &work->wish.order;
+    bool same = !work->request->new_key && work->request->key_uri == NULL;
+    struct app_enroll enroll = {.names = &work->names, .key_uri = work->request->key_uri};
+
+    if (same && !same_key(work, &enroll.key_uri, err)) {
+        return false;
+    }
+    if (!plan_check_kind(work->app, &enroll, &work->wish, err) ||
+        !check_key(work, &enroll, same, err) || !plan_texts(work, err) ||
+        !plan_key(work->app, &enroll, &work->wish, err) ||
+        !order_check(work->connection.ca, order, err)) {
+        return false;
+    }
+    return work->parent.dedupe != NULL ? order_set(&order->dedupe, work->parent.dedupe, err)
+                                       : plan_dedupe(work->app, &work->names, order, err);
+}
+
+/* Everything that can be found out before a key is made and an order is written down. */
+static bool prepare(struct work *work, struct err *err)
+{
+    return x509_roots_check(work->app->selection.profile->issuer_roots, err) &&
+           check_record(work, err) && take_names(work, err) && plan(work, err);
+}
+
+/* An order that does the same already; *other 0: there is none, or it does not matter. */
+static bool find_other(struct work *work, int64_t *other, struct err *err)
+{
+    struct order *order = &work->wish.order;
+    struct app_enroll enroll = {.key_uri = work->request->key_uri};
+    char number[24];
+
+    *other = 0;
+    (void)snprintf(number, sizeof(number), "%lld", (long long)work->number);
+    if (!order_set(&order->ca, work->app->selection.ca->name, err) ||
+        !order_set(&order->origin, order_origin_name(origin_of(work->request)), err) ||
+        !order_set(&order->parent, number, err)) {
+        return false;
+    }
+    if (work->request->again) {
+        return true;
+    }
+    return journal_same(work->journal, order, other, err) &&
+           (*other == 0 || enroll.key_uri == NULL ||
+            plan_look_at_key(work->app, &enroll, &work->wish, err));
+}
+
+/* True if the order that there is already prevents another one. */
+static bool is_in_the_way(const struct work *work, const struct order *order, struct err *err)
+{
+    long long id = (long long)order->id;
+    const char *verb = verb_of(work->request);
+    char until[CLOCK_TEXT_SIZE];
+
+    if (order->state == ORDER_DONE) {
+        clock_format(order->not_after_s, until);
+        return !err_set(err, E_ORDER_EXISTS,
+                        "order %lld %s number %lld already, until %s; to do it once more "
+                        "nevertheless, add --again",
+                        id, verb, (long long)work->number, until);
+    }
+    if (order->state == ORDER_REJECTED) {
+        return !err_set(err, E_ORDER_EXISTS,
+                        "order %lld %s number %lld, and its certificate did not pass the checks; "
+                        "'p11enroll order wait %lld' checks it again, and to do it once more "
+                        "nevertheless, add --again",
+                        id, verb, (long long)work->number, id);
+    }
+    bool named = work->request->key_uri != NULL && order->state != ORDER_PLANNED &&
+                 memcmp(order->spki_hash, work->wish.spki_hash, sizeof(order->spki_hash)) != 0;
+    if (named || !str_equal(order->origin, work->wish.order.origin)) {
+        bool sent = order_state_is_sent(order->state);
+        return !err_set(err, E_ORDER_EXISTS,
+                        "order %lld is under way for number %lld with another key; 'p11enroll "
+                        "order %s %lld' %s it, and to do it once more nevertheless, add --again",
+                        id, (long long)work->number, sent ? "wait" : "abandon", id,
+                        sent ? "continues" : "ends");
+    }
+    return false;
+}
+
+static bool take_up(struct work *work, int64_t id, struct order *order, struct err *err)
+{
+    log_set_order((long)id);
+    if (!order_lock_take(work->journal, id, &work->lock, err)) {
+        return false;
+    }
+    return journal_load(work->journal, id, order, err) && !is_in_the_way(work, order, err);
+}
+
+static bool begin(struct work *work, struct order *order, struct err *err)
+{
+    int64_t other = 0;
+
+    if (!prepare(work, err) ||
+        !journal_add(work->journal, &work->wish.order, work->request->again, &other, err)) {
+        return false;
+    }
+    if (other != 0) { /* somebody else was faster */
+        return err_set(err, E_ORDER_BUSY, "order %lld for the same was begun just now",
+                       (long long)other);
+    }
+    order_done(order);
+    *order = work->wish.order;
+    order_init(&work->wish.order);
+    log_set_order((long)order->id);
+    return order_lock_take(work->journal, order->id, &work->lock, err);
+}
+
+/* Best effort: the order that was renewed or replaced says so, too. */
+static void tell_parent(struct work *work, const struct order *order)
+{
+    AUTO(order_lock) struct order_lock lock = ORDER_LOCK_INIT;
+    AUTO(order) struct order parent;
+    struct err err = ERR_INIT;
+    char event[80];
+
+    order_init(&parent);
+    (void)snprintf(event, sizeof(event), "%s by order %lld", verb_of(work->request),
+                   (long long)order->id);
+    if (work->parent.id != 0 && (!order_lock_take(work->journal, work->parent.id, &lock, &err) ||
+                                 !journal_load(work->journal, work->parent.id, &parent, &err) ||
+                                 !journal_save(work->journal, &parent, event, &err))) {
+        log_line(LOG_WARN, "order", "%s", err.msg);
+    }
+}
+
+bool app_reissue(struct app *app, const struct app_reissue *request, struct order *order,
+                 struct app_result *result, struct err *err)
+{
+    AUTO(work)
+    struct work work = {.app = app, .request = request, .lock = ORDER_LOCK_INIT};
+    int64_t other = 0;
+
+    *result = (struct app_result){.continued = false};
+    order_init(&work.parent);
+    order_init(&work.wish.order);
+    if (!journal_open(app->state_dir, app->clock, &work.journal, err) || !settle(&work, err) ||
+        !find_other(&work, &other, err)) {
+        return false;
+    }
+    if (!(other != 0 ? take_up(&work, other, order, err) : begin(&work, order, err))) {
+        return false;
+    }
+    result->continued = other != 0;
+    if (!app_drive(app, work.journal, work.connection.ca, order, false, err)) {
+        return false;
+    }
+    tell_parent(&work, order);
+    return true;
+}

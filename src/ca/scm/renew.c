@@ -1,0 +1,182 @@
+/*
+ * Renewals and replacements: what is noted before they are sent, and what tells afterwards that
+ * they arrived, although their answer was lost. Neither can carry a mark of ours
+ * (docs/design/005-renewals.md).
+ */
+#include "ca/scm/call.h"
+
+#include "base/log.h"
+#include "base/str.h"
+
+#include <string.h>
+
+static bool read_parent(struct scm *scm, const struct ca_request *request, struct ca_record *out,
+                        struct err *err)
+{
+    out->id = request->parent;
+    return scm_record(scm, request->kind, request->parent, out, err);
+}
+
+static bool check_replaceable(const struct ca_request *request, const struct ca_record *old,
+                              struct err *err)
+{
+    if (old->phase != CA_ISSUED) {
+        return err_set(err, E_CA_REFUSED,
+                       "number %lld at the CA is in the state '%.40s', and only a certificate that "
+                       "is issued can be replaced",
+                       (long long)old->id, old->status);
+    }
+    return ca_same_serial(old->serial, request->parent_serial) ||
+           err_set(err, E_CA_REFUSED,
+                   "number %lld at the CA is a certificate with the serial number %.80s now, and "
+                   "not %.80s: it was replaced there already",
+                   (long long)old->id, old->serial != NULL ? old->serial : "(none)",
+                   request->parent_serial);
+}
+
+/* The highest number under the name that the renewal will have, too. */
+static bool note_renewal(struct scm *scm, const struct ca_request *request,
+                         const struct ca_record *old, char **before, struct err *err)
+{
+    struct scm_ids ids = {.count = 0};
+    struct scm_state state = {
+        .kind = request->kind, .renews = old->id, .after = old->id, .comments = old->comments};
+
+    if (!scm_list_ids(scm, request->kind, old->common_name, &ids, err)) {
+        return false;
+    }
+    if (ids.count > 0 && ids.list[0] > state.after) {
+        state.after = ids.list[0];
+    }
+    *before = scm_state_text(&state);
+    return *before != NULL || err_nomem(err);
+}
+
+bool scm_before_submit(void *impl, const struct ca_request *request, char **before, struct err *err)
+{
+    AUTO(ca_record) struct ca_record old = {.id = 0};
+
+    if (request->how == CA_ENROLL || request->kind == CA_KIND_SMIME) {
+        return true;
+    }
+    if (!read_parent(impl, request, &old, err)) {
+        return false;
+    }
+    return request->how == CA_REPLACE ? check_replaceable(request, &old, err)
+                                      : note_renewal(impl, request, &old, before, err);
+}
+
+static bool same_names(const char *a, const char *b)
+{
+    AUTO(x509_names) struct x509_names x = X509_NAMES_INIT;
+    AUTO(x509_names) struct x509_names y = X509_NAMES_INIT;
+    AUTO(buf) struct buf missing = BUF_INIT(256 * 1024);
+    struct err ignored = ERR_INIT;
+
+    if (a == NULL || b == NULL) {
+        return a == b;
+    }
+    return x509_names_add_list(&x, a, &ignored) && x509_names_add_list(&y, b, &ignored) &&
+           x509_names_cover(&x, &y, &missing) && x509_names_cover(&y, &x, &missing);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return str_equal(a != NULL ? a : "", b != NULL ? b : "");
+}
+
+bool scm_is_renewal(const struct ca_record *old, const struct ca_record *candidate,
+                    const char *old_comments, const char *mark)
+{
+    const char *comments = candidate->comments;
+
+    if (comments != NULL && strstr(comments, mark) != NULL) {
+        return true;
+    }
+    /* Whoever wrote something else there had another order in mind. */
+    bool untouched = comments == NULL || same_text(comments, old_comments);
+    return untouched && candidate->product_id == old->product_id &&
+           candidate->org_id == old->org_id &&
+           same_text(candidate->common_name, old->common_name) &&
+           same_names(candidate->names, old->names);
+}
+
+/* Whether one of the newer numbers is the renewal; *sure if it has our mark. */
+static bool judge(struct scm *scm, const struct ca_request *request, const struct ca_record *old,
+                  const char *comments, int64_t id, bool *is, struct err *err)
+{
+    AUTO(ca_record) struct ca_record candidate = {.id = id};
+
+    *is = false;
+    if (scm_record(scm, request->kind, id, &candidate, err)) {
+        *is = scm_is_renewal(old, &candidate, comments, request->mark);
+        return true;
+    }
+    if (err->code == E_ORDER_MISSING || err->code == E_FORBIDDEN || err->code == E_CA_REFUSED) {
+        err_clear(err);
+        return true;
+    }
+    return false;
+}
+
+/* The only one that it can be; two of them leave it open, and a person decides. */
+static bool pick(struct scm *scm, const struct ca_request *request, const struct ca_record *old,
+                 const struct scm_state *before, int64_t *id, struct err *err)
+{
+    struct scm_ids ids = {.count = 0};
+    int64_t found = 0;
+    size_t hits = 0;
+
+    if (!scm_list_ids(scm, request->kind, old->common_name, &ids, err)) {
+        return false;
+    }
+    for (size_t i = 0; i < ids.count && ids.list[i] > before->after; i++) {
+        bool is = false;
+        if (!judge(scm, request, old, before->comments, ids.list[i], &is, err)) {
+            return false;
+        }
+        found = is ? ids.list[i] : found;
+        hits += is ? 1 : 0;
+    }
+    if (hits > 1) {
+        log_line(LOG_WARN, "scm", "%zu orders at the CA could be the renewal of %lld", hits,
+                 (long long)old->id);
+    }
+    *id = hits == 1 ? found : 0;
+    return true;
+}
+
+bool scm_find_renewed(struct scm *scm, const struct ca_request *request, int64_t *id,
+                      struct err *err)
+{
+    AUTO(ca_record) struct ca_record old = {.id = 0};
+    AUTO(json) json *kept = NULL;
+    struct scm_state before;
+
+    *id = 0;
+    if (!scm_state_read(request->before, &kept, &before, err) ||
+        !read_parent(scm, request, &old, err)) {
+        return false;
+    }
+    /* The records of devices do not say it. */
+    if (request->kind == CA_KIND_TLS && !old.renewed) {
+        return true;
+    }
+    return pick(scm, request, &old, &before, id, err);
+}
+
+bool scm_find_replaced(struct scm *scm, const struct ca_request *request, int64_t *id,
+                       struct err *err)
+{
+    AUTO(ca_record) struct ca_record now = {.id = 0};
+
+    *id = 0;
+    if (!read_parent(scm, request, &now, err)) {
+        return false;
+    }
+    /* It was issued, with that serial number, right before the request: one of them has changed. */
+    if (now.phase != CA_ISSUED || !ca_same_serial(now.serial, request->parent_serial)) {
+        *id = request->parent;
+    }
+    return true;
+}

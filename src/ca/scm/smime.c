@@ -1,0 +1,101 @@
+/*
+ * S/MIME certificates have two numbers: one of the manager's own, which details have, and one of
+ * the CA behind it, which orders, collects and revocations have. The list alone has both, with
+ * state and comments.
+ */
+#include "ca/scm/call.h"
+
+#include "base/str.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { PAGE = 200, PAGES_MAX = 500 };
+
+static bool get_page(struct scm *scm, const char *filter, int64_t position,
+                     struct scm_answer *answer, json **doc, struct err *err)
+{
+    AUTO(buf) struct buf query = BUF_INIT(4096);
+
+    buf_addf(&query, "size=%d&position=%lld&%s", PAGE, (long long)position, filter);
+    struct scm_call call = {.endpoint = SCM_SMIME_LIST, .query = buf_str(&query)};
+    if (!scm_call_json(scm, &call, answer, doc, err)) {
+        return false;
+    }
+    return json_is_array(*doc) || err_set(err, E_PROTOCOL, "list: the answer is not a JSON array");
+}
+
+/* States of their own (D255): nobody has to approve what is requested. */
+static enum ca_phase phase_of(const char *state)
+{
+    if (str_equal_nocase(state, "pre_revoked")) {
+        return CA_FAILED;
+    }
+    enum ca_phase phase = scm_phase(state);
+    return phase == CA_WAITING ? CA_PENDING : phase;
+}
+
+bool scm_smime_details(struct scm *scm, int64_t id, struct scm_answer *answer, json **doc,
+                       struct scm_details *out, struct err *err)
+{
+    char filter[64];
+
+    (void)snprintf(filter, sizeof(filter), "backendCertId=%lld", (long long)id);
+    if (!get_page(scm, filter, 0, answer, doc, err)) {
+        return false;
+    }
+    for (const json *item = json_first(*doc); item != NULL; item = json_next(item)) {
+        int64_t number = 0;
+        *out = (struct scm_details){.status = "", .comments = "", .serial = ""};
+        if (json_find_int(item, "backendCertId", &number) && number == id &&
+            json_find_string(item, "state", &out->status)) {
+            (void)json_find_string(item, "comments", &out->comments);
+            (void)json_find_string(item, "serialNumber", &out->serial);
+            out->phase = phase_of(out->status);
+            return true;
+        }
+    }
+    return err_set(err, E_ORDER_MISSING, "the CA lists no S/MIME certificate with the number %lld",
+                   (long long)id);
+}
+
+/* Of one page: *rows of it, and the number of the order with the mark. */
+static bool find_in_page(struct scm *scm, const char *filter, int64_t position, const char *mark,
+                         size_t *rows, int64_t *id, struct err *err)
+{
+    AUTO(answer) struct scm_answer answer;
+    AUTO(json) json *doc = NULL;
+
+    scm_answer_init(&answer);
+    if (!get_page(scm, filter, position, &answer, &doc, err)) {
+        return false;
+    }
+    *rows = 0;
+    for (const json *item = json_first(doc); item != NULL; item = json_next(item)) {
+        const char *comments = "";
+        (*rows)++;
+        (void)json_find_string(item, "comments", &comments);
+        if (strstr(comments, mark) != NULL) {
+            (void)json_find_int(item, "backendCertId", id);
+        }
+    }
+    return true;
+}
+
+bool scm_smime_find(struct scm *scm, const struct ca_request *request, int64_t *id, struct err *err)
+{
+    AUTO(buf) struct buf filter = BUF_INIT(2048);
+    const char *email = request->names->count > 0 ? request->names->list[0] : "";
+    size_t rows = PAGE;
+
+    *id = 0;
+    buf_add_str(&filter, "email=");
+    str_percent_encode(&filter, (const uint8_t *)email, strlen(email), "");
+    for (int page = 0; page < PAGES_MAX && rows >= PAGE && *id == 0; page++) {
+        if (!find_in_page(scm, buf_str(&filter), (int64_t)page * PAGE, request->mark, &rows, id,
+                          err)) {
+            return false;
+        }
+    }
+    return true;
+}

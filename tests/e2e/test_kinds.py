@@ -1,0 +1,179 @@
+"""Certificates of devices and of persons, through the same orders as those of servers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from p11e import Client, Token
+
+
+@pytest.fixture
+def device(client: Client) -> Client:
+    client.set("profile:web", kind="device", product="2001", term="365")
+    return client
+
+
+@pytest.fixture
+def person(client: Client) -> Client:
+    client.set("profile:web", kind="smime", product="3001", term="365", person="Ada King Lovelace")
+    return client
+
+
+def sent(client: Client, method: str, word: str) -> list[dict[str, Any]]:
+    assert client.sandbox is not None
+    return [r for r in client.sandbox.requests() if r["method"] == method and word in r["path"]]
+
+
+def at_ca(client: Client) -> list[dict[str, Any]]:
+    assert client.sandbox is not None
+    return sorted(client.sandbox.orders(), key=lambda o: int(o["id"]))
+
+
+# --- devices
+
+def test_device_is_enrolled_with_nothing_of_servers(device: Client) -> None:
+    device.set("profile:web", comments="rack 7")
+    result = device.json("enroll", "--name", "meter-1.example.org")
+    assert (result["state"], result["kind"]) == ("done", "device")
+    body = sent(device, "POST", "/device/v1/enroll")[0]["body"]
+    assert set(body) == {"orgId", "certType", "term", "csr", "comments"} and body["comments"].endswith(" rack 7")
+    assert sent(device, "POST", "/ssl/") == [] and at_ca(device)[-1]["kind"] == "device"
+
+
+def test_products_of_servers_are_no_products_of_devices(device: Client) -> None:
+    done = device.run("enroll", "--name", "meter-1.example.org", "--product", "1013", status=44)
+    assert "no product '1013'; it has: 2001 'Sandbox Device'" in done.stderr
+
+
+@pytest.mark.parametrize("fault", ["stored-cut", "stored-mid-reply", "stored-504"])
+def test_lost_answer_of_a_device_is_looked_up_by_the_mark(device: Client, fault: str) -> None:
+    assert device.sandbox is not None
+    device.sandbox.once("POST", "/device/v1/enroll", enroll_fault=fault)
+    device.run("enroll", "--name", "meter-1.example.org", status=14)
+    assert device.json("order", "wait", "1")["state"] == "done"
+    assert len(at_ca(device)) == 1 and len(sent(device, "POST", "/device/v1/enroll")) == 1
+
+
+def test_device_waits_for_approval_and_is_approved(device: Client) -> None:
+    assert device.sandbox is not None
+    device.sandbox.set(approval="manual")
+    device.run("enroll", "--name", "meter-1.example.org", "--deadline", "0", status=11)
+    number = str(device.json("order", "show", "1")["ca_order"])
+    device.run("request", "approve", number, "--message", "fine")
+    assert device.json("order", "wait", "1")["state"] == "done" and len(sent(device, "POST", "/device/v1/approve/")) == 1
+
+
+def test_device_is_renewed_with_its_key_and_no_body(device: Client, token: Token) -> None:
+    old = device.json("enroll", "--name", "meter-1.example.org")
+    new = device.json("order", "renew", "1")
+    assert (new["state"], new["kind"], new["key_uri"]) == ("done", "device", old["key_uri"]) and new["serial"] != old["serial"]
+    assert [r["body"] for r in sent(device, "POST", "/device/v1/renew/order/")] == [None]
+    shown = device.json("order", "show", "2")
+    assert at_ca(device)[-1]["comments"] == shown["mark"]
+    keys = token.objects()
+    done = device.run("order", "renew", "2", "--new-key", status=2)
+    assert "are renewed with the key they have" in done.stderr and token.objects() == keys
+
+
+def test_lost_answer_of_a_renewed_device_is_looked_up(device: Client) -> None:
+    device.run("enroll", "--name", "meter-1.example.org")
+    assert device.sandbox is not None
+    device.sandbox.once("POST", "/device/v1/renew/", enroll_fault="stored-cut")
+    device.run("order", "renew", "1", status=14)
+    assert device.json("order", "wait", "2")["state"] == "done" and len(at_ca(device)) == 2
+
+
+def test_device_is_replaced_and_the_old_certificate_is_not_revoked(device: Client) -> None:
+    old = device.json("enroll", "--name", "meter-1.example.org")
+    assert device.sandbox is not None
+    device.sandbox.set(replace_old_collects=1)
+    new = device.json("order", "replace", "1", "--reason", "new board", "--new-key")
+    assert new["state"] == "done" and new["ca_order"] == old["ca_order"] and new["serial"] != old["serial"]
+    body = sent(device, "POST", "/device/v1/replace/order/")[0]["body"]
+    assert set(body) == {"csr", "reason", "revoke"} and body["revoke"] is False
+
+
+def test_device_is_revoked_by_its_order(device: Client) -> None:
+    device.run("enroll", "--name", "meter-1.example.org")
+    assert device.json("revoke", "1", "--reason", "superseded", "--yes")["revoked"] is True
+    assert at_ca(device)[-1]["status"] == "Revoked" and device.json("order", "show", "1")["state"] == "revoked"
+
+
+def test_comments_of_a_device_are_changed_and_nothing_else(device: Client) -> None:
+    device.run("enroll", "--name", "meter-1.example.org")
+    number = str(device.json("order", "show", "1")["ca_order"])
+    device.run("request", "update", number, "--set-comments", "moved")
+    assert at_ca(device)[-1]["comments"].endswith(" moved")
+    done = device.run("request", "update", number, "--set-term", "730", status=2)
+    assert "changes comments and custom fields alone" in done.stderr
+
+
+def test_order_of_a_device_stays_one_under_another_profile(device: Client) -> None:
+    assert device.sandbox is not None
+    device.sandbox.set(pending_polls=1000)
+    device.run("enroll", "--name", "meter-1.example.org", "--deadline", "0", status=10)
+    device.sandbox.set(pending_polls=0)
+    device.set("profile:web", kind="ssl")
+    assert device.json("order", "wait", "1")["state"] == "done"
+
+
+# --- persons
+
+def test_person_is_enrolled_by_name_and_addresses(person: Client) -> None:
+    result = person.json("enroll", "--name", "ada@example.org", "--name", "al@example.org")
+    assert (result["state"], result["kind"]) == ("done", "smime")
+    body = sent(person, "POST", "/smime/v1/enroll")[0]["body"]
+    assert (body["firstName"], body["middleName"], body["lastName"]) == ("Ada", "King", "Lovelace")
+    assert (body["email"], body["secondaryEmails"]) == ("ada@example.org", ["al@example.org"])
+    number = result["ca_order"]
+    assert all(r["path"].endswith("/" + number) for r in sent(person, "GET", "/smime/v1/collect/")) and number != str(at_ca(person)[-1]["id"])
+
+
+@pytest.mark.parametrize(("name", "names", "status", "says"), [
+    (None, ["ada@example.org"], 3, "the first and the last name of its person"),
+    ("Ada", ["ada@example.org"], 3, "the first and the last name of its person"),
+    ("Ada Lovelace", ["www.example.org"], 2, "'www.example.org' is none"),
+])
+def test_person_without_names_or_addresses_is_told_before_a_key_is_made(
+        person: Client, token: Token, name: str | None, names: list[str], status: int, says: str) -> None:
+    person.set("profile:web", person=name)
+    assert says in person.run("enroll", "--name", *names, status=status).stderr
+    assert token.objects() == []
+
+
+def test_lost_answer_of_a_person_is_looked_up_in_the_list(person: Client) -> None:
+    assert person.sandbox is not None
+    person.sandbox.once("POST", "/smime/v1/enroll", enroll_fault="stored-cut")
+    person.run("enroll", "--name", "ada@example.org", status=14)
+    assert person.json("order", "wait", "1")["state"] == "done" and len(at_ca(person)) == 1
+
+
+def test_request_of_a_person_waits_for_machines(person: Client) -> None:
+    assert person.sandbox is not None
+    person.sandbox.set(pending_polls=1000)
+    person.run("enroll", "--name", "ada@example.org", "--deadline", "0", status=10)
+    person.sandbox.set(pending_polls=0)
+    assert person.json("order", "wait", "1")["state"] == "done"
+
+
+def test_person_is_revoked_by_the_number_of_the_back_end(person: Client) -> None:
+    person.run("enroll", "--name", "ada@example.org")
+    person.run("revoke", "1", "--reason", "superseded", "--yes")
+    assert at_ca(person)[-1]["status"] == "Revoked"
+
+
+def test_what_the_api_has_not_for_persons_is_told(person: Client, token: Token) -> None:
+    person.run("enroll", "--name", "ada@example.org")
+    keys = token.objects()
+    done = person.run("order", "replace", "1", "--reason", "x", "--new-key", status=2)
+    assert "certificates of the kind 'smime' cannot be replaced over the CA's API" in done.stderr
+    number = str(person.json("order", "show", "1")["ca_order"])
+    done = person.run("request", "update", number, "--set-comments", "x", status=2)
+    assert "cannot be changed" in done.stderr and token.objects() == keys
+
+
+def test_renewal_of_a_person_keeps_the_key(person: Client) -> None:
+    old = person.json("enroll", "--name", "ada@example.org")
+    new = person.json("order", "renew", "1")
+    assert new["state"] == "done" and new["key_uri"] == old["key_uri"] and new["serial"] != old["serial"]
