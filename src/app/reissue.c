@@ -314,13 +314,36 @@ static bool is_in_the_way(const struct work *work, const struct order *order, st
     return false;
 }
 
+/* One that was not sent is sent for today's reason, and for the names that were signed. */
+static bool revise(struct work *work, struct order *order, struct err *err)
+{
+    const struct app_reissue *request = work->request;
+    long long id = (long long)order->id;
+    bool named = order->send_names == CA_NAMES_ALWAYS;
+    AUTO(str) char *names = request->names != NULL ? x509_names_join(request->names, ',') : NULL;
+
+    if (order_state_is_sent(order->state) || !request->replace) {
+        return true;
+    }
+    if (named != (names != NULL) || (named && !str_equal(order->names, names))) {
+        return err_set(err, E_ORDER_EXISTS,
+                       "order %lld is under way for number %lld with other names and was not sent; "
+                       "'p11enroll order abandon %lld' ends it",
+                       id, (long long)work->number, id);
+    }
+    return str_equal(order->reason, request->reason) ||
+           (order_set(&order->reason, request->reason, err) &&
+            journal_save(work->journal, order, "the reason is another one now", err));
+}
+
 static bool take_up(struct work *work, int64_t id, struct order *order, struct err *err)
 {
     log_set_order((long)id);
     if (!order_lock_take(work->journal, id, &work->lock, err)) {
         return false;
     }
-    return journal_load(work->journal, id, order, err) && !is_in_the_way(work, order, err);
+    return journal_load(work->journal, id, order, err) && !is_in_the_way(work, order, err) &&
+           revise(work, order, err);
 }
 
 static bool begin(struct work *work, struct order *order, struct err *err)

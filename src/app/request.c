@@ -125,6 +125,15 @@ static bool follow(struct ours *ours, const struct ca_update *update, struct err
            journal_save(ours->journal, order, "its request was changed at the CA", err);
 }
 
+/* How the product is called, the record says. */
+static bool take_product(struct ours *ours, const struct ca_update *update,
+                         const struct ca_record *record, struct err *err)
+{
+    return ours->order.id == 0 || update->product_id == 0 ||
+           (order_set(&ours->order.product, record->product, err) &&
+            journal_save(ours->journal, &ours->order, "it is another product now", err));
+}
+
 /* New comments keep our mark: an order whose answer was lost is found again by it. */
 static bool keep_mark(const struct ours *ours, struct ca_update *update, struct buf *comments,
                       struct err *err)
@@ -160,7 +169,8 @@ bool app_update(struct app *app, struct ca_update *update, struct ca_record *rec
                         app->selection.ca->name);
     }
     return follow(&ours, update, err) &&
-           ca_record_of(connection.ca, update->kind, update->id, record, err);
+           ca_record_of(connection.ca, update->kind, update->id, record, err) &&
+           take_product(&ours, update, record, err);
 }
 
 bool app_collect_as(struct app *app, int64_t id, const char *format, struct buf *out,

@@ -34,7 +34,8 @@ bool cmd_products(struct cli *cli, struct err *err)
     AUTO(ca_products) struct ca_products products = {.list = NULL};
 
     if (!cli_app(cli, err) || !app_ca_open(&cli->app, &connection, err) ||
-        !ca_products(connection.ca, &products, err)) {
+        !ca_products_of(connection.ca, (enum ca_kind)cli->selection.profile->kind, &products,
+                        err)) {
         return false;
     }
     bool fixed = ca_type_has_fixed_product(cli->selection.ca->type);

@@ -76,6 +76,12 @@ bool cmd_request_list(struct cli *cli, struct err *err)
     AUTO(app_ca) struct app_ca connection = {.ca = NULL};
     struct ca_filter filter = {.status = opts->status != NULL ? opts->status : "Requested"};
 
+    if (cli->selection.profile->kind != CONFIG_KIND_SSL) {
+        return err_set(err, E_USAGE,
+                       "only requests for certificates of servers are listed; those of the kind "
+                       "'%s' are approved and declined by number",
+                       ca_kind_name((enum ca_kind)cli->selection.profile->kind));
+    }
     if (!cli_app(cli, err) || !app_ca_open(&cli->app, &connection, err)) {
         return false;
     }

@@ -173,6 +173,32 @@ def test_what_the_api_has_not_for_persons_is_told(person: Client, token: Token) 
     assert "cannot be changed" in done.stderr and token.objects() == keys
 
 
+@pytest.mark.parametrize("comments", ["copy", "empty"])
+def test_lost_answer_of_a_renewal_of_a_person_is_looked_up(person: Client, comments: str) -> None:
+    person.run("enroll", "--name", "ada@example.org")
+    assert person.sandbox is not None
+    person.sandbox.set(renew_comments=comments)
+    person.sandbox.once("POST", "/smime/v2/renew/", enroll_fault="stored-cut")
+    person.run("order", "renew", "1", status=14)
+    assert person.json("order", "wait", "2")["state"] == "done"
+    assert len(at_ca(person)) == 2 and len(sent(person, "POST", "/smime/v2/renew/")) == 1
+
+
+def test_renewal_of_a_person_that_never_arrived_is_not_taken_for_an_older_one(person: Client) -> None:
+    person.run("enroll", "--name", "ada@example.org")
+    person.run("order", "renew", "1")
+    assert person.sandbox is not None
+    person.sandbox.once("POST", "/smime/v2/renew/", enroll_fault="cut")
+    person.run("order", "renew", "2", status=14)
+    person.run("order", "wait", "3", "--deadline", "1s", status=14)
+    assert len(at_ca(person)) == 2 and len(sent(person, "POST", "/smime/v2/renew/")) == 2
+
+
+def test_products_are_those_of_the_profiles_kind(person: Client) -> None:
+    assert [p["id"] for p in person.json("products")["products"]] == [3001]
+    assert "by number" in person.run("request", "list", status=2).stderr
+
+
 def test_renewal_of_a_person_keeps_the_key(person: Client) -> None:
     old = person.json("enroll", "--name", "ada@example.org")
     new = person.json("order", "renew", "1")

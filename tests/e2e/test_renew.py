@@ -295,6 +295,20 @@ def test_order_whose_certificate_was_replaced_names_the_one_that_did(client: Cli
     assert client.json("order", "renew", "3")["state"] == "done"
 
 
+def test_replacement_that_was_refused_is_not_sent_for_names_of_before(client: Client) -> None:
+    enrolled(client)
+    assert client.sandbox is not None
+    client.sandbox.set(validated_domains="example.org")
+    replace = ("order", "replace", "1", "--reason", "x", "--name", "www.example.org")
+    client.run(*replace, "--name", "a.example.com", status=44)
+    client.sandbox.set(validated_domains="*")
+    done = client.run(*replace, "--name", "b.example.com", status=13)
+    assert "with other names and was not sent" in done.stderr and "order abandon 2" in done.stderr
+    result = client.json("order", "replace", "1", "--reason", "better", "--name", "www.example.org", "--name", "a.example.com")
+    assert (result["order"], result["state"], result["reason"]) == (2, "done", "better")
+    assert posts(client, "/replace/")[-1]["body"]["reason"] == "better"
+
+
 def test_refused_replacement_does_not_lead_a_revocation_astray(client: Client) -> None:
     enrolled(client)
     assert client.sandbox is not None

@@ -72,7 +72,10 @@ bool scm_find_renewed(struct scm *scm, const struct ca_request *request, int64_t
 bool scm_find_replaced(struct scm *scm, const struct ca_request *request, int64_t *id,
                        struct err *err) NODISCARD;
 
-/* smime.c: by its mark, which the list shows. */
+/* smime.c: what is noted before a renewal; and an order by its mark, which the list shows, or a
+ * renewal by what was noted. */
+bool scm_smime_before(struct scm *scm, const struct ca_request *request, char **before,
+                      struct err *err) NODISCARD;
 bool scm_smime_find(struct scm *scm, const struct ca_request *request, int64_t *id,
                     struct err *err) NODISCARD;
 

@@ -56,8 +56,11 @@ bool scm_before_submit(void *impl, const struct ca_request *request, char **befo
 {
     AUTO(ca_record) struct ca_record old = {.id = 0};
 
-    if (request->how == CA_ENROLL || request->kind == CA_KIND_SMIME) {
+    if (request->how == CA_ENROLL) {
         return true;
+    }
+    if (request->kind == CA_KIND_SMIME) {
+        return scm_smime_before(impl, request, before, err);
     }
     if (!read_parent(impl, request, &old, err)) {
         return false;

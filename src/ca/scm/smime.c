@@ -8,6 +8,7 @@
 #include "base/str.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { PAGE = 200, PAGES_MAX = 500 };
@@ -59,9 +60,52 @@ bool scm_smime_details(struct scm *scm, int64_t id, struct scm_answer *answer, j
                    (long long)id);
 }
 
-/* Of one page: *rows of it, and the number of the order with the mark. */
-static bool find_in_page(struct scm *scm, const char *filter, int64_t position, const char *mark,
-                         size_t *rows, int64_t *id, struct err *err)
+/* What is looked for in the list of a person's certificates. */
+struct search {
+    const char *mark;
+    const struct scm_state *before; /* of a renewal; NULL: of an order */
+    int64_t parent;                 /* whose comments are kept */
+    int64_t highest;
+    char *comments; /* of the parent; owned */
+    int64_t found;
+    size_t hits;
+};
+
+/* The same rule as for other renewals, with what the list tells (renew.c). */
+static bool may_be(const struct search *search, int64_t id, const char *comments)
+{
+    const struct scm_state *before = search->before;
+
+    if (strstr(comments, search->mark) != NULL) {
+        return true;
+    }
+    return before != NULL && id > before->after &&
+           (comments[0] == '\0' || str_equal(comments, before->comments));
+}
+
+static bool look_at_row(struct search *search, const json *item, struct err *err)
+{
+    const char *comments = "";
+    int64_t id = 0;
+
+    (void)json_find_string(item, "comments", &comments);
+    if (!json_find_int(item, "backendCertId", &id)) {
+        return true; /* it was refused: it has none */
+    }
+    search->highest = id > search->highest ? id : search->highest;
+    if (id == search->parent && search->comments == NULL) {
+        search->comments = str_dup(comments);
+        return search->comments != NULL || err_nomem(err);
+    }
+    if (may_be(search, id, comments)) {
+        search->found = id;
+        search->hits++;
+    }
+    return true;
+}
+
+static bool look_at_page(struct scm *scm, const char *filter, int64_t position,
+                         struct search *search, size_t *rows, struct err *err)
 {
     AUTO(answer) struct scm_answer answer;
     AUTO(json) json *doc = NULL;
@@ -72,30 +116,66 @@ static bool find_in_page(struct scm *scm, const char *filter, int64_t position, 
     }
     *rows = 0;
     for (const json *item = json_first(doc); item != NULL; item = json_next(item)) {
-        const char *comments = "";
         (*rows)++;
-        (void)json_find_string(item, "comments", &comments);
-        if (strstr(comments, mark) != NULL) {
-            (void)json_find_int(item, "backendCertId", id);
+        if (!look_at_row(search, item, err)) {
+            return false;
         }
     }
     return true;
 }
 
-bool scm_smime_find(struct scm *scm, const struct ca_request *request, int64_t *id, struct err *err)
+/* All certificates of the request's person. */
+static bool look(struct scm *scm, const struct ca_request *request, struct search *search,
+                 struct err *err)
 {
     AUTO(buf) struct buf filter = BUF_INIT(2048);
     const char *email = request->names->count > 0 ? request->names->list[0] : "";
     size_t rows = PAGE;
 
-    *id = 0;
     buf_add_str(&filter, "email=");
     str_percent_encode(&filter, (const uint8_t *)email, strlen(email), "");
-    for (int page = 0; page < PAGES_MAX && rows >= PAGE && *id == 0; page++) {
-        if (!find_in_page(scm, buf_str(&filter), (int64_t)page * PAGE, request->mark, &rows, id,
-                          err)) {
+    for (int page = 0; page < PAGES_MAX && rows >= PAGE; page++) {
+        if (!look_at_page(scm, buf_str(&filter), (int64_t)page * PAGE, search, &rows, err)) {
             return false;
         }
     }
+    return true;
+}
+
+bool scm_smime_before(struct scm *scm, const struct ca_request *request, char **before,
+                      struct err *err)
+{
+    struct search search = {.mark = request->mark, .parent = request->parent};
+    bool ok = look(scm, request, &search, err);
+
+    if (ok) {
+        struct scm_state state = {.kind = CA_KIND_SMIME,
+                                  .renews = request->parent,
+                                  .after = search.highest,
+                                  .comments = search.comments};
+        *before = scm_state_text(&state);
+        ok = *before != NULL || err_nomem(err);
+    }
+    free(search.comments);
+    return ok;
+}
+
+bool scm_smime_find(struct scm *scm, const struct ca_request *request, int64_t *id, struct err *err)
+{
+    AUTO(json) json *kept = NULL;
+    struct scm_state before;
+    struct search search = {.mark = request->mark};
+
+    *id = 0;
+    if (request->how == CA_RENEW) {
+        if (!scm_state_read(request->before, &kept, &before, err)) {
+            return false;
+        }
+        search.before = &before;
+    }
+    if (!look(scm, request, &search, err)) {
+        return false;
+    }
+    *id = search.hits == 1 ? search.found : 0;
     return true;
 }
