@@ -274,7 +274,7 @@ static void enrollment_check(void *impl, struct ca_checks *out)
     struct err err = ERR_INIT;
     bool listed = false;
 
-    if (!scm_oauth_choose(&e->scm, &err)) {
+    if (!scm_oauth_find(&e->scm, &err)) {
         failed(out, "token server", &err);
         return;
     }

@@ -98,7 +98,7 @@ void scm_call_path(const struct scm *scm, const struct scm_call *call, struct bu
 bool scm_oauth_check(const struct ca_settings *settings, struct err *err) NODISCARD;
 
 /* Settles which server gives out tokens, if it is not settled yet. E_AUTH: none that is allowed. */
-bool scm_oauth_choose(struct scm *scm, struct err *err) NODISCARD;
+bool scm_oauth_find(struct scm *scm, struct err *err) NODISCARD;
 
 /* Sees to it that there is a token that lasts a while; `anew`: another one than now. E_AUTH,
  * E_CONFIG, E_NETWORK, E_TLS, E_PROTOCOL. */

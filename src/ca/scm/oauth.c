@@ -213,7 +213,7 @@ bool scm_oauth_check(const struct ca_settings *s, struct err *err)
                    "('client_secret_source')");
 }
 
-bool scm_oauth_choose(struct scm *scm, struct err *err)
+bool scm_oauth_find(struct scm *scm, struct err *err)
 {
     return scm->oauth.http != NULL || choose_server(scm, err);
 }
@@ -222,7 +222,7 @@ bool scm_oauth_login(struct scm *scm, bool anew, struct err *err)
 {
     struct scm_oauth *oauth = &scm->oauth;
 
-    if (!scm_oauth_choose(scm, err)) {
+    if (!scm_oauth_find(scm, err)) {
         return false;
     }
     bool lasts =
