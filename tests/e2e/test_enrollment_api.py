@@ -171,6 +171,23 @@ def test_an_order_that_was_declined(enroller: Client, box: Sandbox) -> None:
     assert "'Declined'" in done.stderr and order(enroller)["state"] == "failed"
 
 
+@pytest.mark.parametrize("status", ["status", "none"])
+def test_an_order_that_was_revoked_meanwhile(enroller: Client, box: Sandbox, status: str) -> None:
+    box.set(enrollment_status=status, issue_result="stuck")
+    enroller.run("enroll", "--name", "www.example.org", "--deadline", "1s", status=10)
+    box.ask("POST", f"/orders/{box.orders()[0]['id']}/status", {"status": "Revoked"})
+    done = enroller.run("order", "wait", "1", status=12)
+    assert "evoked'" in done.stderr and order(enroller)["state"] == "failed"
+
+
+def test_an_order_that_the_ca_does_not_know_any_more(enroller: Client, box: Sandbox) -> None:
+    box.set(issue_result="stuck")
+    enroller.run("enroll", "--name", "www.example.org", "--deadline", "1s", status=10)
+    box.set(enrollment_id="text")                       # so that the number is none of its ids
+    done = enroller.run("order", "wait", "1", status=15)
+    assert "HTTP 404" in done.stderr and order(enroller)["state"] == "pending"
+
+
 def test_an_issued_order_that_cannot_be_collected_yet(enroller: Client, box: Sandbox) -> None:
     box.set(not_collectable=2)
     enroller.run("enroll", "--name", "www.example.org")
