@@ -10,7 +10,7 @@ libcurl4-openssl-dev libcjson-dev libsqlite3-dev libinih-dev"
 run_packages="openssl softhsm2 python3 python3-cryptography"
 
 # To test: frameworks, other people's token tools and tokens, observers.
-test_packages="libcmocka-dev python3-pytest opensc gnutls-bin p11-kit p11-kit-modules swtpm swtpm-tools
+test_packages="libcmocka-dev python3-pytest python3-jsonschema opensc gnutls-bin p11-kit p11-kit-modules swtpm swtpm-tools
 libtpm2-pkcs11-1 libtss2-tcti-swtpm0|libtss2-tcti-swtpm0t64 libnss3 libnss3-tools opencryptoki
 openjdk-17-jre-headless|openjdk-21-jre-headless strace gdb valgrind procps mandoc git"
 

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "ca/ca.h"
 #include "config/config.h"
+#include "inventory/inventory.h"
 #include "keystore/keystore.h"
 #include "order/order.h"
 
@@ -58,6 +59,19 @@ bool app_policy(const struct config *config, const char *name, struct buf *text,
  * E_POLICY. */
 bool app_check_kind(const struct config_ca *ca, const char *kind, struct err *err) NODISCARD;
 
+/* preflight.c: what can be refused before a key is made. */
+
+/* Whether the CA section's catalog has the product; E_POLICY names the catalog. */
+bool app_check_catalog(const struct config_selection *selection, const struct ca_products *products,
+                       const struct ca_product *product, struct err *err) NODISCARD;
+
+/*
+ * Whether the organization that will order is there and orders over the API are enabled for it, as
+ * far as this account is told. E_CONFIG: there is none of that number. E_FORBIDDEN: not enabled.
+ */
+bool app_check_organization(const struct config_selection *selection, struct ca *ca,
+                            struct err *err) NODISCARD;
+
 /* enroll.c */
 struct app_enroll {
     const struct x509_names *names; /* at least one */
@@ -102,7 +116,7 @@ bool app_reissue(struct app *app, const struct app_reissue *request, struct orde
                  struct app_result *result, struct err *err) NODISCARD;
 
 /* request.c: requests that wait at the CA, and its records, by number. */
-struct app_decision {
+struct app_request_decision {
     int64_t id;
     bool approve;
     const char *message;
@@ -110,8 +124,8 @@ struct app_decision {
 
 /* *record is what it was before; ca_record_done(). E_ORDER_MISSING, E_CA_REFUSED,
  * E_ORDER_AMBIGUOUS. */
-bool app_decide(struct app *app, const struct app_decision *decision, struct ca_record *record,
-                struct err *err) NODISCARD;
+bool app_request_decide(struct app *app, const struct app_request_decision *decision,
+                        struct ca_record *record, struct err *err) NODISCARD;
 
 /* Changes a record at the CA, and the journal's order behind it with it; *record is what it is
  * then. E_USAGE: a change that would take our order its key. */
@@ -342,6 +356,76 @@ bool app_evidence_verify(const struct app_evidence_files *files, int64_t now_s,
 bool app_evidence_verify_bytes(const uint8_t *data, size_t len,
                                struct app_evidence_verdict *verdict, struct err *err) NODISCARD;
 
+/* approval.c, decide.c: approval here, before an order is sent. */
+
+enum { APP_USER_MAX = 80 };
+
+/* The name of the system user who runs this. E_FORBIDDEN: it has none. */
+bool app_user_name(char out[static APP_USER_MAX], struct err *err) NODISCARD;
+
+/* Whether enough people could approve an order that needs it; before a key is made. E_CONFIG. */
+bool app_approval_check(struct app *app, const struct order *order, struct err *err) NODISCARD;
+
+/* The hook of order_drive(). */
+bool app_approval_ask(struct app *app, struct journal *journal, const struct order *order,
+                      enum order_approval *out, struct err *err) NODISCARD;
+
+/* The text that a decision on an order signs: one line without its end. E_USAGE: it has no request
+ * yet. */
+bool app_order_request(struct app *app, int64_t id, bool decline, struct buf *out,
+                       struct err *err) NODISCARD;
+
+struct app_decision {
+    int64_t order;
+    bool approve;
+    const char *key_uri;        /* sign with this key of the selected token; NULL */
+    const char *cert_path;      /* its certificate, if that is not beside the key */
+    const char *signature_path; /* a signature made elsewhere; NULL: the system user decides */
+    const char *message;        /* NULL: none */
+};
+
+struct app_decided {
+    size_t given, wanted; /* approvals */
+    enum order_state state;
+    char who[256];
+};
+
+/*
+ * Approves an order that awaits it, or declines it for good. E_FORBIDDEN: who that is may not, or
+ * did it before; E_EVIDENCE: the signature; E_USAGE: there is nothing to decide; E_ORDER_FAILED:
+ * too late.
+ */
+bool app_decide(struct app *app, const struct app_decision *decision, struct app_decided *out,
+                struct err *err) NODISCARD;
+
+/* One decision; borrowed. */
+struct app_approval {
+    int64_t id, at_s;
+    bool approve, is_user, counts;
+    const char *who, *message, *text;
+    const char *why_not; /* why it does not count */
+    const uint8_t *signature;
+    size_t signature_len;
+    X509 *cert;
+};
+typedef bool app_approval_fn(void *ctx, const struct app_approval *approval, struct err *err);
+
+struct app_approvals {
+    bool needed, late;
+    size_t good, wanted;
+    int64_t until_s; /* 0: there is no limit */
+};
+
+/* Visits the decisions on an order, oldest first. */
+bool app_approvals(struct app *app, int64_t id, struct app_approvals *out, app_approval_fn *visit,
+                   void *ctx, struct err *err) NODISCARD;
+
+/* Visits those who are listed for an order. */
+typedef bool app_approver_fn(void *ctx, const char *identity, const char *label, bool may,
+                             const char *why_not, struct err *err);
+bool app_approvers(struct app *app, int64_t id, app_approver_fn *visit, void *ctx,
+                   struct err *err) NODISCARD;
+
 /* revoke.c */
 struct app_revoke {
     int64_t order;    /* of the journal; 0: the next two say which, at the selected CA */
@@ -365,6 +449,59 @@ struct app_revoked {
  */
 bool app_revoke(struct app *app, const struct app_revoke *request, struct app_revoked *out,
                 struct err *err) NODISCARD;
+
+/* inventory.c: what the account sees at its CA, kept in the journal's database. */
+struct app_sync {
+    enum ca_source source;
+    bool details;      /* ask for those of whatever has none, or has changed: a request each */
+    bool certificates; /* collect issued certificates whose key is not known: a request each */
+};
+
+struct app_synced {
+    bool resumed;       /* a reading that was interrupted was gone on with */
+    const char *source; /* "list" or "report" */
+    int64_t added, changed, gone, asked;
+    struct inventory_state state; /* afterwards */
+};
+
+/* Reads it. What was read is kept also after a failure, and the next reading goes on there. */
+bool app_inventory_sync(struct app *app, const struct app_sync *request, struct app_synced *out,
+                        struct err *err) NODISCARD;
+
+/* inventory_find.c: visits what is stored, or with `live` what the CA says now. E_USAGE: it was
+ * never read. */
+bool app_inventory_find(struct app *app, const struct inventory_query *query, bool live,
+                        inventory_row_fn *visit, void *ctx, struct err *err) NODISCARD;
+
+/* inventory_match.c: what the account sees beside what is on the token and in the journal. */
+enum app_finding {
+    APP_NOT_BOUND,     /* issued for a key or an order of ours, and not on the token */
+    APP_BOUND_REVOKED, /* on the token, and revoked at the CA */
+    APP_NOT_AT_CA,     /* on the token with its key, and the CA's list does not have it */
+    APP_GONE,          /* ordered by us, and the CA does not have it any more */
+};
+
+struct app_match {
+    enum app_finding finding;
+    int64_t ca_order, order; /* 0: none */
+    const char *serial, *common_name, *status, *label, *uri;
+};
+
+typedef bool app_match_fn(void *ctx, const struct app_match *match, struct err *err);
+
+struct app_matched {
+    struct inventory_state state;
+    size_t keys, certs, good; /* on the token; certificates that are as they should be */
+    size_t findings;
+};
+
+/* Logs in to the token; asks the CA nothing. E_USAGE: the inventory was never read. */
+bool app_inventory_match(struct app *app, app_match_fn *visit, void *ctx, struct app_matched *out,
+                         struct err *err) NODISCARD;
+
+/* The inventory of the selected CA. */
+bool app_inventory_open(struct app *app, struct journal **journal, struct inventory **out,
+                        struct err *err) NODISCARD;
 
 /* check.c: the connection test. The result is in *out; false only if there is not even a
  * configuration. */

@@ -140,7 +140,7 @@ static bool open_ca(struct app *app, struct app_ca *out, struct err *err)
         .token_url = c->token_url,
         .token_hosts = c->token_hosts,
         .token_net = &out->token_net,
-        .org_id = c->org_id,
+        .org_id = config_org_id(&app->selection),
         .collect_by_path = c->collect_form == CONFIG_COLLECT_PATH,
         .status_form = (enum ca_status_form)c->status_form,
         .order_fields = c->order_fields,

@@ -13,9 +13,9 @@ bool plan_check_profile(const struct config_selection *selection, struct err *er
 {
     const struct config_profile *p = selection->profile;
 
-    if (p->product == NULL && !ca_type_has_fixed_product(selection->ca->type)) {
+    if (config_product(selection) == NULL && !ca_type_has_fixed_product(selection->ca->type)) {
         return err_set(err, E_CONFIG,
-                       "no product is configured ('product' in the profile; "
+                       "no product is configured ('product' in the profile or the CA section; "
                        "'p11enroll products' lists them)");
     }
     if (p->issuer_roots == NULL) {
@@ -55,50 +55,65 @@ bool plan_check_kind(struct app *app, const struct app_enroll *request, struct w
     struct keystore_policy policy;
 
     return request->key_uri != NULL ||
-           (app_policy(app->config, p->policy, &text, &policy, err) &&
+           (app_policy(app->config, config_key_policy(&app->selection), &text, &policy, err) &&
             keystore_policy_kind(&policy, p->key_type, wish->kind, err) &&
             app_check_kind(app->selection.ca, wish->kind, err));
 }
 
 /* The account has one product; some of them want its number nevertheless. */
-static bool take_fixed_product(const struct config_profile *p, struct order *order, struct err *err)
+static bool take_fixed_product(const struct config_selection *selection, struct order *order,
+                               struct err *err)
 {
+    const struct config_ca *ca = selection->ca;
+    const char *given = config_product(selection);
+    struct ca_products none = {.list = NULL};
     uint64_t number = 0;
 
-    if (p->product != NULL && !str_to_u64(p->product, INT64_MAX, &number)) {
-        return err_set(
-            err, E_CONFIG,
-            "product: at this API an account has one product of its own; leave 'product' out, or "
-            "give its number, not '%.80s'",
-            p->product);
+    if (given != NULL && !str_to_u64(given, INT64_MAX, &number)) {
+        return err_set(err, E_CONFIG,
+                       "product: at this API an account has one product of its own; leave "
+                       "'product' out, or give its number, not '%.80s'",
+                       given);
+    }
+    if (number == 0 && ca->catalog != NULL) {
+        return err_set(err, E_POLICY,
+                       "at this API an account does not tell its product, so it cannot be held "
+                       "against the catalog of [ca:%s]: give its number as 'product', or leave the "
+                       "catalog out",
+                       ca->name);
     }
     order->product_id = (int64_t)number;
-    return order_set(&order->product, "the account's own", err);
+    struct ca_product product = {.id = order->product_id, .name = (char[]){"the account's own"}};
+    return app_check_catalog(selection, &none, &product, err) &&
+           order_set(&order->product, product.name, err);
 }
 
 /* What the CA and the token can tell. */
 static bool preflight(struct app *app, struct ca *ca, const struct app_enroll *request,
                       struct wish *wish, struct err *err)
 {
-    const struct config_profile *p = app->selection.profile;
     struct order *order = &wish->order;
     AUTO(ca_products) struct ca_products products = {.list = NULL};
     const struct ca_product *product = NULL;
+    const struct config_profile *p = app->selection.profile;
 
-    order->term_days = p->term_days;
+    order->term_days = config_term_days(&app->selection);
     if (ca_type_has_fixed_product(app->selection.ca->type)) {
-        return ca_products(ca, &products, err) && plan_look_at_key(app, request, wish, err) &&
-               take_fixed_product(p, order, err);
+        return take_fixed_product(&app->selection, order, err) && ca_products(ca, &products, err) &&
+               plan_look_at_key(app, request, wish, err);
     }
     if (!ca_products_of(ca, (enum ca_kind)p->kind, &products, err) ||
-        !ca_product_find(&products, p->product, &product, err) ||
+        !app_check_organization(&app->selection, ca, err) ||
+        !ca_product_find(&products, config_product(&app->selection), &product, err) ||
+        !app_check_catalog(&app->selection, &products, product, err) ||
         !ca_check_fields(ca, (enum ca_kind)p->kind, p->custom_fields, err) ||
         !plan_look_at_key(app, request, wish, err) ||
         !ca_product_check(product, wish->kind, &order->term_days, err)) {
         return false;
     }
     order->product_id = product->id;
-    return order_set(&order->product, product->name, err);
+    return order_set(&order->product, product->name, err) &&
+           order_set(&order->validation, ca_product_is_ev(product) ? "EV" : NULL, err);
 }
 
 static int by_text(const void *a, const void *b)
@@ -128,7 +143,7 @@ bool plan_dedupe(const struct app *app, const struct x509_names *names, struct o
     memcpy(sorted, names->list, names->count * sizeof(char *));
     qsort(sorted, names->count, sizeof(char *), by_text);
     buf_addf(&text, "%s\n%lld\n%lld\n%s\n%s\n", app->selection.ca->url,
-             (long long)app->selection.ca->org_id, (long long)order->product_id, token->name,
+             (long long)config_org_id(&app->selection), (long long)order->product_id, token->name,
              app_has_section(token->name) || token->uri == NULL ? "" : token->uri);
     if (ca_type_has_fixed_product(app->selection.ca->type)) {
         buf_addf(&text, "%s\n", app->selection.ca->client_id); /* whose product it is */
@@ -149,8 +164,9 @@ bool plan_dedupe(const struct app *app, const struct x509_names *names, struct o
 static const char *label_of(const struct app *app)
 {
     const struct config_profile *p = app->selection.profile;
+    const char *name = config_key_policy(&app->selection);
     const struct config_policy *policy =
-        p->policy != NULL ? config_policy_named(app->config, p->policy) : NULL;
+        name != NULL ? config_policy_named(app->config, name) : NULL;
 
     return p->label != NULL                          ? p->label
            : policy != NULL && policy->label != NULL ? policy->label
@@ -184,6 +200,7 @@ static bool plan(struct app *app, const struct app_enroll *request, struct wish 
     const struct config_profile *p = app->selection.profile;
     struct order *order = &wish->order;
     AUTO(str) char *names = x509_names_join(request->names, ',');
+    char user[APP_USER_MAX];
 
     order->state = ORDER_PLANNED;
     order->send_names = p->san == CONFIG_SAN_ALWAYS  ? CA_NAMES_ALWAYS
@@ -192,13 +209,14 @@ static bool plan(struct app *app, const struct app_enroll *request, struct wish 
     if (names == NULL) {
         return err_nomem(err);
     }
-    return order_new_mark(order->mark, err) && order_set(&order->names, names, err) &&
+    return app_user_name(user, err) && order_set(&order->requester, user, err) &&
+           order_new_mark(order->mark, err) && order_set(&order->names, names, err) &&
            order_set(&order->ca, app->selection.ca->name, err) &&
            order_set(&order->token, app->selection.token->name, err) &&
            order_set(&order->profile, p->name, err) &&
            order_set(&order->subject, p->subject, err) &&
            order_set(&order->comments, p->comments, err) &&
-           order_set(&order->external_requester, p->external_requester, err) &&
+           order_set(&order->external_requester, config_requester(&app->selection), err) &&
            order_set(&order->custom_fields, p->custom_fields, err) &&
            order_set(&order->person, p->person, err) &&
            order_set(&order->kind, plan_kind_name(p), err) && plan_key(app, request, wish, err) &&
@@ -358,6 +376,7 @@ static bool prepare(struct enrolment *e, const struct app_enroll *request, struc
            app_ca_open(e->app, &e->connection, err) &&
            preflight(e->app, e->connection.ca, request, &e->wish, err) &&
            plan(e->app, request, &e->wish, err) &&
+           app_approval_check(e->app, &e->wish.order, err) &&
            order_check(e->connection.ca, &e->wish.order, err);
 }
 

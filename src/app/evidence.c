@@ -125,7 +125,8 @@ static bool judge(struct app *app, struct hsm_session *session,
                   const struct app_evidence_request *request, struct evidence_facts *facts,
                   struct err *err)
 {
-    const char *name = request->policy != NULL ? request->policy : app->selection.profile->policy;
+    const char *name =
+        request->policy != NULL ? request->policy : config_key_policy(&app->selection);
     AUTO(buf) struct buf text = BUF_INIT(POLICY_TEXT_MAX);
     struct keystore_policy named;
 

@@ -209,6 +209,7 @@ static bool plan_texts(struct work *work, struct err *err)
     enum order_origin origin = origin_of(work->request);
     AUTO(str) char *names = x509_names_join(&work->names, ',');
     char number[24];
+    char user[APP_USER_MAX];
 
     (void)snprintf(number, sizeof(number), "%lld", (long long)work->number);
     if (names == NULL) {
@@ -217,7 +218,9 @@ static bool plan_texts(struct work *work, struct err *err)
     order->product_id = work->record.product_id;
     order->term_days = work->record.term_days;
     order->send_names = work->request->names != NULL ? CA_NAMES_ALWAYS : CA_NAMES_NEVER;
-    return order_new_mark(order->mark, err) && order_set(&order->names, names, err) &&
+    return app_user_name(user, err) && order_set(&order->requester, user, err) &&
+           order_set(&order->validation, parent->validation, err) &&
+           order_new_mark(order->mark, err) && order_set(&order->names, names, err) &&
            order_set(&order->ca, work->app->selection.ca->name, err) &&
            order_set(&order->token, work->app->selection.token->name, err) &&
            order_set(&order->profile, p->name, err) &&

@@ -58,8 +58,8 @@ static void note(struct ours *ours, const char *event)
     }
 }
 
-bool app_decide(struct app *app, const struct app_decision *decision, struct ca_record *record,
-                struct err *err)
+bool app_request_decide(struct app *app, const struct app_request_decision *decision,
+                        struct ca_record *record, struct err *err)
 {
     AUTO(app_ca) struct app_ca connection = {.ca = NULL};
     AUTO(ours) struct ours ours = {.lock = ORDER_LOCK_INIT};

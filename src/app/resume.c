@@ -39,12 +39,23 @@ static bool needs_ca(const struct order *order)
     case ACTION_POLL:
     case ACTION_COLLECT:
         return true;
+    case ACTION_APPROVE: /* see is_approved() */
     case ACTION_VERIFY:
     case ACTION_BIND:
     case ACTION_NONE:
         break;
     }
     return false;
+}
+
+/* An order that awaits approval needs no CA, and no login there, before it has it. */
+static bool is_approved(struct app *app, struct journal *journal, const struct order *order)
+{
+    enum order_approval approval = APPROVAL_AWAITED;
+    struct err ignored = ERR_INIT;
+
+    return order->state == ORDER_AWAITING &&
+           app_approval_ask(app, journal, order, &approval, &ignored) && approval == APPROVAL_GIVEN;
 }
 
 bool app_resume(struct app *app, int64_t id, bool once, struct order *order, struct err *err)
@@ -59,7 +70,8 @@ bool app_resume(struct app *app, int64_t id, bool once, struct order *order, str
         return false;
     }
     log_set_order((long)id);
-    if (needs_ca(order) && !app_ca_open(app, &connection, err)) {
+    bool wanted = needs_ca(order) || is_approved(app, journal, order);
+    if (wanted && !app_ca_open(app, &connection, err)) {
         return false;
     }
     return app_drive(app, journal, connection.ca, order, once, err);

@@ -117,7 +117,7 @@ static bool make_key(void *ctx, struct order *order, struct err *err)
         return keystore_find(s->app->keystore, &token, order->key_uri, &key, err) &&
                app_evidence_keep(s->app, &key, err) && take_key(order, &key, err);
     }
-    if (!app_policy(s->app->config, s->app->selection.profile->policy, &text, &policy, err) ||
+    if (!app_policy(s->app->config, config_key_policy(&s->app->selection), &text, &policy, err) ||
         !find_made(s, &policy, order, &found, &key, err) ||
         (!found && !generate(s, &policy, order, &key, err))) {
         return false;
@@ -245,6 +245,13 @@ static bool bind(void *ctx, struct order *order, struct err *err)
            order_set(&order->cert_uri, bound.report.cert_uri, err);
 }
 
+static bool approve(void *ctx, const struct order *order, enum order_approval *out, struct err *err)
+{
+    struct steps *s = ctx;
+
+    return app_approval_ask(s->app, s->journal, order, out, err);
+}
+
 static void progress(void *ctx, const struct order *order, int64_t elapsed_ms, int64_t wait_ms)
 {
     struct steps *s = ctx;
@@ -274,6 +281,7 @@ bool app_drive(struct app *app, struct journal *journal, struct ca *ca, struct o
     struct steps steps = {.app = app, .journal = journal};
     struct drive_hooks hooks = {.make_key = make_key,
                                 .sign = sign,
+                                .approve = approve,
                                 .verify = verify,
                                 .bind = bind,
                                 .progress = progress,

@@ -41,6 +41,16 @@ bool ca_type_check(const char *type, enum ca_login login, const char *url, struc
     return ops == NULL || ops->check_type == NULL || ops->check_type(login, url, err);
 }
 
+const struct ca_ops *ca_ops_of(const struct ca *ca)
+{
+    return ca->ops;
+}
+
+void *ca_impl_of(struct ca *ca)
+{
+    return ca->impl;
+}
+
 void ca_close(struct ca *ca)
 {
     if (ca != NULL) {
@@ -141,6 +151,14 @@ bool ca_collect_as(struct ca *ca, const char *state, const char *format, bool *r
                        buf_str(&all));
     }
     return ca->ops->collect(ca->impl, state, format, ready, out, err);
+}
+
+bool ca_collect_id(struct ca *ca, int64_t id, bool *ready, struct buf *out, struct err *err)
+{
+    char state[48]; /* of the form that ca_order_id() reads */
+
+    (void)snprintf(state, sizeof(state), "{\"id\":%lld}", (long long)id);
+    return ca->ops->collect(ca->impl, state, NULL, ready, out, err);
 }
 
 bool ca_find_submitted(struct ca *ca, const struct ca_request *request, bool *found, char **state,
@@ -268,7 +286,8 @@ void ca_record_done(struct ca_record *record)
                      record->revoked_at,
                      record->requester,
                      record->external_requester,
-                     record->comments};
+                     record->comments,
+                     record->subject};
 
     for (size_t i = 0; i < ARRAY_LEN(owned); i++) {
         free(owned[i]);
@@ -351,6 +370,37 @@ bool ca_product_find(const struct ca_products *products, const char *wanted,
     list_products(products, &there);
     return err_set(err, E_CA_REFUSED, "this account has no product '%s'; it has: %s", wanted,
                    buf_str(&there));
+}
+
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* Whether a phrase stands in a text as words of its own, in whatever case. */
+static bool has_words(const char *text, const char *phrase)
+{
+    size_t len = strlen(phrase);
+
+    for (const char *p = strcasestr(text, phrase); p != NULL; p = strcasestr(p + 1, phrase)) {
+        if ((p == text || !is_letter(p[-1])) && !is_letter(p[len])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool ca_product_is_ev(const struct ca_product *product)
+{
+    const char *texts[] = {product->name, product->description};
+
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        if (texts[i] != NULL &&
+            (has_words(texts[i], "ev") || has_words(texts[i], "extended validation"))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool check_term(const struct ca_product *product, int64_t *term, struct err *err)

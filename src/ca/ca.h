@@ -15,6 +15,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/secret.h"
+#include "ca/account.h"
 #include "http/http.h"
 #include "x509/x509.h"
 
@@ -89,6 +90,10 @@ struct ca_product {
     char key_types[CA_KEY_TYPES_MAX][24]; /* "RSA-3072", "EC P-256" */
     size_t key_type_count;
 };
+
+/* Whether its name or its description has the word EV, or "extended validation": the CA's list does
+ * not say it otherwise. Pure. */
+bool ca_product_is_ev(const struct ca_product *product);
 
 struct ca_products {
     struct ca_product *list;
@@ -188,6 +193,11 @@ bool ca_poll(struct ca *ca, const char *state, struct ca_status *out, struct err
 bool ca_collect(struct ca *ca, const char *state, bool *ready, struct buf *out,
                 struct err *err) NODISCARD;
 
+/* The same by the CA's number. */
+bool ca_collect_id(struct ca *ca, int64_t id, bool *ready, struct buf *out,
+                   struct err *err) NODISCARD;
+
+/* Looks for an order by its mark. *found false: the CA does not list it (yet). */
 /* In a format of the CA's own ("pemia"); *ready as of ca_collect(). E_USAGE: it has no such format.
  */
 bool ca_collect_as(struct ca *ca, const char *state, const char *format, bool *ready,
@@ -206,7 +216,7 @@ struct ca_record {
     int64_t id;
     enum ca_phase phase;
     bool revoked;
-    char *status, *common_name, *names, *serial, *product;
+    char *status, *common_name, *names, *serial, *product, *subject;
     char *requested, *issued, *expires, *revoked_at; /* as the CA writes times */
     char *requester, *external_requester, *comments;
     int64_t org_id, term_days; /* 0: not said */
@@ -225,22 +235,37 @@ bool ca_record_of(struct ca *ca, enum ca_kind kind, int64_t id, struct ca_record
  */
 struct ca_row {
     int64_t id;
+    int64_t position; /* in the list, from 0 */
     const char *common_name;
     const char *names; /* comma-separated */
     const char *serial;
+    bool full; /* a report: the following are what it says, else they are "" */
+    const char *status, *product, *issued, *expires, *revoked_at;
+    const char *requester, *external_requester, *comments;
+};
+
+/* Where rows come from. */
+enum ca_source {
+    CA_SOURCE_LIST,   /* pages; numbers, names and serial numbers alone */
+    CA_SOURCE_REPORT, /* the CA's report: everything in few requests; not every account may */
+    CA_SOURCE_AUTO,   /* the report if it is given, else the list */
 };
 
 /* What a listing is narrowed to, by the CA; NULL and 0: not at all. */
 struct ca_filter {
     const char *common_name, *name, *status, *serial, *requester, *external_requester;
     int64_t org_id, product_id;
+    enum ca_source source;
+    int64_t position; /* of the first row, if it is the list */
 };
 
 typedef bool ca_row_fn(void *ctx, const struct ca_row *row, struct err *err);
 
 /*
- * Pages through what the account can see, each row once although rows move while others page, with
- * memory for one page. Ends early, and well, when visit returns false with err empty.
+ * Goes through what the account can see, each row once although rows move while others page, with
+ * memory for one answer and for the numbers of the last half million rows at least. Ends early, and
+ * well, when visit returns false with err empty. Rows of a report are also looked at here, because
+ * the CA narrows it by fewer things.
  */
 bool ca_list(struct ca *ca, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
              struct err *err) NODISCARD;

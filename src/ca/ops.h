@@ -4,6 +4,25 @@
 
 #include "ca/ca.h"
 
+struct ca_account_ops {
+    bool (*organizations)(void *impl, struct ca_organizations *out, struct err *err);
+    bool (*organization)(void *impl, int64_t id, struct ca_organization *out, struct err *err);
+    bool (*acme_list)(void *impl, const struct ca_acme_filter *filter, ca_acme_visit_fn *visit,
+                      void *ctx, struct err *err);
+    bool (*acme_account)(void *impl, int64_t id, struct ca_acme_account *out, struct err *err);
+    enum ca_made (*acme_create)(void *impl, const struct ca_acme_wish *wish, int64_t *id,
+                                struct err *err);
+    bool (*acme_rename)(void *impl, int64_t id, const char *name, struct err *err);
+    bool (*acme_delete)(void *impl, int64_t id, struct err *err);
+    bool (*acme_domains)(void *impl, int64_t id, ca_acme_domain_fn *visit, void *ctx,
+                         struct err *err);
+    bool (*acme_change_domains)(void *impl, int64_t id, bool add, const char *const names[],
+                                size_t count, struct buf *left, struct err *err);
+    bool (*acme_clients)(void *impl, int64_t id, ca_acme_client_fn *visit, void *ctx,
+                         struct err *err);
+    bool (*acme_deactivate)(void *impl, int64_t id, const char *client, struct err *err);
+};
+
 struct ca_ops {
     const char *type;
     bool fixed_product; /* the account has one, which no order names */
@@ -34,7 +53,12 @@ struct ca_ops {
     enum ca_outcome (*update)(void *impl, const struct ca_update *update, struct err *err);
     bool (*check_fields)(void *impl, enum ca_kind kind, const char *custom_fields, struct err *err);
     void (*check)(void *impl, struct ca_checks *out);
+    const struct ca_account_ops *account;
 };
+
+/* For the files of this folder that dispatch. */
+const struct ca_ops *ca_ops_of(const struct ca *ca);
+void *ca_impl_of(struct ca *ca);
 
 extern const struct ca_ops ca_scm_ops;
 extern const struct ca_ops ca_enrollment_ops;

@@ -156,6 +156,10 @@ bool cmd_order_wait(struct cli *cli, struct err *err);
 bool cmd_order_collect(struct cli *cli, struct err *err);
 bool cmd_order_adopt(struct cli *cli, struct err *err);
 bool cmd_order_abandon(struct cli *cli, struct err *err);
+bool cmd_order_request(struct cli *cli, struct err *err);
+bool cmd_order_approve(struct cli *cli, struct err *err);
+bool cmd_order_decline(struct cli *cli, struct err *err);
+bool cmd_order_approvals(struct cli *cli, struct err *err);
 bool cmd_order_renew(struct cli *cli, struct err *err);
 bool cmd_order_replace(struct cli *cli, struct err *err);
 bool cmd_request_list(struct cli *cli, struct err *err);
@@ -172,8 +176,14 @@ bool cmd_cert_check(struct cli *cli, struct err *err);
 bool cmd_cert_emit(struct cli *cli, struct err *err);
 bool cmd_revoke(struct cli *cli, struct err *err);
 bool cmd_inventory_list(struct cli *cli, struct err *err);
+bool cmd_inventory_sync(struct cli *cli, struct err *err);
+bool cmd_inventory_find(struct cli *cli, struct err *err);
+bool cmd_inventory_match(struct cli *cli, struct err *err);
 bool cmd_products(struct cli *cli, struct err *err);
 bool cmd_check(struct cli *cli, struct err *err);
+bool cmd_org_list(struct cli *cli, struct err *err);
+bool cmd_org_show(struct cli *cli, struct err *err);
+bool cmd_account_acme(struct cli *cli, struct err *err);
 bool cmd_config_keys(struct cli *cli, struct err *err);
 bool cmd_version(struct cli *cli, struct err *err);
 
@@ -220,7 +230,7 @@ struct opts_csr_create {
 };
 struct opts_enroll {
     struct cli_list names;
-    const char *key, *cert_out, *chain_out, *names_from;
+    const char *key, *cert_out, *chain_out, *cn, *names_from;
     bool again;
 };
 struct opts_order_list {
@@ -241,13 +251,35 @@ struct opts_request {
     const char *status, *message, *csr;
     const char *set_term, *set_product, *set_comments, *set_requester, *set_fields;
 };
+struct opts_order_request {
+    const char *out_path;
+    bool decline;
+};
+struct opts_order_decide {
+    const char *key, *cert, *signature, *message;
+};
+struct opts_order_approvals {
+    const char *dir;
+};
 struct opts_revoke {
     const char *reason, *comment, *ca_order, *serial;
     bool yes;
 };
 struct opts_inventory_list {
-    const char *common_name, *name, *status, *serial, *requester, *org, *limit, *format;
+    const char *common_name, *name, *status, *serial, *requester, *org, *limit, *format, *source;
     bool details;
+};
+struct opts_inventory_sync {
+    const char *source;
+    bool details, certificates;
+};
+struct opts_inventory_find {
+    const char *ca_order, *serial, *name, *dn;
+    bool live;
+};
+struct opts_account_acme {
+    const char *name, *server, *validation, *validation_id, *eab_out;
+    bool show_secret, yes;
 };
 struct opts_cert_bind {
     const char *key, *cert, *cert_chain;
@@ -276,6 +308,10 @@ bool cli_emit(struct cli *cli, const char *key_uri, const char *kind, const char
 bool cli_evidence_may_write(const char *path, struct err *err) NODISCARD;
 bool cli_evidence_write(struct cli *cli, const struct app_evidence_request *request,
                         const char *path, struct err *err) NODISCARD;
+
+/* "list", "report" or "auto"; NULL: the preset. E_USAGE. */
+bool cli_read_source(const char *text, enum ca_source preset, enum ca_source *out,
+                     struct err *err) NODISCARD;
 
 /* The result of an order, as enroll and the order commands print it. */
 void cli_print_order(struct cli *cli, const struct order *order);

@@ -23,6 +23,9 @@ static bool read_names(const struct cli *cli, const struct opts_enroll *opts,
 {
     const char *profile = cli->selection.profile->names;
 
+    if (opts->cn != NULL && !x509_names_add_list(out, opts->cn, err)) {
+        return err_wrap(err, "--cn");
+    }
     for (size_t i = 0; i < opts->names.count; i++) {
         if (!x509_names_add_list(out, opts->names.items[i], err)) {
             return err_wrap(err, "--name");
@@ -35,7 +38,7 @@ static bool read_names(const struct cli *cli, const struct opts_enroll *opts,
         return err_wrap(err, "names of the profile");
     }
     return out->count > 0 ||
-           err_set(err, E_USAGE, "--name is missing: what is the certificate for?");
+           err_set(err, E_USAGE, "--cn or --name is missing: what is the certificate for?");
 }
 
 bool cmd_enroll(struct cli *cli, struct err *err)

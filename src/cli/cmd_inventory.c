@@ -13,7 +13,7 @@ static const struct out_column columns[] = {
 };
 static const struct out_column detailed_columns[] = {
     {"ca_order", "CA ORDER", 10, true}, {"status", "STATUS", 10, false},
-    {"expires", "EXPIRES", 20, false},  {"product", "PRODUCT", 24, false},
+    {"expires", "EXPIRES", 24, false},  {"product", "PRODUCT", 24, false},
     {"serial", NULL, 0, false},         {"common_name", "COMMON NAME", 32, false},
     {"names", "NAMES", 0, false},       {"issued", NULL, 0, false},
     {"requester", NULL, 0, false},      {"external_requester", NULL, 0, false},
@@ -61,7 +61,20 @@ static bool print_row(void *ctx, const struct ca_row *row, struct err *err)
     char id[24];
 
     (void)snprintf(id, sizeof(id), "%lld", (long long)row->id);
-    if (inventory->details) {
+    if (row->full && inventory->details) {
+        const char *cells[] = {id,
+                               or_none(row->status),
+                               or_none(row->expires),
+                               or_none(row->product),
+                               or_none(row->serial),
+                               or_none(row->common_name),
+                               or_none(row->names),
+                               or_none(row->issued),
+                               or_none(row->requester),
+                               or_none(row->external_requester),
+                               or_none(row->comments)};
+        out_row(&inventory->cli->out, cells);
+    } else if (inventory->details) {
         if (!print_details(inventory, id, row, err)) {
             return false;
         }
@@ -120,6 +133,7 @@ bool cmd_inventory_list(struct cli *cli, struct err *err)
 
     if (!read_number(opts->org, "org", &filter.org_id, err) ||
         !read_number(opts->limit, "limit", &inventory.left, err) ||
+        !cli_read_source(opts->source, CA_SOURCE_LIST, &filter.source, err) ||
         !choose_format(cli, opts->format, err) || !cli_app(cli, err) ||
         !app_ca_open(&cli->app, &connection, err)) {
         return false;

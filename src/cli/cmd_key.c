@@ -69,7 +69,7 @@ static bool read_rules(const struct cli *cli, const char *name, struct hsm_rules
     AUTO(buf) struct buf text = BUF_INIT(POLICY_TEXT_MAX);
     struct keystore_policy policy;
 
-    return app_policy(cli->config, name != NULL ? name : cli->selection.profile->policy, &text,
+    return app_policy(cli->config, name != NULL ? name : config_key_policy(&cli->selection), &text,
                       &policy, err) &&
            hsm_rules_read(policy.name, policy.text, rules, err);
 }

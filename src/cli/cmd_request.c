@@ -98,7 +98,7 @@ static bool decide(struct cli *cli, bool approve, struct err *err)
 {
     const struct opts_request *opts = cli->opts;
     AUTO(ca_record) struct ca_record record = {.id = 0};
-    struct app_decision decision = {.approve = approve, .message = opts->message};
+    struct app_request_decision decision = {.approve = approve, .message = opts->message};
     size_t len = opts->message != NULL ? strlen(opts->message) : 0;
 
     if (!read_number(cli, &decision.id, err)) {
@@ -111,7 +111,7 @@ static bool decide(struct cli *cli, bool approve, struct err *err)
     if (!cli_journal(cli, NULL, err) || !cli_app(cli, err)) {
         return false;
     }
-    bool ok = app_decide(&cli->app, &decision, &record, err);
+    bool ok = app_request_decide(&cli->app, &decision, &record, err);
     if (record.status != NULL) {
         print_record(cli, &record);
     }

@@ -103,6 +103,7 @@ static const struct opt csr_create_opts[] = {
 static const struct opt enroll_opts[] = {
     {"name", 'n', OPT_LIST, "NAME", AT(opts_enroll, names),
      "name the certificate is for; may be given several times, the first becomes the CN (default: the profile's names)"},
+    {"cn", 0, OPT_TEXT, "NAME", AT(opts_enroll, cn), "the first name, as a word of its own"},
     {"names-from", 0, OPT_TEXT, "FILE", AT(opts_enroll, names_from), "the names in this certificate request (PEM) as well"},
     {"key", 'k', OPT_TEXT, "URI", AT(opts_enroll, key), "use this key instead of making a new one"},
     {"again", 0, OPT_FLAG, NULL, AT(opts_enroll, again),
@@ -119,6 +120,24 @@ static const struct opt order_list_opts[] = {
 static const struct opt order_result_opts[] = {
     {"cert-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, cert_out), "write the certificate as PEM"},
     {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, chain_out), "write its issuers as PEM"},
+};
+
+static const struct opt order_request_opts[] = {
+    {"out", 'o', OPT_TEXT, "FILE", AT(opts_order_request, out_path), "where the text goes (default: stdout)"},
+    {"decline", 0, OPT_FLAG, NULL, AT(opts_order_request, decline), "the text that declines the order"},
+};
+
+static const struct opt order_decide_opts[] = {
+    {"key", 'k', OPT_TEXT, "URI", AT(opts_order_decide, key), "sign with this key of the token"},
+    {"cert", 'c', OPT_TEXT, "FILE", AT(opts_order_decide, cert), "its certificate (default: the one beside the key)"},
+    {"signature", 0, OPT_TEXT, "FILE", AT(opts_order_decide, signature),
+     "a detached CMS signature over the text of 'order request', PEM or DER"},
+    {"message", 'm', OPT_TEXT, "TEXT", AT(opts_order_decide, message), "a sentence for the journal; it is not signed"},
+};
+
+static const struct opt order_approvals_opts[] = {
+    {"dir", 0, OPT_TEXT, "DIR", AT(opts_order_approvals, dir),
+     "write texts, signatures and certificates there, for checks with other programs"},
 };
 
 static const struct opt order_collect_opts[] = {
@@ -188,6 +207,38 @@ static const struct opt inventory_list_opts[] = {
      "ask for status, product and dates as well (a request for each certificate)"},
     {"limit", 0, OPT_TEXT, "NUMBER", AT(opts_inventory_list, limit), "at most that many (default: all)"},
     {"format", 0, OPT_TEXT, "FORMAT", AT(opts_inventory_list, format), "table, csv or jsonl (default: table)"},
+    {"source", 0, OPT_TEXT, "SOURCE", AT(opts_inventory_list, source),
+     "list, report or auto: the report has everything in few requests, if the account may (default: list)"},
+};
+
+static const struct opt inventory_sync_opts[] = {
+    {"source", 0, OPT_TEXT, "SOURCE", AT(opts_inventory_sync, source),
+     "list, report or auto: the report if the account may, else the list (default: auto)"},
+    {"details", 0, OPT_FLAG, NULL, AT(opts_inventory_sync, details),
+     "ask for the details of what is new or has changed (a request for each certificate)"},
+    {"certificates", 0, OPT_FLAG, NULL, AT(opts_inventory_sync, certificates),
+     "fetch issued certificates whose key is not known (a request for each, once)"},
+};
+
+static const struct opt inventory_find_opts[] = {
+    {"ca-order", 0, OPT_TEXT, "NUMBER", AT(opts_inventory_find, ca_order), "the certificate with that number at the CA"},
+    {"serial", 0, OPT_TEXT, "HEX", AT(opts_inventory_find, serial), "certificates with that serial number"},
+    {"name", 'n', OPT_TEXT, "NAME", AT(opts_inventory_find, name), "certificates with that alternative or common name"},
+    {"dn", 0, OPT_TEXT, "DN", AT(opts_inventory_find, dn), "certificates with that subject: CN=...,O=..."},
+    {"live", 0, OPT_FLAG, NULL, AT(opts_inventory_find, live), "ask the CA, not what was stored"},
+};
+
+static const struct opt account_acme_opts[] = {
+    {"name", 'n', OPT_TEXT, "NAME", AT(opts_account_acme, name), "list: only accounts of that name"},
+    {"server", 0, OPT_TEXT, "NAME", AT(opts_account_acme, server),
+     "create: the ACME server by the CA's name for it (required); list: only that server's"},
+    {"validation", 0, OPT_TEXT, "KIND", AT(opts_account_acme, validation), "create, list: DV, OV or EV"},
+    {"validation-id", 0, OPT_TEXT, "ID", AT(opts_account_acme, validation_id),
+     "create: the validation of the organization to build on"},
+    {"eab-out", 0, OPT_TEXT, "FILE", AT(opts_account_acme, eab_out),
+     "create, show: write the pair for external account binding, readable for its owner alone"},
+    {"show-secret", 0, OPT_FLAG, NULL, AT(opts_account_acme, show_secret), "create, show: print the HMAC key"},
+    {"yes", 0, OPT_FLAG, NULL, AT(opts_account_acme, yes), "delete, deactivate: do it"},
 };
 
 static const struct opt cert_bind_opts[] = {
@@ -293,6 +344,14 @@ const struct cmd cli_cmds[] = {
     {"order", "abandon", "give up an order that was not sent to the CA", "ORDER", 1, 1, NO_OPTS,
      GENERAL, NOTHING, cmd_order_abandon},
 
+    {"order", "request", "write the text that an approver here signs", "ORDER", 1, 1,
+     OPTS(order_request_opts, opts_order_request), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_request},
+    {"order", "approve", "approve an order here, so that it may be sent to the CA", "ORDER", 1, 1,
+     OPTS(order_decide_opts, opts_order_decide), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_approve},
+    {"order", "decline", "decline an order here, for good", "ORDER", 1, 1,
+     OPTS(order_decide_opts, opts_order_decide), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_decline},
+    {"order", "approvals", "list who may approve an order here, and who did", "ORDER", 1, 1,
+     OPTS(order_approvals_opts, opts_order_approvals), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_approvals},
     {"request", "list", "list the requests that wait at the CA for somebody's approval", NULL, 0, 0,
      OPTS(request_list_opts, opts_request), GENERAL | TOKEN | CA | PROFILE, CA, cmd_request_list},
     {"request", "approve", "approve a request that waits at the CA", "NUMBER", 1, 1,
@@ -323,6 +382,19 @@ const struct cmd cli_cmds[] = {
      OPTS(revoke_opts, opts_revoke), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_revoke},
     {"inventory", "list", "list the certificates that the CA account can see", NULL, 0, 0,
      OPTS(inventory_list_opts, opts_inventory_list), GENERAL | TOKEN | CA, CA, cmd_inventory_list},
+    {"inventory", "sync", "store what the CA account can see", NULL, 0, 0,
+     OPTS(inventory_sync_opts, opts_inventory_sync), GENERAL | TOKEN | CA, CA, cmd_inventory_sync},
+    {"inventory", "find", "find certificates in what was stored", NULL, 0, 0,
+     OPTS(inventory_find_opts, opts_inventory_find), GENERAL | TOKEN | CA, CA, cmd_inventory_find},
+    {"inventory", "match", "compare what was stored with token and journal", NULL, 0, 0, NO_OPTS,
+     GENERAL | TOKEN | CA, TOKEN | CA, cmd_inventory_match},
+    {"org", "list", "list the organizations and departments that the CA account sees", NULL, 0, 0, NO_OPTS,
+     GENERAL | TOKEN | CA, CA, cmd_org_list},
+    {"org", "show", "show one organization, and which orders it may place over the API", "[NUMBER]", 0, 1, NO_OPTS,
+     GENERAL | TOKEN | CA, CA, cmd_org_show},
+    {"account", "acme", "ACME accounts at the CA: list, create, show, rename, delete, domains, add-domains, "
+     "remove-domains, clients, deactivate", "ACTION [ACCOUNT] [WORD ...]", 1, 1002,
+     OPTS(account_acme_opts, opts_account_acme), GENERAL | TOKEN | CA, CA, cmd_account_acme},
     {"products", NULL, "list the certificate profiles that the CA account may order", NULL, 0, 0, NO_OPTS,
      GENERAL | TOKEN | CA, CA, cmd_products},
     {"check", NULL, "test the connection to the CA step by step", NULL, 0, 0, NO_OPTS,

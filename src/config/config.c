@@ -161,6 +161,9 @@ static bool apply_overrides(struct config *config, enum config_section kind, voi
         if (kind == CONFIG_TOKEN && str_equal(o->key->name, "pin_source")) {
             ((struct config_token *)section)->pin_source_is_option = true;
         }
+        if (kind == CONFIG_CA && str_equal(o->key->name, "org_id")) {
+            ((struct config_ca *)section)->org_id_is_option = true;
+        }
     }
     return true;
 }

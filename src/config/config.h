@@ -46,6 +46,17 @@ struct config_general {
     int64_t token_timeout_s; /* one limit for every kind of token call; 0: limits by kind */
 };
 
+/* Whether somebody has to approve an order here before it is sent; what is NULL or 0 is not set. */
+struct config_approval {
+    char *rule;      /* "auto", "required" */
+    char *rule_for;  /* for which orders: "ev, wildcard" */
+    char *approvers; /* "user:alice, /etc/approvers/bob.pem" */
+    int64_t count;   /* of approvers that have to agree */
+    int64_t time_s;  /* within which */
+    char *late;      /* what happens then: "decline", "report" */
+    char *own;       /* "yes": who ordered may approve */
+};
+
 struct config_ca {
     char *name;
     char *type;
@@ -67,6 +78,13 @@ struct config_ca {
     char *client_password_source;
     char *client_token;
     int64_t org_id;
+    bool org_id_is_option; /* named on the command line, so the profile's does not count */
+    char *product;         /* for profiles that name none; so are the next three */
+    int64_t term_days;
+    char *policy;
+    char *requester;
+    char *catalog; /* the products that may be ordered; NULL: all */
+    struct config_approval approval;
     char *trust;
     char *proxy;
     char *proxy_user;
@@ -122,6 +140,8 @@ struct config_profile {
     char *external_requester;
     char *comments;
     char *custom_fields;
+    int64_t org_id; /* 0: the CA's */
+    struct config_approval approval;
     char *person;
 };
 
@@ -198,6 +218,15 @@ struct config_selection {
     const struct config_ca *ca;
     const struct config_token *token;
 };
+
+/* effective.c, pure: what holds for a selection; the profile's setting, else that of the CA. */
+const char *config_product(const struct config_selection *selection);
+int64_t config_term_days(const struct config_selection *selection);
+const char *config_key_policy(const struct config_selection *selection);
+const char *config_requester(const struct config_selection *selection);
+int64_t config_org_id(const struct config_selection *selection);
+/* Pointers into the sections; a count of 1 where none is set. */
+struct config_approval config_approval(const struct config_selection *selection);
 
 #define CONFIG_NEED(section) (1U << (section))
 

@@ -111,6 +111,22 @@ static bool set_id(void *field, const char *value, struct err *err)
     return set_word(&at, words, ARRAY_LEN(words), value, err) && set_text(field, value, err);
 }
 
+static bool set_approval(void *field, const char *value, struct err *err)
+{
+    static const char *const words[] = {"auto", "required"};
+    int at = 0;
+
+    return set_word(&at, words, ARRAY_LEN(words), value, err) && set_text(field, value, err);
+}
+
+static bool set_late(void *field, const char *value, struct err *err)
+{
+    static const char *const words[] = {"decline", "report"};
+    int at = 0;
+
+    return set_word(&at, words, ARRAY_LEN(words), value, err) && set_text(field, value, err);
+}
+
 static bool set_tls(void *field, const char *value, struct err *err)
 {
     if (str_equal(value, "1.2") || str_equal(value, "1.3")) {
@@ -242,6 +258,35 @@ static const struct row rows[] = {
     {{CONFIG_CA, "public_trust", NULL, "BOOL", "yes",
       "certificates are for everybody, so no Ed25519 or Ed448 key is made or sent; no: a private CA"},
      set_bool, CA(public_trust)},
+    {{CONFIG_CA, "product", NULL, "ID|NAME", NULL, "certificate profile at the CA, for profiles that name none"},
+     set_text, CA(product)},
+    {{CONFIG_CA, "term", NULL, "DAYS", NULL, "validity, for profiles that name none"},
+     set_number, CA(term_days)},
+    {{CONFIG_CA, "policy", NULL, "NAME", NULL, "what a new key must be, for profiles that name no policy"},
+     set_text, CA(policy)},
+    {{CONFIG_CA, "requester", NULL, "EMAIL", NULL, "external requester, for profiles that name none"},
+     set_text, CA(requester)},
+    {{CONFIG_CA, "catalog", NULL, "LIST", NULL,
+      "the products that may be ordered, by number or name; others are refused before a key is made; default: all"},
+     set_text, CA(catalog)},
+    {{CONFIG_CA, "approval", NULL, "auto|required", NULL,
+      "whether somebody here has to approve an order before it is sent, for profiles that do not say; default: auto"},
+     set_approval, CA(approval.rule)},
+    {{CONFIG_CA, "approval_for", NULL, "LIST", NULL,
+      "which orders: always, ev, wildcard, product:ID|NAME, name:PATTERN; default: always"},
+     set_text, CA(approval.rule_for)},
+    {{CONFIG_CA, "approvers", NULL, "LIST", NULL,
+      "who may approve: PEM certificates, sha256:FINGERPRINT, user:NAME; NAME=certificate says whose it is"},
+     set_text, CA(approval.approvers)},
+    {{CONFIG_CA, "approvals", NULL, "NUMBER", NULL, "how many approvers have to agree; default: 1"},
+     set_number, CA(approval.count)},
+    {{CONFIG_CA, "approval_time", NULL, "SPAN", NULL, "within what time; default: any"},
+     set_span, CA(approval.time_s)},
+    {{CONFIG_CA, "approval_late", NULL, "decline|report", NULL,
+      "what happens after that time: the order is declined, or only reported; default: decline"},
+     set_late, CA(approval.late)},
+    {{CONFIG_CA, "approve_own", NULL, "BOOL", NULL, "who made an order may approve it; default: no"},
+     set_yes, CA(approval.own)},
 
     {{CONFIG_TOKEN, "module", "module", "FILE", NULL, "the PKCS#11 module (shared library)"},
      set_text, TOKEN(module)},
@@ -327,6 +372,26 @@ static const struct row rows[] = {
      set_text, PROFILE(comments)},
     {{CONFIG_PROFILE, "custom_fields", "custom-fields", "LIST", NULL, "NAME=VALUE;NAME=VALUE, as the CA account demands"},
      set_text, PROFILE(custom_fields)},
+    {{CONFIG_PROFILE, "org_id", NULL, "NUMBER", NULL, "organization or department that orders; default: the CA's"},
+     set_number, PROFILE(org_id)},
+    {{CONFIG_PROFILE, "approval", NULL, "auto|required", NULL,
+      "whether somebody here has to approve an order before it is sent; default: as in the CA section"},
+     set_approval, PROFILE(approval.rule)},
+    {{CONFIG_PROFILE, "approval_for", NULL, "LIST", NULL,
+      "which orders: always, ev, wildcard, product:ID|NAME, name:PATTERN; default: always"},
+     set_text, PROFILE(approval.rule_for)},
+    {{CONFIG_PROFILE, "approvers", NULL, "LIST", NULL,
+      "who may approve: PEM certificates, sha256:FINGERPRINT, user:NAME; NAME=certificate says whose it is"},
+     set_text, PROFILE(approval.approvers)},
+    {{CONFIG_PROFILE, "approvals", NULL, "NUMBER", NULL, "how many approvers have to agree; default: 1"},
+     set_number, PROFILE(approval.count)},
+    {{CONFIG_PROFILE, "approval_time", NULL, "SPAN", NULL, "within what time; default: any"},
+     set_span, PROFILE(approval.time_s)},
+    {{CONFIG_PROFILE, "approval_late", NULL, "decline|report", NULL,
+      "what happens after that time: the order is declined, or only reported; default: decline"},
+     set_late, PROFILE(approval.late)},
+    {{CONFIG_PROFILE, "approve_own", NULL, "BOOL", NULL, "who made an order may approve it; default: no"},
+     set_yes, PROFILE(approval.own)},
     {{CONFIG_PROFILE, "person", "person", "NAME", NULL, "first and last name of whom an S/MIME certificate is for"},
      set_text, PROFILE(person)},
 
@@ -413,7 +478,8 @@ bool config_set_defaults(enum config_section section, void *data, struct err *er
 static bool is_text(const struct row *row)
 {
     return row->set == set_text || row->set == set_source || row->set == set_chain ||
-           row->set == set_yes || row->set == set_more_usage || row->set == set_id;
+           row->set == set_yes || row->set == set_more_usage || row->set == set_id ||
+           row->set == set_approval || row->set == set_late;
 }
 
 const char *config_text_of(const struct config_key *key, const void *section)

@@ -195,6 +195,13 @@ void db_query_done(struct db_query *query)
     }
 }
 
+void db_reset(struct db_query *query)
+{
+    (void)sqlite3_reset(query->stmt);
+    (void)sqlite3_clear_bindings(query->stmt);
+    query->bind_result = SQLITE_OK;
+}
+
 /* A value that was not bound would be NULL: the statement must not run. */
 static void note(struct db_query *query, int result)
 {

@@ -41,6 +41,9 @@ void db_bind_int(struct db_query *query, int at, int64_t value);
 void db_bind_text(struct db_query *query, int at, const char *value);
 void db_bind_bytes(struct db_query *query, int at, const uint8_t *data, size_t len);
 
+/* Makes a statement ready to run again; what was bound is unbound. */
+void db_reset(struct db_query *query);
+
 /* Runs to the next row; *row tells whether there is one. E_JOURNAL. */
 bool db_step(struct db_query *query, bool *row, struct err *err) NODISCARD;
 

@@ -76,6 +76,7 @@ struct http_response {
     int64_t total_count;   /* X-Total-Count; -1: not said */
     char tls_version[16];
     char authenticate[512]; /* WWW-Authenticate; "" if there is none, or it is longer */
+    char location[512];     /* Location; "" likewise */
     struct buf body;
 };
 

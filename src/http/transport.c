@@ -244,6 +244,9 @@ static size_t take_header(char *data, size_t size, size_t count, void *user)
         str_to_u64(str_trim(line), INT32_MAX, &value)) {
         response->total_count = (int64_t)value;
     }
+    if (header_value(data, len, "location:", line, sizeof(line))) {
+        (void)snprintf(response->location, sizeof(response->location), "%s", str_trim(line));
+    }
     /* There may be several; the one that names a server for tokens counts. */
     if (header_value(data, len, "www-authenticate:", line, sizeof(line)) &&
         (response->authenticate[0] == '\0' || strcasestr(line, "authorization_uri=") != NULL)) {

@@ -269,6 +269,11 @@ bool json_append_string(json *array, const char *value)
     return json_append(array, cJSON_CreateString(value));
 }
 
+bool json_append_int(json *array, int64_t value)
+{
+    return json_append(array, cJSON_CreateNumber((double)value));
+}
+
 bool json_print(const json *value, struct buf *out, struct err *err)
 {
     char *text = cJSON_PrintUnformatted(value);

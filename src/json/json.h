@@ -66,6 +66,7 @@ bool json_add_bool(json *object, const char *name, bool value);
 bool json_add(json *object, const char *name, json *value); /* takes value, also on failure */
 bool json_append(json *array, json *value);                 /* takes value, also on failure */
 bool json_append_string(json *array, const char *value);
+bool json_append_int(json *array, int64_t value);
 
 /* The compact text, appended. */
 bool json_print(const json *value, struct buf *out, struct err *err) NODISCARD;

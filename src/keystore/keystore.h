@@ -191,6 +191,20 @@ bool keystore_put(struct keystore *keystore, const struct keystore_token *token,
 bool keystore_unbind(struct keystore *keystore, const struct keystore_token *token,
                      const char *key_uri, X509 *cert, bool *removed, struct err *err) NODISCARD;
 
+/* A private key or a certificate on a token. All borrowed. */
+struct keystore_item {
+    X509 *cert; /* NULL: it is a key */
+    const char *label, *uri;
+    bool known; /* whose it is: the public half was found */
+    uint8_t spki_hash[32];
+};
+
+/* Visits all private keys of a token, then all its certificates but the device's attestations. Logs
+ * in. False from visit, with err, ends it. */
+typedef bool keystore_visit_fn(void *ctx, const struct keystore_item *item, struct err *err);
+bool keystore_survey(struct keystore *keystore, const struct keystore_token *token,
+                     keystore_visit_fn *visit, void *ctx, struct err *err) NODISCARD;
+
 /* A file that stands for a key in a token, for programs that take file names. */
 struct keystore_wrapped {
     char *uri; /* as in the file; owned */

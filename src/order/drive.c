@@ -125,6 +125,46 @@ static bool take_ca_state(struct order *order, char *state, struct err *err)
     return order_set(&order->ca_order_id, id, err);
 }
 
+static bool has_ca(struct run *run)
+{
+    return run->drive->ca != NULL ||
+           err_set(run->err, E_CONFIG, "order %lld: the next step needs a CA, and there is none",
+                   (long long)run->order->id);
+}
+
+/* Whether the order may be sent; *step is what comes of it if not. */
+static bool may_submit(struct run *run, enum step *step)
+{
+    const struct drive_hooks *hooks = run->drive->hooks;
+    struct order *order = run->order;
+    enum order_approval approval = APPROVAL_REFUSED;
+
+    *step = STEP_STOP;
+    if (hooks->approve == NULL) {
+        return true;
+    }
+    if (!hooks->approve(hooks->ctx, order, &approval, run->err)) {
+        *step = note_failure(run);
+        return false;
+    }
+    if (approval == APPROVAL_GIVEN) {
+        return true;
+    }
+    struct err why = *run->err;
+    bool moved = true;
+    if (order->state == ORDER_SIGNED) {
+        order->awaiting_s = clock_wall_s(run->drive->clock);
+        moved = move(run, ORDER_AWAITING, "somebody here has to approve it before it is sent");
+    }
+    if (moved && approval == APPROVAL_REFUSED) {
+        moved = order_decline_late(run->drive->journal, order, why.msg, run->err);
+    }
+    if (moved) {
+        *run->err = why;
+    }
+    return false;
+}
+
 /* What is needed to find it again goes into the journal with the intent. */
 static bool look_before(struct run *run, struct ca_request *request)
 {
@@ -153,15 +193,22 @@ static enum step took_it(struct run *run)
                                                                                        : STEP_STOP;
 }
 
-/* The intent is on disk before the request leaves; a crash between the two leads to find(), never
- * back here. */
+/* The intent is on disk before the request leaves; a crash between the two leads to find(),
+ * never back here. */
 static enum step submit(struct run *run)
 {
     AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
     struct ca_request request;
     char *state = NULL;
+    enum step step = STEP_STOP;
 
-    if (!order_request(run->order, &names, &request, run->err) || !look_before(run, &request)) {
+    if (!order_request(run->order, &names, &request, run->err)) {
+        return note_failure(run);
+    }
+    if (!may_submit(run, &step) || !has_ca(run)) {
+        return step;
+    }
+    if (!look_before(run, &request)) {
         return note_failure(run);
     }
     if (!move(run, ORDER_SUBMITTING, "sending the request to the CA")) {
@@ -194,8 +241,8 @@ static enum step submit(struct run *run)
     return note_failure(run);
 }
 
-/* After a lost answer or a crash: asks the CA for our mark. Absence now proves nothing, so nothing
- * is sent. */
+/* After a lost answer or a crash: asks the CA for our mark. Absence now proves nothing, so
+ * nothing is sent. */
 static enum step find(struct run *run)
 {
     AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
@@ -226,7 +273,8 @@ static enum step find(struct run *run)
     return go(run, ORDER_PENDING, "found at the CA as order %s", run->order->ca_order_id);
 }
 
-/* While waiting, a failure that may pass by itself is waited out; the others end the command. */
+/* While waiting, a failure that may pass by itself is waited out; the others end the command.
+ */
 static enum step poll_failed(struct run *run)
 {
     return err_code_retryable(run->err->code) && run->err->code != E_INTERRUPTED
@@ -260,7 +308,8 @@ static enum step poll(struct run *run)
     return to == ORDER_ISSUED ? STEP_ON : STEP_WAIT;
 }
 
-/* The CA may have taken its word back since: the status tells, and is asked beside each collect. */
+/* The CA may have taken its word back since: the status tells, and is asked beside each
+ * collect. */
 static enum step look_at_status(struct run *run)
 {
     enum step step = poll(run);
@@ -359,6 +408,10 @@ static enum step ended(struct run *run)
         (void)err_set(run->err, E_ORDER_FAILED,
                       "order %lld (%s at the CA): its certificate was revoked", id,
                       order->ca_order_id);
+    } else if (order->state == ORDER_DECLINED) {
+        (void)err_set(run->err, E_ORDER_FAILED,
+                      "order %lld was declined here and never sent to the CA: %s", id,
+                      order->last_error != NULL ? order->last_error : "unknown");
     } else if (order->state == ORDER_ABANDONED) {
         (void)err_set(run->err, E_ORDER_FAILED,
                       "order %lld was abandoned; it was never sent to the CA", id);
@@ -368,17 +421,14 @@ static enum step ended(struct run *run)
 
 static bool needs_ca(enum order_action action)
 {
-    return action == ACTION_SUBMIT || action == ACTION_FIND || action == ACTION_POLL ||
-           action == ACTION_COLLECT;
+    return action == ACTION_FIND || action == ACTION_POLL || action == ACTION_COLLECT;
 }
 
 static enum step do_step(struct run *run)
 {
     enum order_action action = order_state_action(run->order->state);
 
-    if (needs_ca(action) && run->drive->ca == NULL) {
-        (void)err_set(run->err, E_CONFIG, "order %lld: the next step needs a CA, and there is none",
-                      (long long)run->order->id);
+    if (needs_ca(action) && !has_ca(run)) {
         return STEP_STOP;
     }
     switch (action) {
@@ -386,6 +436,7 @@ static enum step do_step(struct run *run)
         return make_key(run);
     case ACTION_SIGN:
         return sign(run);
+    case ACTION_APPROVE:
     case ACTION_SUBMIT:
         return submit(run);
     case ACTION_FIND:

@@ -14,7 +14,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-static const char *const migrations[] = {schema_001_init, schema_002_bindings, schema_003_reissue};
+static const char *const migrations[] = {schema_001_init, schema_002_bindings, schema_003_inventory,
+                                         schema_004_approvals, schema_005_reissue};
 
 /* Columns by their place in every statement: texts, then numbers, then bytes. */
 #define TEXT(name)                                                                                 \
@@ -32,9 +33,10 @@ static const struct {
     TEXT(key_label),     TEXT(csr_pem),    TEXT(ca_state),
     TEXT(ca_order_id),   TEXT(ca_text),    TEXT(answer_pem),
     TEXT(cert_pem),      TEXT(chain_pem),  TEXT(serial),
-    TEXT(cert_uri),      TEXT(last_error), TEXT(kind),
-    TEXT(person),        TEXT(origin),     TEXT(parent),
-    TEXT(parent_serial), TEXT(reason),
+    TEXT(cert_uri),      TEXT(last_error), TEXT(requester),
+    TEXT(validation),    TEXT(kind),       TEXT(person),
+    TEXT(origin),        TEXT(parent),     TEXT(parent_serial),
+    TEXT(reason),
 };
 
 static char **text_at(struct order *order, size_t i)
@@ -42,8 +44,9 @@ static char **text_at(struct order *order, size_t i)
     return (char **)(void *)((char *)order + texts[i].offset);
 }
 
-static const char *const numbers[] = {"created_s",  "updated_s",   "product_id",  "term_days",
-                                      "send_names", "key_is_ours", "not_after_s", "open"};
+static const char *const numbers[] = {"created_s",   "updated_s",  "product_id",
+                                      "term_days",   "send_names", "key_is_ours",
+                                      "not_after_s", "open",       "awaiting_s"};
 
 static void number_values(const struct order *o, int64_t out[static ARRAY_LEN(numbers)])
 {
@@ -51,7 +54,8 @@ static void number_values(const struct order *o, int64_t out[static ARRAY_LEN(nu
         o->created_s,   o->updated_s,
         o->product_id,  o->term_days,
         o->send_names,  o->key_is_ours ? 1 : 0,
-        o->not_after_s, order_state_is_final(o->state) ? 0 : 1};
+        o->not_after_s, order_state_is_final(o->state) ? 0 : 1,
+        o->awaiting_s};
 
     memcpy(out, values, sizeof(values));
 }
@@ -131,6 +135,7 @@ static bool read_columns(struct db_query *query, struct order *order, struct err
     order->key_is_ours = db_int(query, at++) != 0;
     order->not_after_s = db_int(query, at++);
     at++; /* open follows from the state */
+    order->awaiting_s = db_int(query, at++);
     if (!read_blob(query, at, order->key_id, sizeof(order->key_id), &order->key_id_len) ||
         !read_blob(query, at + 1, order->spki_hash, sizeof(order->spki_hash), &hash_len)) {
         return err_set(err, E_JOURNAL, "order %lld has fields of impossible size",
@@ -209,6 +214,11 @@ bool journal_open(const char *dir, const struct clock *clock, struct journal **o
 const char *journal_dir(const struct journal *journal)
 {
     return journal->dir;
+}
+
+struct db *journal_db(struct journal *journal)
+{
+    return journal->db;
 }
 
 static bool add_event(struct journal *journal, const struct order *order, const char *text,
@@ -353,14 +363,18 @@ static bool update(struct journal *journal, struct order *order, struct err *err
     return db_run(query, err);
 }
 
-bool journal_save(struct journal *journal, struct order *order, const char *event, struct err *err)
+bool journal_write(struct journal *journal, struct order *order, const char *event, struct err *err)
 {
     order->updated_s = clock_wall_s(journal->clock);
+    return update(journal, order, err) && add_event(journal, order, event, err);
+}
+
+bool journal_save(struct journal *journal, struct order *order, const char *event, struct err *err)
+{
     if (!db_begin(journal->db, err)) {
         return false;
     }
-    if (update(journal, order, err) && add_event(journal, order, event, err) &&
-        db_commit(journal->db, err)) {
+    if (journal_write(journal, order, event, err) && db_commit(journal->db, err)) {
         return true;
     }
     db_rollback(journal->db);

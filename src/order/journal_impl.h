@@ -11,4 +11,8 @@ struct journal {
     const struct clock *clock;
 };
 
+/* The order as it is now, and an event; inside a transaction. */
+bool journal_write(struct journal *journal, struct order *order, const char *event,
+                   struct err *err) NODISCARD;
+
 #endif

@@ -55,7 +55,9 @@ static unsigned followers(enum order_state state)
     case ORDER_KEY_READY:
         return TO(ORDER_SIGNED) | TO(ORDER_ABANDONED);
     case ORDER_SIGNED:
-        return TO(ORDER_SUBMITTING) | TO(ORDER_ABANDONED);
+        return TO(ORDER_AWAITING) | TO(ORDER_SUBMITTING) | TO(ORDER_ABANDONED);
+    case ORDER_AWAITING:
+        return TO(ORDER_SUBMITTING) | TO(ORDER_DECLINED) | TO(ORDER_ABANDONED);
     case ORDER_SUBMITTING: /* back to signed: the CA said no, or was never reached */
         return TO(ORDER_SIGNED) | TO(ORDER_AMBIGUOUS) | TO(ORDER_PENDING);
     case ORDER_AMBIGUOUS:
@@ -78,6 +80,7 @@ static unsigned followers(enum order_state state)
     case ORDER_FAILED:
     case ORDER_REVOKED:
     case ORDER_ABANDONED:
+    case ORDER_DECLINED:
     case ORDER_STATES:
         break;
     }
@@ -100,7 +103,9 @@ bool order_state_is_sent(enum order_state state)
     case ORDER_PLANNED:
     case ORDER_KEY_READY:
     case ORDER_SIGNED:
+    case ORDER_AWAITING:
     case ORDER_ABANDONED:
+    case ORDER_DECLINED:
         return false;
     case ORDER_SUBMITTING:
     case ORDER_AMBIGUOUS:

@@ -30,6 +30,7 @@ enum order_action {
     ACTION_NONE,
     ACTION_MAKE_KEY,
     ACTION_SIGN,
+    ACTION_APPROVE,
     ACTION_SUBMIT,
     ACTION_FIND,
     ACTION_POLL,
@@ -115,9 +116,12 @@ struct order {
     char *product;
     int64_t term_days;
     char *comments, *external_requester, *custom_fields;
-    int send_names; /* enum ca_send_names */
-    char *kind;     /* of certificate: ca_kind_name(); NULL: TLS */
-    char *person;   /* S/MIME: first and last name */
+    char *requester;    /* the system users who ordered it, commas between */
+    char *validation;   /* "EV" if the product says so */
+    int64_t awaiting_s; /* since when it awaits approval; 0: it does not */
+    int send_names;     /* enum ca_send_names */
+    char *kind;         /* of certificate: ca_kind_name(); NULL: TLS */
+    char *person;       /* S/MIME: first and last name */
 
     char *origin;        /* order_origin_name(); NULL: enrolled */
     char *parent;        /* the CA's number of what is renewed or replaced */
@@ -163,6 +167,9 @@ bool journal_open(const char *dir, const struct clock *clock, struct journal **o
                   struct err *err) NODISCARD;
 void journal_close(struct journal *journal);
 const char *journal_dir(const struct journal *journal);
+/* Its database, for what else is kept in it; borrowed. */
+struct db;
+struct db *journal_db(struct journal *journal);
 
 /*
  * Adds a new order and sets its id. Unless `again`, an order of the same thing that is done and
@@ -241,6 +248,39 @@ bool journal_last_binding(struct journal *journal,
 
 bool journal_binding_undone(struct journal *journal, int64_t id, struct err *err) NODISCARD;
 
+/* approval.c: who approved or declined an order here, before it was sent. */
+
+struct approval {
+    int64_t id, at_s;
+    bool approve;    /* false: declined */
+    char *who;       /* for people; owned, as all of these */
+    char *user_name; /* a system user; NULL: there is a signature */
+    char *text;      /* what was signed */
+    X509 *cert;
+    uint8_t *signature; /* CMS, DER */
+    size_t signature_len;
+    char *message; /* NULL: none */
+};
+
+struct approvals {
+    struct approval *list;
+    size_t count;
+};
+
+void approval_done(struct approval *approval);
+void approvals_done(struct approvals *approvals);
+DEFINE_AUTO_DONE(approval, struct approval, approval_done)
+DEFINE_AUTO_DONE(approvals, struct approvals, approvals_done)
+
+/* Writes a decision down, the order as it is now, and an event, all or nothing; durable when it
+ * returns. Fills in id and time. */
+bool journal_add_approval(struct journal *journal, struct order *order, struct approval *approval,
+                          const char *event, struct err *err) NODISCARD;
+
+/* The decisions on an order, oldest first. */
+bool journal_approvals(struct journal *journal, int64_t id, struct approvals *out,
+                       struct err *err) NODISCARD;
+
 /* One process works on an order at a time. E_ORDER_BUSY names the other. */
 struct order_lock {
     int fd;
@@ -282,6 +322,13 @@ void order_mark_renewal(struct ca *ca, const struct order *order, char said[stat
 bool order_revise(struct journal *journal, struct order *order, const struct order *wish,
                   struct err *err) NODISCARD;
 
+/* Whether a system user is among those who ordered it. */
+bool order_has_requester(const struct order *order, const char *who);
+
+/* Ends an order that awaits approval: nobody approved it in time. */
+bool order_decline_late(struct journal *journal, struct order *order, const char *event,
+                        struct err *err) NODISCARD;
+
 /* Gives up an order that was not sent. E_ORDER_AMBIGUOUS, E_USAGE: the CA has it, or may have it.
  */
 bool order_abandon(struct journal *journal, struct order *order, struct err *err) NODISCARD;
@@ -301,11 +348,21 @@ bool order_revoked(struct journal *journal, struct order *order, const char *eve
 
 /* drive.c */
 
+/* Whether an order may be sent. */
+enum order_approval {
+    APPROVAL_GIVEN,   /* or none is needed */
+    APPROVAL_AWAITED, /* err says of whom */
+    APPROVAL_REFUSED, /* for good; err says why */
+};
+
 /* What needs a token or the configuration; the application provides it. Each fills fields of the
  * order. */
 struct drive_hooks {
     bool (*make_key)(void *ctx, struct order *order, struct err *err);
     bool (*sign)(void *ctx, struct order *order, struct err *err);
+    /* Asked right before each submission; NULL: every order may be sent. */
+    bool (*approve)(void *ctx, const struct order *order, enum order_approval *out,
+                    struct err *err);
     /* Splits and checks order->answer_pem. E_CERT_REJECTED ends the order. */
     bool (*verify)(void *ctx, struct order *order, struct err *err);
     bool (*bind)(void *ctx, struct order *order, struct err *err);
@@ -328,9 +385,9 @@ bool order_check(struct ca *ca, const struct order *order, struct err *err) NODI
 
 /*
  * Does what is due until the order is done, has failed, or must be waited for longer than the
- * schedule allows. True: done. False: E_ORDER_PENDING, E_ORDER_WAITING, E_ORDER_FAILED,
- * E_ORDER_AMBIGUOUS, E_CERT_REJECTED, E_INTERRUPTED, or whatever a step failed with; the order is
- * saved in each case and can be driven again.
+ * schedule allows. True: done. False: E_ORDER_APPROVAL, E_ORDER_PENDING, E_ORDER_WAITING,
+ * E_ORDER_FAILED, E_ORDER_AMBIGUOUS, E_CERT_REJECTED, E_INTERRUPTED, or whatever a step failed
+ * with; the order is saved in each case and can be driven again.
  */
 bool order_drive(struct drive *drive, struct order *order, struct err *err) NODISCARD;
 

@@ -3,6 +3,7 @@
 #include "base/str.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* Moves to a state that may follow, and writes that down. */
 static bool change(struct journal *journal, struct order *order, enum order_state to,
@@ -16,6 +17,19 @@ static bool change(struct journal *journal, struct order *order, enum order_stat
         return false;
     }
     return true;
+}
+
+bool order_has_requester(const struct order *order, const char *who)
+{
+    size_t len = strlen(who);
+
+    for (const char *p = order->requester; p != NULL; p = strchr(p, ',')) {
+        p += *p == ',' ? 1 : 0;
+        if (strncmp(p, who, len) == 0 && (p[len] == '\0' || p[len] == ',')) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool take_text(char **field, const char *value, bool *changed, struct err *err)
@@ -36,6 +50,25 @@ static void take_numbers(struct order *order, const struct order *wish, bool *ch
     order->send_names = wish->send_names;
 }
 
+/* Whoever takes an order up has a hand in it from then on, and none of them may approve it. */
+static bool add_requester(struct order *order, const char *who, bool *changed, struct err *err)
+{
+    AUTO(str) char *both = NULL;
+
+    if (who == NULL || order_has_requester(order, who)) {
+        return true;
+    }
+    *changed = true;
+    if (order->requester == NULL) {
+        return order_set(&order->requester, who, err);
+    }
+    if (asprintf(&both, "%s,%s", order->requester, who) < 0) {
+        both = NULL;
+        return err_nomem(err);
+    }
+    return order_set(&order->requester, both, err);
+}
+
 bool order_revise(struct journal *journal, struct order *order, const struct order *wish,
                   struct err *err)
 {
@@ -51,10 +84,13 @@ bool order_revise(struct journal *journal, struct order *order, const struct ord
         !take_text(&order->product, wish->product, &changed, err) ||
         !take_text(&order->comments, wish->comments, &changed, err) ||
         !take_text(&order->external_requester, wish->external_requester, &changed, err) ||
-        !take_text(&order->custom_fields, wish->custom_fields, &changed, err)) {
+        !take_text(&order->custom_fields, wish->custom_fields, &changed, err) ||
+        !take_text(&order->validation, wish->validation, &changed, err) ||
+        !add_requester(order, wish->requester, &changed, err)) {
         return false;
     }
-    if (order->state != ORDER_SIGNED && !take_text(&order->subject, wish->subject, &changed, err)) {
+    bool is_signed = order->state == ORDER_SIGNED || order->state == ORDER_AWAITING;
+    if (!is_signed && !take_text(&order->subject, wish->subject, &changed, err)) {
         return false;
     }
     /* A key that somebody else made is looked for anew; one of ours may be on the token already. */
@@ -86,6 +122,13 @@ bool order_abandon(struct journal *journal, struct order *order, struct err *err
     return err_set(err, E_USAGE,
                    "order %lld cannot be abandoned: it was sent to the CA and is in the state '%s'",
                    id, order_state_name(order->state));
+}
+
+bool order_decline_late(struct journal *journal, struct order *order, const char *event,
+                        struct err *err)
+{
+    return order_set(&order->last_error, event, err) &&
+           change(journal, order, ORDER_DECLINED, event, err);
 }
 
 bool order_revoked(struct journal *journal, struct order *order, const char *event, struct err *err)

@@ -166,6 +166,31 @@ bool x509_roots_check(const char *path, struct err *err) NODISCARD;
 bool x509_to_pem(X509 *cert, struct buf *out, struct err *err) NODISCARD;
 bool x509_chain_to_pem(STACK_OF(X509) * chain, struct buf *out, struct err *err) NODISCARD;
 
+/* Signatures over a text, beside it (cms.c; RFC 5652) */
+
+enum { X509_CMS_MAX = 256 * 1024 };
+
+/* Signs with a key and its certificate; *out is DER and has the certificate in it. Blocks for the
+ * token. E_TOKEN. */
+bool x509_cms_sign(X509 *cert, EVP_PKEY *key, const uint8_t *data, size_t len, struct buf *out,
+                   struct err *err) NODISCARD;
+
+/*
+ * Checks a signature (PEM or DER) of one signer over a text that is not in it. The signer's
+ * certificate is one of `known`, or the one in the signature; whether it may be trusted is the
+ * caller's matter. *signer is owned by the caller. E_EVIDENCE.
+ */
+bool x509_cms_verify(const uint8_t *signature, size_t signature_len, const uint8_t *data,
+                     size_t len, STACK_OF(X509) * known, X509 **signer, struct err *err) NODISCARD;
+
+/* Whether a certificate may sign texts at that time: its dates and its key usage. E_FORBIDDEN. */
+bool x509_may_sign(X509 *cert, int64_t now_s, struct err *err) NODISCARD;
+
+/* SHA-256 of the certificate. */
+enum { X509_FINGERPRINT_LEN = 32 };
+bool x509_fingerprint(X509 *cert, uint8_t out[static X509_FINGERPRINT_LEN],
+                      struct err *err) NODISCARD;
+
 /* What people ask of a certificate (info.c, pure) */
 
 struct x509_info {

@@ -1,3 +1,4 @@
+import os
 import sys
 from pathlib import Path
 
@@ -7,3 +8,10 @@ from enroller import box, enroller  # noqa: E402
 from fixtures import client, offline, sandbox, sandbox_process, say, token  # noqa: E402
 
 __all__ = ["box", "enroller", "client", "offline", "sandbox", "sandbox_process", "say", "token"]
+
+
+def pytest_sessionstart() -> None:
+    """What an earlier run recorded is none of this one's."""
+    folder = os.environ.get("P11ENROLL_EXCHANGES")
+    for path in Path(folder).glob("*.jsonl") if folder else ():
+        path.unlink()

@@ -176,6 +176,37 @@ def test_renewal_that_is_listed_late_is_found_when_it_is(client: Client) -> None
     assert client.json("order", "wait", "2")["state"] == "done"
 
 
+@pytest.mark.parametrize("shape", [{"id_kind": "large"}, {"id_kind": "string"}, {"enroll_status": "201"}, {"enroll_reply": "extra-fields"}])
+@pytest.mark.parametrize("lost", [False, True])
+def test_renewal_whatever_the_numbers_look_like(client: Client, shape: dict[str, str], lost: bool) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(**shape)
+    enrolled(client)
+    if lost:
+        client.sandbox.once("POST", "/renewById/", enroll_fault="stored-cut", **shape)
+        client.run("order", "renew", "1", status=14)
+    assert client.json("order", "renew", "1")["state"] == "done"
+    assert client.json("order", "replace", "2", "--reason", "x", "--new-key")["state"] == "done"
+
+
+@pytest.mark.parametrize("reply", ["no-id", "zero-id", "negative-id"])
+def test_renewal_without_a_usable_number_is_looked_up(client: Client, reply: str) -> None:
+    enrolled(client)
+    assert client.sandbox is not None
+    client.sandbox.once("POST", "/renewById/", enroll_reply=reply)
+    client.run("order", "renew", "1", status=14)
+    assert client.json("order", "wait", "2")["state"] == "done" and len(posts(client, "/renewById/")) == 1
+
+
+def test_expired_certificate_can_be_renewed_and_not_replaced(client: Client) -> None:
+    old = enrolled(client)
+    assert client.sandbox is not None
+    client.sandbox.ask("POST", f"/orders/{old['ca_order']}/status", {"status": "Expired"})
+    done = client.run("order", "replace", "1", "--reason", "x", status=44)
+    assert "is in the state 'Expired'" in done.stderr
+    assert client.json("order", "renew", "1")["state"] == "done"
+
+
 def test_refused_renewal_makes_no_second_key_when_it_is_tried_again(client: Client, token: Token) -> None:
     client.set("profile:web", product="1019", term="90")
     enrolled(client)

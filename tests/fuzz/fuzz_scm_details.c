@@ -32,6 +32,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (scm_parse_row(doc, &names, &row)) {
         CHECK(row.common_name != NULL && row.serial != NULL && row.names != NULL);
     }
+    if (scm_parse_report_row(doc, &names, &row)) {
+        struct ca_filter filter = {.name = row.common_name, .serial = row.serial};
+        CHECK(row.id > 0 && row.full && row.status != NULL && row.comments != NULL);
+        CHECK(row.names != NULL && strstr(row.names, ",,") == NULL);
+        (void)scm_row_fits(&row, &filter);
+    }
     bool is_record = scm_parse_record(doc, &record, &err);
     CHECK(!is_record || record.status != NULL);
     err_clear(&err);

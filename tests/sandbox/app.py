@@ -12,6 +12,7 @@ from typing import Any
 from behaviour import HTTP_GROUP, Behaviours
 import enrollment
 from errors import ScmError
+from exchanges import Exchanges
 from message import Reply, Request, error_reply, page_reply, plain_error
 from reqlog import RequestLog, record_of
 from scm import ROUTES, Api
@@ -57,10 +58,12 @@ def failure(b: SimpleNamespace) -> Reply:
 class App:
     """Answers requests under the present switches."""
 
-    def __init__(self, api: Api, behaviours: Behaviours, log: RequestLog, port: int) -> None:
+    def __init__(self, api: Api, behaviours: Behaviours, log: RequestLog, port: int,
+                 exchanges: Exchanges) -> None:
         self.api = api
         self.behaviours = behaviours
         self.log = log
+        self.exchanges = exchanges
         self.port = port
         self.stopping = threading.Event()
 
@@ -77,6 +80,7 @@ class App:
         if b.cut != "before-reply":
             record["status"], record["code"] = reply.status, reply.code
         self.log.add(record)
+        self.exchanges.add(request, reply, b)
         self.stopping.wait(b.delay_s)
         return reply, b
 

@@ -38,16 +38,25 @@ class Bad(Exception):
 class Control:
     """What the control calls do."""
 
-    def __init__(self, app: App, ca: authority.CA, directory: Path, url: str) -> None:
+    def __init__(self, app: App, ca: authority.CA, directory: Path, url: str,
+                 save: Callable[[], Path | None]) -> None:
         self.app = app
         self.ca = ca
         self.directory = directory
         self.url = url
+        self.save = save
 
     # --- state of the sandbox
 
     def ping(self, _call: "Call") -> Any:
         return {"pid": os.getpid(), "url": self.url, "dir": str(self.directory)}
+
+    def save_state(self, _call: "Call") -> Any:
+        """Write the state into the file that --state names."""
+        path = self.save()
+        if path is None:
+            raise Bad(409, "the sandbox was started without --state")
+        return {"state": str(path)}
 
     def behaviours(self, _call: "Call") -> Any:
         return self.app.behaviours.values()
@@ -99,6 +108,12 @@ class Control:
             raise Bad(404, "no such order")
         self.app.api.machine.advance(order, self.app.behaviours.now())
         return order
+
+    def lose(self, call: "Call") -> Any:
+        """The CA has never heard of an order any more."""
+        order = self.found(call)
+        self.app.api.store.remove(order)
+        return self.shown(order)
 
     @staticmethod
     def shown(order: Order) -> dict[str, Any]:
@@ -193,6 +208,7 @@ class Control:
 Action = Callable[[Control, "Call"], Any]
 ROUTES: tuple[tuple[str, str, Action], ...] = (
     ("GET", r"/ping", Control.ping),
+    ("POST", r"/state", Control.save_state),
     ("GET", r"/behaviours", Control.behaviours),
     ("POST", r"/behaviours", Control.set_behaviours),
     ("DELETE", r"/behaviours", Control.reset_behaviours),
@@ -203,6 +219,7 @@ ROUTES: tuple[tuple[str, str, Action], ...] = (
     ("POST", r"/settings", Control.set_settings),
     ("GET", r"/orders", Control.orders),
     ("GET", r"/orders/(?P<id>[0-9]{1,18})", Control.order),
+    ("DELETE", r"/orders/(?P<id>[0-9]{1,18})", Control.lose),
     ("POST", r"/orders/(?P<id>[0-9]{1,18})/(?P<verb>approve|decline|reject)", Control.decide),
     ("POST", r"/orders/(?P<id>[0-9]{1,18})/issue", Control.issue),
     ("POST", r"/orders/(?P<id>[0-9]{1,18})/status", Control.set_status),

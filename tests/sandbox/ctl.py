@@ -155,6 +155,10 @@ def reset_verb(options: argparse.Namespace) -> Any:
     return None
 
 
+def save_verb(options: argparse.Namespace) -> Any:
+    return call(options.dir, "POST", "/state")["state"]
+
+
 def once_verb(options: argparse.Namespace) -> Any:
     try:
         rows = json.loads(options.json)
@@ -229,6 +233,7 @@ def add_ctl(parser: argparse.ArgumentParser) -> None:
     verb("behaviour", behaviour_verb, "set switches; without words, show them").add_argument(
         "values", nargs="*", metavar="NAME=VALUE")
     verb("reset", reset_verb, "all switches to their defaults, and no faults")
+    verb("save", save_verb, "write the state into the file of --state now")
     verb("once", once_verb, "queue faults for the next matching requests").add_argument("json")
     for name in ("approve", "decline", "reject", "issue"):
         verb(name, order_verb, f"{name} an order").add_argument("id", type=int)

@@ -11,6 +11,7 @@ from typing import Any, Callable
 
 import certs
 import details
+import made_up
 from errors import ScmError, bad_field
 from fields import Body
 from message import Reply, Request, json_reply
@@ -44,8 +45,10 @@ def cert_fact(order: Order, *path: str) -> Any:
     return value
 
 
-def in_status(order: Order, text: str, _b: SimpleNamespace) -> bool:
+def in_status(order: Order, text: str, b: SimpleNamespace) -> bool:
     status = details.parse_status(text)
+    if b.status_filter == "ignore":
+        return True
     if status not in NEXT and status != "Unmanaged":
         raise bad_field("status")
     return order.status == status
@@ -152,7 +155,17 @@ def list_reply(orders: list[Order], request: Request, b: SimpleNamespace) -> Rep
     if b.list_duplicates:
         rows = repeat(rows)
     found = [details.list_row(order, b) for order in page(rows, request, b)]
-    return json_reply(found, 200, *total_header(len(rows), b))
+    more = made_up.count(request, b)
+    if more:
+        found += more_rows(len(found), len(rows), request, b)
+    return json_reply(found, 200, *total_header(len(rows) + more, b))
+
+
+def more_rows(found: int, real: int, request: Request, b: SimpleNamespace) -> list[dict[str, Any]]:
+    """What made up rows a page has behind its real ones."""
+    position = number(request.parameter("position") or "0", "position")
+    size = min(number(request.parameter("size") or str(DEFAULT_SIZE), "size"), MAX_SIZE)
+    return made_up.page(position + found - real, size - found, b.list_rows, b.list_move)
 
 
 # --- report
@@ -188,6 +201,16 @@ def within(order: Order, attribute: int | None, first: float | None, last: float
     if when is None:
         return False
     return (first is None or when >= first) and (last is None or when <= last)
+
+
+def made_up_report(body: Body, b: SimpleNamespace) -> list[dict[str, Any]]:
+    """The made up rows that a report request asks for: all or none, but for dates."""
+    if not b.list_rows or body.text("commonName") or body.text("externalRequester"):
+        return []
+    if body.code("certificateStatus", (0, 1, 2, 3, 4)) not in (None, 0, 2):
+        return []
+    attribute = body.code("certificateDateAttribute", tuple(DATE_ATTRIBUTES))
+    return made_up.report(b.list_rows, attribute, parse_date(body, "from"), parse_date(body, "to"))
 
 
 def report_select(orders: list[Order], body: Body) -> list[Order]:

@@ -120,6 +120,7 @@ class Store:
 
     def __init__(self, directory: Path) -> None:
         self.lock = threading.RLock()
+        self.directory = directory
         self._folder = directory / "orders"
         self._state = directory / "state.json"
         self._folder.mkdir(mode=0o700, exist_ok=True)
@@ -138,6 +139,11 @@ class Store:
     def save(self, order: Order) -> None:
         self.orders[order.id] = order
         files.write_json(self._folder / f"{order.id}.json", asdict(order))
+
+    def remove(self, order: Order) -> None:
+        """Lose an order."""
+        del self.orders[order.id]
+        (self._folder / f"{order.id}.json").unlink(missing_ok=True)
 
     def new_id(self, kind: str) -> int:
         """The next id; behaviour id_kind large makes it exceed 32 bits."""

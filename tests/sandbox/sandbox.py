@@ -20,11 +20,13 @@ from typing import Any, TextIO
 import behaviour
 import clients
 import files
+import statefile
 from accounts import Accounts
 from app import App
 from behaviour import Behaviours, BadSwitch
 from ca import CA
 from control import Control, ControlServer
+from exchanges import VARIABLE, Exchanges
 from orders import Store
 from pki import Pki, exists
 from reqlog import RequestLog
@@ -52,6 +54,9 @@ def parse_options(words: list[str]) -> argparse.Namespace:
                         help="loopback address to listen on")
     parser.add_argument("--behaviour", action="append", default=[], metavar="NAME=VALUE",
                         nargs="+", help="set switches")
+    parser.add_argument("--state", type=Path, metavar="FILE",
+                        help="begin with the state in FILE, if it is there and the directory is new; "
+                             "write it there at the end")
     parser.add_argument("--fast-keys", action="store_true",
                         help="P-256 keys for all authorities, to start faster")
     parser.add_argument("--list-behaviours", action="store_true",
@@ -115,6 +120,7 @@ class Sandbox:
 
     def __init__(self, options: argparse.Namespace, directory: Path) -> None:
         self.directory = directory
+        self.state = options.state.absolute() if options.state else None
         pki, accounts = first_start(directory, options.fast_keys)
         ca = CA(pki)
         api = Api(Settings(directory), accounts, Store(directory), ca)
@@ -124,12 +130,12 @@ class Sandbox:
             raise StartError(f"port {options.port}: {error.strerror}") from error
         self.control_server = ControlServer()
         self.app = App(api, Behaviours(options.values), RequestLog(directory / "log.jsonl"),
-                       self.server.port)
+                       self.server.port, Exchanges(os.environ.get(VARIABLE)))
         self.url = f"https://localhost:{self.server.port}"
         api.url = self.url
         self.control_url = f"http://127.0.0.1:{self.control_server.server_address[1]}"
         self.server.app = self.app
-        self.control_server.control = Control(self.app, ca, directory, self.url)
+        self.control_server.control = Control(self.app, ca, directory, self.url, self.save)
 
     def start(self) -> None:
         """Serve, and say where."""
@@ -138,6 +144,13 @@ class Sandbox:
         for name, text in zip(RUNTIME_FILES, (self.url, self.control_url, str(os.getpid()))):
             files.write(self.directory / name, text + "\n")
         print(f"ready {self.url} control {self.control_url}", flush=True)
+
+    def save(self) -> Path | None:
+        """Write the state, if there is a file for it; say where."""
+        if self.state is not None:
+            with self.app.api.store.lock:
+                statefile.save(self.directory, self.state, self.app.behaviours.values())
+        return self.state
 
     def stop(self) -> None:
         """Stop serving, end all connections, release the ports."""
@@ -148,6 +161,18 @@ class Sandbox:
             server.shutdown()
             server.socket.close()
         self.server.end_connections()
+        self.save()
+
+
+def begin_with_state(options: argparse.Namespace, directory: Path) -> None:
+    """Fill a new directory from the file of an earlier sandbox; switches given now go before its."""
+    if options.state is None or not options.state.exists() or exists(directory):
+        return
+    try:
+        options.values = {**statefile.load(directory, options.state), **options.values}
+        Behaviours(options.values)
+    except (statefile.BadState, BadSwitch) as error:
+        raise StartError(str(error)) from error
 
 
 def run(options: argparse.Namespace) -> None:
@@ -156,6 +181,7 @@ def run(options: argparse.Namespace) -> None:
     directory = options.dir.absolute()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with lock_directory(directory):
+        begin_with_state(options, directory)
         sandbox = Sandbox(options, directory)
         open_log(directory)
         sandbox.start()

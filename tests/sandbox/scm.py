@@ -10,6 +10,7 @@ from typing import Any, Callable
 from urllib.parse import unquote
 
 import accounts as admins
+import acme
 import collect as collects
 import details
 import fields
@@ -87,6 +88,7 @@ class Api:
         self.tokens = tokens.Tokens(accounts)
         self.url = ""                  # our own, for what names it
         self.store = store
+        self.acme = acme.Accounts(store.directory)
         self.ca = ca
         self.machine = Machine(store, ca, settings)
         self.intake = Intake(settings, store, self.machine)
@@ -402,10 +404,15 @@ def ssl_dcv_recheck(api: Api, call: Call) -> Reply:
 def ssl_report(api: Api, call: Call) -> Reply:
     if call.request.parameter("output_type") not in (None, "direct", "buffered"):
         raise bad_field("output_type")
+    if call.b.report == "none":
+        return plain_error(404, f"No such resource: {call.request.path}")
+    if call.b.report == "refuse":
+        raise ScmError(-3, "view reports")
     orders = listing.report_select(listing.shown(api.visible(call), call.b), call.body)
     names = {row["id"]: row["name"] for row in api.settings.all()["organizations"]}
     rows = [details.report_row(order, api.settings.profile(order.cert_type),
                                names[order.org_id], call.b) for order in orders]
+    rows += listing.made_up_report(call.body, call.b)
     return json_reply({"statusCode": 0, "reports": rows}, 200,
                       ("Content-Disposition", 'attachment; filename="ssl-certificates.json"'))
 
@@ -482,6 +489,16 @@ ROUTES: list[Route] = [
     Route("POST", "/report/v1/ssl-certificates", ssl_report, None, "required"),
     Route("GET", "/organization/v1", organization_list),
     Route("GET", "/organization/v1/{id}", organization_details),
+    Route("GET", "/acme/v2/account", acme.account_list),
+    Route("POST", "/acme/v2/account", acme.account_create, None, "required"),
+    Route("GET", "/acme/v2/account/{id}", acme.account_details),
+    Route("PUT", "/acme/v2/account/{id}", acme.account_rename, None, "required"),
+    Route("DELETE", "/acme/v2/account/{id}", acme.account_delete),
+    Route("GET", "/acme/v2/account/{id}/domain", acme.domain_list),
+    Route("POST", "/acme/v2/account/{id}/domain", acme.domain_add, None, "required"),
+    Route("DELETE", "/acme/v2/account/{id}/domain", acme.domain_remove, None, "required"),
+    Route("GET", "/acme/v2/account/{id}/client", acme.client_list),
+    Route("PUT", "/acme/v2/account/{id}/client/{client}", acme.client_deactivate),
     Route("GET", "/customField/v2", custom_field_list),
     Route("GET", "/admin/v1/password", password_state),
     Route("POST", "/admin/v1/changepassword", change_password, None, "required"),

@@ -28,6 +28,9 @@ TPM2_MODULE = MODULES / "libtpm2_pkcs11.so"
 # Exhaustive loops run whole with scripts/test --full, and sampled otherwise.
 FULL = os.environ.get("P11ENROLL_FULL") == "1"
 
+# The sandbox writes what it is asked and what it answers into the directory that this names; see tests/contract.
+EXCHANGES = "P11ENROLL_EXCHANGES"
+
 # The environment of this machine must not decide what a test sees.
 SUPPORT = Path(__file__).resolve().parent
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS")
@@ -170,12 +173,14 @@ def run(args: list[str], check: bool = True, **kwargs: Any) -> subprocess.Comple
 class Sandbox:
     """The sandbox CA as a process of its own, stopped by its process id."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, exchanges: Path | None = None) -> None:
+        """exchanges: where it writes down what is asked and answered (default: as the environment says)."""
+        recorded = str(exchanges) if exchanges is not None else os.environ.get(EXCHANGES, "")
         self.dir = path
         self.process = subprocess.Popen(
             [PYTHON, str(ROOT / "tests/sandbox/sandbox.py"), "--dir", str(path), "--fast-keys"],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True,
-            env=clean_env())
+            env=clean_env(**{EXCHANGES: recorded}))
         assert self.process.stdout is not None
         ready = self.process.stdout.readline().split()
         assert ready and ready[0] == "ready", f"the sandbox did not start: {ready}"

@@ -199,8 +199,10 @@ static enum err_code code_of(enum scm_class class)
 }
 
 /* The sentence for an answer that is not a success. */
-static bool refused(const struct scm_answer *answer, struct err *err)
+static bool refused(enum scm_endpoint_id operation, const struct scm_answer *answer,
+                    struct err *err)
 {
+    AUTO(buf) struct buf sentence = BUF_INIT(2 * sizeof(err->msg));
     unsigned long status = (unsigned long)answer->response.status;
     enum err_code code = code_of(answer->class);
 
@@ -210,11 +212,8 @@ static bool refused(const struct scm_answer *answer, struct err *err)
                               "not follow redirects; correct the CA's 'url'",
                               status);
     }
-    if (answer->error.has_code) {
-        return err_set_native(err, code, status, "HTTP %lu: %s (code %lld)", status,
-                              answer->error.text, (long long)answer->error.code);
-    }
-    return err_set_native(err, code, status, "HTTP %lu: %s", status, answer->error.text);
+    scm_error_sentence(operation, answer->response.status, &answer->error, &sentence);
+    return err_set_native(err, code, status, "%s", buf_str(&sentence));
 }
 
 static bool wrap(const struct scm_call *call, const char *path, struct err *err)
@@ -247,7 +246,7 @@ bool scm_call(struct scm *scm, const struct scm_call *call, struct scm_answer *a
             return true;
         }
         if (answered) {
-            (void)refused(answer, err);
+            (void)refused(call->endpoint, answer, err);
         }
         int64_t pause = pause_ms(attempt, answer);
         if (attempt == TRIES || !may_repeat(endpoint, answer) || is_too_long(scm, pause)) {

@@ -38,6 +38,31 @@ static const struct scm_endpoint endpoints[SCM_ENDPOINTS] = {
                            false, LONG_MS,   "REST API, SSL certificates, Revoking by serial number"},
     [SCM_ORGANIZATIONS] = {SCM_ORGANIZATIONS, "organizations", "GET",  "/organization/v1",
                            true,  NORMAL_MS, "REST API, Organizations, Listing"},
+    [SCM_REPORT]        = {SCM_REPORT,        "report",        "POST", "/report/v1/ssl-certificates",
+                           true,  LONG_MS,   "REST API, Reports, SSL certificates"},
+    [SCM_ORGANIZATION]  = {SCM_ORGANIZATION,  "organization",  "GET",  "/organization/v1/{id}",
+                           true,  NORMAL_MS, "REST API, Organizations, Details"},
+    [SCM_ACME_LIST]     = {SCM_ACME_LIST,     "ACME accounts", "GET",  "/acme/v2/account",
+                           true,  NORMAL_MS, "REST API, ACME accounts, Listing"},
+    [SCM_ACME_CREATE]   = {SCM_ACME_CREATE,   "making an ACME account", "POST", "/acme/v2/account",
+                           false, LONG_MS,   "REST API, ACME accounts, Creating"},
+    [SCM_ACME_ACCOUNT]  = {SCM_ACME_ACCOUNT,  "ACME account",  "GET",  "/acme/v2/account/{id}",
+                           true,  NORMAL_MS, "REST API, ACME accounts, Details"},
+    [SCM_ACME_RENAME]   = {SCM_ACME_RENAME,   "renaming an ACME account", "PUT", "/acme/v2/account/{id}",
+                           false, NORMAL_MS, "REST API, ACME accounts, Updating"},
+    [SCM_ACME_DELETE]   = {SCM_ACME_DELETE,   "deleting an ACME account", "DELETE", "/acme/v2/account/{id}",
+                           false, LONG_MS,   "REST API, ACME accounts, Deleting"},
+    [SCM_ACME_DOMAINS]  = {SCM_ACME_DOMAINS,  "domains of an ACME account", "GET", "/acme/v2/account/{id}/domain",
+                           true,  NORMAL_MS, "REST API, ACME accounts, Listing domains"},
+    [SCM_ACME_ADD]      = {SCM_ACME_ADD,      "adding domains", "POST", "/acme/v2/account/{id}/domain",
+                           false, LONG_MS,   "REST API, ACME accounts, Adding domains"},
+    [SCM_ACME_REMOVE]   = {SCM_ACME_REMOVE,   "removing domains", "DELETE", "/acme/v2/account/{id}/domain",
+                           false, LONG_MS,   "REST API, ACME accounts, Removing domains"},
+    [SCM_ACME_CLIENTS]  = {SCM_ACME_CLIENTS,  "ACME clients",  "GET",  "/acme/v2/account/{id}/client",
+                           true,  NORMAL_MS, "REST API, ACME accounts, Listing clients"},
+    [SCM_ACME_DEACTIVATE] = {SCM_ACME_DEACTIVATE, "deactivating an ACME client", "PUT",
+                           "/acme/v2/account/{id}/client/{serial}",
+                           false, LONG_MS,   "REST API, ACME accounts, Deactivating a client"},
     [SCM_RENEW]         = {SCM_RENEW,         "renew",         "POST", "/ssl/{version}/renewById/{id}",
                            false, LONG_MS,   "REST API, SSL certificates, Renewing by id"},
     [SCM_REPLACE]       = {SCM_REPLACE,       "replace",       "POST", "/ssl/{version}/replace/{id}",
@@ -97,19 +122,4 @@ const struct scm_endpoint *scm_endpoint(enum scm_endpoint_id id)
 {
     assert(endpoints[id].id == id);
     return &endpoints[id];
-}
-
-bool scm_endpoint_orders(enum scm_endpoint_id id)
-{
-    static const enum scm_endpoint_id orders[] = {
-        SCM_ENROLL,       SCM_RENEW,          SCM_REPLACE,       SCM_DEVICE_ENROLL,
-        SCM_DEVICE_RENEW, SCM_DEVICE_REPLACE, SCM_SMIME_ENROLL,  SCM_SMIME_RENEW,
-        ENROLLMENT_ORDER, ENROLLMENT_RENEW,   ENROLLMENT_REPLACE};
-
-    for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
-        if (orders[i] == id) {
-            return true;
-        }
-    }
-    return false;
 }

@@ -77,7 +77,13 @@ bool scm_state_read(const char *text, json **doc, struct scm_state *out, struct 
     if (ok) {
         (void)json_find_int(*doc, "id", &out->id);
         (void)json_find_int(*doc, "renews", &out->renews);
-        (void)json_find_int(*doc, "after", &out->after);
+        for (const json *id = json_first(json_member(*doc, "known")); id != NULL;
+             id = json_next(id)) {
+            int64_t number = 0;
+            if (json_int(id, &number)) {
+                scm_ids_add(&out->known, number);
+            }
+        }
         (void)json_find_bool(*doc, "replaces", &out->replaces);
         (void)json_find_string(*doc, "comments", &out->comments);
         (void)json_find_string(*doc, "kind", &kind);
@@ -91,14 +97,30 @@ static bool add_number(json *doc, const char *name, int64_t value)
     return value == 0 || json_add_int(doc, name, value);
 }
 
+/* As texts: all of the numbers that JSON readers agree on are smaller than ours may be. */
+static bool add_known(json *doc, const struct scm_ids *known)
+{
+    json *list = known->count > 0 ? json_new_array() : NULL;
+    char text[24];
+
+    for (size_t i = 0; list != NULL && i < known->count; i++) {
+        (void)snprintf(text, sizeof(text), "%lld", (long long)known->list[i]);
+        if (!json_append_string(list, text)) {
+            json_free(list);
+            return false;
+        }
+    }
+    return known->count == 0 || (list != NULL && json_add(doc, "known", list));
+}
+
 char *scm_state_text(const struct scm_state *state)
 {
     AUTO(json) json *doc = json_new_object();
-    AUTO(buf) struct buf text = BUF_INIT(8192);
+    AUTO(buf) struct buf text = BUF_INIT(32768);
     struct err ignored = ERR_INIT;
 
     if (doc == NULL || !add_number(doc, "id", state->id) ||
-        !add_number(doc, "renews", state->renews) || !add_number(doc, "after", state->after)) {
+        !add_number(doc, "renews", state->renews) || !add_known(doc, &state->known)) {
         return NULL;
     }
     if ((state->replaces && !json_add_bool(doc, "replaces", true)) ||

@@ -10,32 +10,7 @@
 
 enum { REQUESTER_MAX = 512, PRODUCTS_MAX = 4096 };
 
-/* Codes that mean the same whatever was asked; operations with their own view come first in
- * classify(). */
 /* clang-format off */
-static const struct {
-    int64_t code;
-    enum scm_class class;
-} code_classes[] = {
-    {-16,   SCM_BAD_LOGIN},   /* unknown user */
-    {-970,  SCM_BAD_LOGIN},   /* incorrect login credentials */
-    {-3,    SCM_NOT_ALLOWED}, /* not authorized to perform */
-    {-25,   SCM_NOT_ALLOWED}, /* not authorized to execute */
-    {-37,   SCM_NOT_ALLOWED}, /* access denied */
-    {-2,    SCM_UNCERTAIN},   /* internal error */
-    {-65,   SCM_UNCERTAIN},   /* internal error */
-    {-129,  SCM_UNCERTAIN},   /* connection error while applying */
-    {-140,  SCM_TRANSIENT},   /* CSR decoding temporarily unavailable */
-    {-195,  SCM_TRANSIENT},   /* CA not available now */
-    {-196,  SCM_TRANSIENT},   /* connection error while retrieving e-mail list */
-};
-
-/* Enroll: "unknown error" does not say that nothing was ordered. */
-static const int64_t unclear_codes[] = {-1, -14};
-
-/* Collect: the many ways of saying "not yet". */
-static const int64_t not_ready_codes[] = {0, -103, -109, -183, -1113, -1400};
-
 static const struct {
     const char *word; /* lower case, letters only */
     enum ca_phase phase;
@@ -112,44 +87,17 @@ void scm_parse_error(const struct http_response *response, struct scm_error *out
     (void)json_find_string(doc, "details", &details);
     if (json_find_string(doc, "description", &description) && description[0] != '\0') {
         quote(out, description, strlen(description), details);
+        out->has_text = true;
     } else {
         (void)snprintf(out->text, sizeof(out->text), "no description");
     }
     out->understood = out->has_code || description != NULL;
 }
 
-static bool is_collect(enum scm_endpoint_id operation)
-{
-    return operation == SCM_COLLECT_QUERY || operation == SCM_COLLECT_PATH ||
-           operation == SCM_DEVICE_COLLECT || operation == SCM_SMIME_COLLECT ||
-           operation == ENROLLMENT_COLLECT || operation == ENROLLMENT_STATUS;
-}
-
-static bool has_code_of(const struct scm_error *error, const int64_t codes[], size_t count)
-{
-    for (size_t i = 0; error->has_code && i < count; i++) {
-        if (codes[i] == error->code) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool class_of_code(const struct scm_error *error, enum scm_class *out)
-{
-    for (size_t i = 0; error->has_code && i < ARRAY_LEN(code_classes); i++) {
-        if (code_classes[i].code == error->code) {
-            *out = code_classes[i].class;
-            return true;
-        }
-    }
-    return false;
-}
-
 enum scm_class scm_classify(enum scm_endpoint_id operation, int status,
                             const struct scm_error *error)
 {
-    enum scm_class class = SCM_PERMANENT;
+    const struct scm_code *code = error->has_code ? scm_code_find(operation, error->code) : NULL;
 
     if (status >= 200 && status < 300) {
         return SCM_OK;
@@ -160,9 +108,8 @@ enum scm_class scm_classify(enum scm_endpoint_id operation, int status,
     if (status == 401) {
         return SCM_BAD_LOGIN;
     }
-    if (is_collect(operation) && (status == 400 || status == 404) &&
-        has_code_of(error, not_ready_codes, ARRAY_LEN(not_ready_codes))) {
-        return SCM_NOT_READY;
+    if ((status == 400 || status == 404) && code != NULL) {
+        return code->class;
     }
     if (status == 403) {
         return SCM_NOT_ALLOWED;
@@ -173,14 +120,27 @@ enum scm_class scm_classify(enum scm_endpoint_id operation, int status,
     if (status >= 500 || status == 408) {
         return SCM_UNCERTAIN;
     }
-    if (scm_endpoint_orders(operation) &&
-        has_code_of(error, unclear_codes, ARRAY_LEN(unclear_codes))) {
-        return SCM_UNCERTAIN;
-    }
-    if (class_of_code(error, &class)) {
-        return class;
+    if (code != NULL && code->class != SCM_NOT_READY) {
+        return code->class;
     }
     return error->understood ? SCM_PERMANENT : SCM_NONSENSE;
+}
+
+void scm_error_sentence(enum scm_endpoint_id operation, int status, const struct scm_error *error,
+                        struct buf *out)
+{
+    const struct scm_code *code = error->has_code ? scm_code_find(operation, error->code) : NULL;
+
+    buf_addf(out, "HTTP %d: %s", status, error->text);
+    if (!error->has_code) {
+        return;
+    }
+    buf_addf(out, " (code %lld", (long long)error->code);
+    /* in the CA's words, unless it has none */
+    if (code != NULL && !error->has_text) {
+        buf_addf(out, ": %s", code->meaning);
+    }
+    buf_addf(out, ")%s%s", code != NULL ? "; " : "", code != NULL ? code->remedy : "");
 }
 
 enum ca_phase scm_phase(const char *status)
@@ -321,6 +281,19 @@ void scm_ids_add(struct scm_ids *ids, int64_t id)
     } else if (ids->list[lowest] < id) {
         ids->list[lowest] = id;
     }
+}
+
+bool scm_ids_is_new(const struct scm_ids *before, int64_t id)
+{
+    bool above = before->count < SCM_IDS_MAX;
+
+    for (size_t i = 0; i < before->count; i++) {
+        if (before->list[i] == id) {
+            return false;
+        }
+        above = above || before->list[i] < id;
+    }
+    return above;
 }
 
 static int highest_first(const void *a, const void *b)

@@ -32,6 +32,7 @@ bool scm_parse_record(const json *doc, struct ca_record *out, struct err *err)
 {
     AUTO(buf) struct buf names = BUF_INIT(NAMES_MAX);
     const json *profile = json_member(doc, "certType");
+    const json *cert = json_member(doc, "certificateDetails");
     const struct {
         const json *from;
         const char *name;
@@ -40,6 +41,7 @@ bool scm_parse_record(const json *doc, struct ca_record *out, struct err *err)
         {doc, "commonName", &out->common_name},
         {doc, "serialNumber", &out->serial},
         {profile, "name", &out->product},
+        {cert, "subject", &out->subject},
         {doc, "requested", &out->requested},
         {doc, "issued", &out->issued},
         {doc, "expires", &out->expires},
@@ -77,8 +79,21 @@ bool scm_parse_record(const json *doc, struct ca_record *out, struct err *err)
 
 bool scm_parse_row(const json *item, struct buf *names, struct ca_row *row)
 {
-    *row = (struct ca_row){.common_name = "", .serial = "", .names = ""};
+    *row = (struct ca_row){.common_name = "",
+                           .serial = "",
+                           .names = "",
+                           .status = "",
+                           .product = "",
+                           .issued = "",
+                           .expires = "",
+                           .revoked_at = "",
+                           .requester = "",
+                           .external_requester = "",
+                           .comments = ""};
     if (!json_find_int(item, "sslId", &row->id) && !json_find_int(item, "id", &row->id)) {
+        return false;
+    }
+    if (row->id <= 0) {
         return false;
     }
     (void)json_find_string(item, "commonName", &row->common_name);

@@ -1,5 +1,6 @@
 #include "ca/scm/call.h"
 
+#include "base/log.h"
 #include "base/str.h"
 
 #include <stdio.h>
@@ -9,6 +10,7 @@ enum {
     PAGE = 200,
     ROWS_MAX = 10000000, /* a CA that never comes to an end */
     NAMES_MAX = 256 * 1024,
+    BARREN_MAX = 100, /* pages of rows that moved; more is a list that begins again */
 };
 
 /* What the list says of an S/MIME certificate. */
@@ -53,37 +55,18 @@ bool scm_record(void *impl, enum ca_kind kind, int64_t id, struct ca_record *out
     return scm_parse_record(doc, out, err) || err_wrap(err, "status");
 }
 
-/*
- * Rows move while somebody pages: one that moved back by a page comes twice. What came within the
- * last two pages is remembered, and no more: an account may have any number of rows.
- */
-struct recent {
-    int64_t ids[2 * PAGE];
-    size_t next, count;
-};
-
-static bool is_new(struct recent *recent, int64_t id)
-{
-    for (size_t i = 0; i < recent->count; i++) {
-        if (recent->ids[i] == id) {
-            return false;
-        }
-    }
-    recent->ids[recent->next] = id;
-    recent->next = (recent->next + 1) % ARRAY_LEN(recent->ids);
-    recent->count += recent->count < ARRAY_LEN(recent->ids) ? 1 : 0;
-    return true;
-}
-
 struct listing {
     struct scm *scm;
     const struct ca_filter *filter;
     ca_row_fn *visit;
     void *ctx;
-    struct recent recent;
+    struct scm_seen seen; /* rows move while somebody pages, and may come twice */
     int64_t position;
     bool more;
-    bool progress; /* the last page had something new */
+    bool progress;    /* the last page had something new */
+    int barren;       /* pages without anything new, one after the other */
+    int64_t first_id; /* of the last page */
+    int64_t first_before;
 };
 
 static bool visit_rows(struct listing *listing, const json *doc, struct err *err)
@@ -92,10 +75,19 @@ static bool visit_rows(struct listing *listing, const json *doc, struct err *err
 
     for (const json *item = json_first(doc); item != NULL; item = json_next(item)) {
         struct ca_row row;
-        listing->position++;
-        if (!scm_parse_row(item, &names, &row) || !is_new(&listing->recent, row.id)) {
+        bool is_new = false;
+        int64_t position = listing->position++;
+        if (!scm_parse_row(item, &names, &row)) {
             continue;
         }
+        if (!scm_seen_is_new(&listing->seen, row.id, &is_new, err)) {
+            return false;
+        }
+        listing->first_id = listing->first_id == 0 ? row.id : listing->first_id;
+        if (!is_new) {
+            continue;
+        }
+        row.position = position;
         listing->progress = true;
         if (!listing->visit(listing->ctx, &row, err)) {
             listing->more = false;
@@ -127,31 +119,66 @@ static bool visit_page(struct listing *listing, struct err *err)
     int64_t total = answer.response.total_count;
     listing->more = true;
     listing->progress = rows == 0;
+    listing->first_before = listing->first_id;
+    listing->first_id = 0;
     if (!visit_rows(listing, doc, err)) {
         return false;
     }
     /* Somebody on the way may give shorter pages than were asked for. */
     listing->more = listing->more && rows > 0 && (rows >= PAGE || total > listing->position);
-    return !listing->more || listing->progress ||
+    listing->barren = listing->progress ? 0 : listing->barren + 1;
+    bool in_circles = listing->barren > BARREN_MAX ||
+                      (listing->barren > 0 && listing->first_id == listing->first_before);
+    return !listing->more || !in_circles ||
            err_set(err, E_PROTOCOL,
                    "list: after %lld rows the CA gives the same ones again, so the list cannot be "
                    "read to its end",
                    (long long)listing->position);
 }
 
+static bool list_pages(struct scm *scm, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
+                       struct err *err)
+{
+    struct listing listing = {.scm = scm,
+                              .filter = filter,
+                              .visit = visit,
+                              .ctx = ctx,
+                              .position = filter->position,
+                              .more = true};
+    bool ok = true;
+
+    while (ok && listing.more && listing.position < ROWS_MAX) {
+        ok = visit_page(&listing, err);
+    }
+    scm_seen_done(&listing.seen);
+    return ok && (!listing.more ||
+                  err_set(err, E_PROTOCOL, "list: more than %d rows, and no end", ROWS_MAX));
+}
+
+/* Whether an account that is refused its report may have the list all the same. */
+static bool list_may_do(const struct err *err)
+{
+    return err->code == E_FORBIDDEN || err->code == E_CA_REFUSED || err->code == E_PROTOCOL;
+}
+
 bool scm_list(void *impl, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
               struct err *err)
 {
-    struct listing listing = {
-        .scm = impl, .filter = filter, .visit = visit, .ctx = ctx, .more = true};
+    struct scm *scm = impl;
+    bool visited = false;
 
-    while (listing.more && listing.position < ROWS_MAX) {
-        if (!visit_page(&listing, err)) {
-            return false;
-        }
+    if (filter->source == CA_SOURCE_LIST) {
+        return list_pages(scm, filter, visit, ctx, err);
     }
-    return !listing.more ||
-           err_set(err, E_PROTOCOL, "list: more than %d rows, and no end", ROWS_MAX);
+    if (scm_report(scm, filter, visit, ctx, &visited, err)) {
+        return true;
+    }
+    if (filter->source == CA_SOURCE_REPORT || visited || !list_may_do(err)) {
+        return false;
+    }
+    log_line(LOG_INFO, "scm", "the list is read instead: %s", err->msg);
+    err_clear(err);
+    return list_pages(scm, filter, visit, ctx, err);
 }
 
 /* What the CA's record says after an answer was lost. */

@@ -34,20 +34,16 @@ static bool check_replaceable(const struct ca_request *request, const struct ca_
                    request->parent_serial);
 }
 
-/* The highest number under the name that the renewal will have, too. */
+/* The numbers under the name that the renewal will have, too. */
 static bool note_renewal(struct scm *scm, const struct ca_request *request,
                          const struct ca_record *old, char **before, struct err *err)
 {
-    struct scm_ids ids = {.count = 0};
-    struct scm_state state = {
-        .kind = request->kind, .renews = old->id, .after = old->id, .comments = old->comments};
+    struct scm_state state = {.kind = request->kind, .renews = old->id, .comments = old->comments};
 
-    if (!scm_list_ids(scm, request->kind, old->common_name, &ids, err)) {
+    if (!scm_list_ids(scm, request->kind, old->common_name, &state.known, err)) {
         return false;
     }
-    if (ids.count > 0 && ids.list[0] > state.after) {
-        state.after = ids.list[0];
-    }
+    scm_ids_add(&state.known, old->id);
     *before = scm_state_text(&state);
     return *before != NULL || err_nomem(err);
 }
@@ -104,7 +100,7 @@ bool scm_is_renewal(const struct ca_record *old, const struct ca_record *candida
            same_names(candidate->names, old->names);
 }
 
-/* Whether one of the newer numbers is the renewal; *sure if it has our mark. */
+/* Whether one of the new numbers is the renewal. */
 static bool judge(struct scm *scm, const struct ca_request *request, const struct ca_record *old,
                   const char *comments, int64_t id, bool *is, struct err *err)
 {
@@ -133,8 +129,12 @@ static bool pick(struct scm *scm, const struct ca_request *request, const struct
     if (!scm_list_ids(scm, request->kind, old->common_name, &ids, err)) {
         return false;
     }
-    for (size_t i = 0; i < ids.count && ids.list[i] > before->after; i++) {
+    for (size_t i = 0; i < ids.count; i++) {
         bool is = false;
+        /* What was not listed before may have been there all the same: lists lag behind. */
+        if (ids.list[i] < before->renews || !scm_ids_is_new(&before->known, ids.list[i])) {
+            continue;
+        }
         if (!judge(scm, request, old, before->comments, ids.list[i], &is, err)) {
             return false;
         }

@@ -266,4 +266,5 @@ const struct ca_ops ca_scm_ops = {
     .update = scm_update,
     .check_fields = scm_check_fields,
     .check = scm_check,
+    .account = &scm_account_ops,
 };

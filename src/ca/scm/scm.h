@@ -23,6 +23,18 @@ enum scm_endpoint_id {
     SCM_REVOKE,
     SCM_REVOKE_SERIAL,
     SCM_ORGANIZATIONS,
+    SCM_REPORT,
+    SCM_ORGANIZATION,
+    SCM_ACME_LIST,
+    SCM_ACME_CREATE,
+    SCM_ACME_ACCOUNT,
+    SCM_ACME_RENAME,
+    SCM_ACME_DELETE,
+    SCM_ACME_DOMAINS,
+    SCM_ACME_ADD,
+    SCM_ACME_REMOVE,
+    SCM_ACME_CLIENTS,
+    SCM_ACME_DEACTIVATE,
     SCM_RENEW,
     SCM_REPLACE,
     SCM_APPROVE,
@@ -66,14 +78,30 @@ const struct scm_kind *scm_kind(enum ca_kind kind);
 bool scm_kind_has(enum ca_kind kind, enum scm_endpoint_id endpoint, const char *what,
                   struct err *err) NODISCARD;
 
+/* The highest numbers that were listed: what was lost just now is among the newest. */
+enum { SCM_IDS_MAX = 500 };
+struct scm_ids {
+    int64_t list[SCM_IDS_MAX];
+    size_t count;
+};
+
+/* Each number once; beyond the maximum the lowest is dropped. */
+void scm_ids_add(struct scm_ids *ids, int64_t id);
+/* The highest first. */
+void scm_ids_sort(struct scm_ids *ids);
+/* Whether it may be new since the list was taken: it is not in it, and not below all of one that
+ * was full. */
+bool scm_ids_is_new(const struct scm_ids *before, int64_t id);
+
 /* What the journal keeps for us of an order. */
 struct scm_state {
     int64_t id; /* 0: the CA has given none */
     enum ca_kind kind;
     bool replaces; /* the number is that of the certificate that was replaced */
-    /* a renewal, before it is sent: of which number, the highest number that was listed then, and
-     * the comments that the CA may copy (borrowed from the document) */
-    int64_t renews, after;
+    /* a renewal, before it is sent: of which number, the numbers that were listed then, and the
+     * comments that the CA may copy (borrowed from the document) */
+    int64_t renews;
+    struct scm_ids known;
     const char *comments;
 };
 
@@ -103,7 +131,16 @@ bool scm_check_fields(void *impl, enum ca_kind kind, const char *custom_fields, 
 bool scm_record(void *impl, enum ca_kind kind, int64_t id, struct ca_record *out, struct err *err);
 bool scm_list(void *impl, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
               struct err *err);
+/* report.c: the same rows, out of the account's report; *visited tells whether there was one. */
+struct scm;
+bool scm_report(struct scm *scm, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
+                bool *visited, struct err *err) NODISCARD;
 enum ca_revoke scm_revoke(void *impl, const struct ca_revocation *revocation, struct err *err);
+
+/* organizations.c, acme.c */
+extern const struct ca_account_ops scm_account_ops;
+bool scm_organizations(void *impl, struct ca_organizations *out, struct err *err);
+bool scm_organization(void *impl, int64_t id, struct ca_organization *out, struct err *err);
 
 /* One row per resource of the API. */
 struct scm_endpoint {
@@ -118,15 +155,13 @@ struct scm_endpoint {
 
 const struct scm_endpoint *scm_endpoint(enum scm_endpoint_id id);
 
-/* Whether it orders something: then an answer that is not understood leaves open whether it did. */
-bool scm_endpoint_orders(enum scm_endpoint_id id);
-
 /* parse.c: everything below is pure. */
 
 /* What an error body says (scm-rest-api: {"code":-16,"description":"Unknown user"}). */
 struct scm_error {
     bool understood; /* it was such an object */
     bool has_code;
+    bool has_text; /* with a description */
     int64_t code;
     char text[1024]; /* description and details, or a word about what came instead */
 };
@@ -147,6 +182,23 @@ enum scm_class {
 
 enum scm_class scm_classify(enum scm_endpoint_id operation, int status,
                             const struct scm_error *error);
+
+/* codes.c, pure: what a code of the API means. */
+struct scm_code {
+    int64_t code;
+    enum scm_class class;
+    const char *meaning; /* for answers that say nothing themselves */
+    const char *remedy;  /* what to do; never empty */
+};
+
+/* NULL: the code is not published. */
+const struct scm_code *scm_code_find(enum scm_endpoint_id operation, int64_t code);
+/* The i-th row of the table; NULL past the end. */
+const struct scm_code *scm_code_at(size_t i);
+
+/* "HTTP 400: Unknown user (code -16); check 'login' ...", for an answer that is no success. */
+void scm_error_sentence(enum scm_endpoint_id operation, int status, const struct scm_error *error,
+                        struct buf *out);
 
 bool scm_parse_types(const json *doc, struct ca_products *out, struct err *err) NODISCARD;
 
@@ -170,6 +222,35 @@ bool scm_parse_record(const json *doc, struct ca_record *out, struct err *err) N
  * document. */
 bool scm_parse_row(const json *item, struct buf *names, struct ca_row *row);
 
+/* One row of the report; false if it has no number. names and row borrow from it and from the
+ * document. */
+bool scm_parse_report_row(const json *item, struct buf *names, struct ca_row *row);
+
+/* Days since 1970; the report is narrowed to those that were requested from one to the other, both
+ * included. */
+struct scm_days {
+    int64_t first, last;
+};
+
+/* The body of a request for the report; days NULL: all. E_USAGE. */
+bool scm_build_report(const struct ca_filter *filter, const struct scm_days *days, struct buf *out,
+                      struct err *err) NODISCARD;
+
+/* What the CA does not narrow a report by, or not exactly. */
+bool scm_row_fits(const struct ca_row *row, const struct ca_filter *filter);
+
+/* seen.c: numbers that were met, without limit to how many are asked for: the last half million at
+ * least are remembered. */
+struct scm_seen {
+    int64_t *now, *before; /* owned; open addressing, 0 is free */
+    size_t slots, used;
+};
+
+/* Whether it was not met yet, and remembers it. Numbers are positive. E_MEMORY. */
+bool scm_seen_is_new(struct scm_seen *seen, int64_t id, bool *is_new, struct err *err) NODISCARD;
+void scm_seen_done(struct scm_seen *seen);
+DEFINE_AUTO_DONE(scm_seen, struct scm_seen, scm_seen_done)
+
 /* The query of one page of the list. */
 void scm_build_list(const struct ca_filter *filter, int64_t size, int64_t position,
                     struct buf *out);
@@ -183,18 +264,6 @@ bool scm_was_revoked(const struct scm_error *error);
 
 /* The phase behind a status word, in whatever spelling; unknown words are pending. */
 enum ca_phase scm_phase(const char *status);
-
-/* The highest numbers that were listed: what was lost just now is among the newest. */
-enum { SCM_IDS_MAX = 500 };
-struct scm_ids {
-    int64_t list[SCM_IDS_MAX];
-    size_t count;
-};
-
-/* Each number once; beyond the maximum the lowest is dropped. */
-void scm_ids_add(struct scm_ids *ids, int64_t id);
-/* The highest first. */
-void scm_ids_sort(struct scm_ids *ids);
 
 /* The CN in a PEM request as UTF-8, which is what the CA lists the order under. False: it has none.
  */
@@ -254,6 +323,36 @@ bool scm_split_url(const char *url, struct buf *origin, struct buf *host, struct
 
 /* Whether a host is in a list with commas between. */
 bool scm_host_in(const char *host, const char *list);
+
+/* parse_account.c */
+
+bool scm_parse_organizations(const json *doc, struct ca_organizations *out,
+                             struct err *err) NODISCARD;
+bool scm_parse_organization(const json *doc, struct ca_organization *out,
+                            struct err *err) NODISCARD;
+
+/* An ACME account of a list or by itself; E_PROTOCOL if it has no number. */
+bool scm_parse_acme_account(const json *doc, struct ca_acme_account *out,
+                            struct err *err) NODISCARD;
+
+/* The query of one page of ACME accounts. */
+void scm_build_acme_list(const struct ca_acme_filter *filter, int64_t size, int64_t position,
+                         struct buf *out);
+
+/* E_USAGE: no name, or a longer one than the CA takes. */
+bool scm_build_acme_create(const struct ca_acme_wish *wish, struct buf *out,
+                           struct err *err) NODISCARD;
+bool scm_build_acme_name(const char *name, struct buf *out, struct err *err) NODISCARD;
+
+/* {"domains":[{"name":"a.example"}]} */
+bool scm_build_acme_domains(const char *const names[], size_t count, struct buf *out,
+                            struct err *err) NODISCARD;
+
+/* The names in notAddedDomains or notRemovedDomains, joined with ", "; empty if there are none. */
+void scm_parse_acme_left(const json *doc, struct buf *out);
+
+/* The number at the end of a Location header; 0 if there is none. */
+int64_t scm_location_id(const char *location);
 
 /* Whether an organization (or department) of that id is in the list. */
 bool scm_has_organization(const json *list, int64_t id, const char **name);

@@ -65,7 +65,7 @@ struct search {
     const char *mark;
     const struct scm_state *before; /* of a renewal; NULL: of an order */
     int64_t parent;                 /* whose comments are kept */
-    int64_t highest;
+    struct scm_ids known;
     char *comments; /* of the parent; owned */
     int64_t found;
     size_t hits;
@@ -79,7 +79,7 @@ static bool may_be(const struct search *search, int64_t id, const char *comments
     if (strstr(comments, search->mark) != NULL) {
         return true;
     }
-    return before != NULL && id > before->after &&
+    return before != NULL && id > before->renews && scm_ids_is_new(&before->known, id) &&
            (comments[0] == '\0' || str_equal(comments, before->comments));
 }
 
@@ -92,7 +92,7 @@ static bool look_at_row(struct search *search, const json *item, struct err *err
     if (!json_find_int(item, "backendCertId", &id)) {
         return true; /* it was refused: it has none */
     }
-    search->highest = id > search->highest ? id : search->highest;
+    scm_ids_add(&search->known, id);
     if (id == search->parent && search->comments == NULL) {
         search->comments = str_dup(comments);
         return search->comments != NULL || err_nomem(err);
@@ -151,7 +151,7 @@ bool scm_smime_before(struct scm *scm, const struct ca_request *request, char **
     if (ok) {
         struct scm_state state = {.kind = CA_KIND_SMIME,
                                   .renews = request->parent,
-                                  .after = search.highest,
+                                  .known = search.known,
                                   .comments = search.comments};
         *before = scm_state_text(&state);
         ok = *before != NULL || err_nomem(err);

@@ -272,9 +272,33 @@ static void test_list_of_checks_has_a_maximum(void **state UNUSED)
     assert_string_equal(checks.list[CA_CHECKS_MAX - 1].detail, "11");
 }
 
+static void test_ev_is_a_word_of_name_or_description(void **state UNUSED)
+{
+    static const struct {
+        const char *name, *description;
+        bool ev;
+    } cases[] = {
+        {"Sectigo EV SSL", "", true},
+        {"Premium", "an Extended Validation certificate", true},
+        {"EV", "", true},
+        {"Multi-Domain (EV)", "", true},
+        {"Dev Server", "for level", false},
+        {"OV", "extended  validation", false},
+        {"evolution", NULL, false},
+        {"Server-ev2", "", true},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct ca_product p = {.name = (char *)(uintptr_t)cases[i].name,
+                               .description = (char *)(uintptr_t)cases[i].description};
+        assert_int_equal(ca_product_is_ev(&p), cases[i].ev);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ev_is_a_word_of_name_or_description),
         cmocka_unit_test(test_product_by_number),
         cmocka_unit_test(test_product_by_name),
         cmocka_unit_test(test_exact_name_goes_before_another_case),

@@ -6,7 +6,8 @@
 static const char golden[] =
     "planned        make-key  open  unsent -> key-ready abandoned\n"
     "key-ready      sign      open  unsent -> signed abandoned\n"
-    "signed         submit    open  unsent -> submitting abandoned\n"
+    "signed         submit    open  unsent -> awaiting-approval submitting abandoned\n"
+    "awaiting-approval approve   open  unsent -> submitting abandoned declined\n"
     "submitting     find      open  sent   -> signed ambiguous pending\n"
     "ambiguous      find      open  sent   -> pending\n"
     "pending        poll      open  sent   -> waiting issued failed\n"
@@ -19,7 +20,8 @@ static const char golden[] =
     "failed         none      final sent   ->\n"
     "cert-rejected  none      final sent   -> collected revoked\n"
     "revoked        none      final sent   ->\n"
-    "abandoned      none      final unsent ->\n";
+    "abandoned      none      final unsent ->\n"
+    "declined       none      final unsent ->\n";
 
 static const char *action_name(enum order_action action)
 {
@@ -30,6 +32,8 @@ static const char *action_name(enum order_action action)
         return "make-key";
     case ACTION_SIGN:
         return "sign";
+    case ACTION_APPROVE:
+        return "approve";
     case ACTION_SUBMIT:
         return "submit";
     case ACTION_FIND:

@@ -260,7 +260,10 @@ static void keeps(const struct scm_state *kept, const char *text)
     assert_int_equal(read.kind, kept->kind);
     assert_int_equal(read.replaces, kept->replaces);
     assert_int_equal(read.renews, kept->renews);
-    assert_int_equal(read.after, kept->after);
+    assert_int_equal(read.known.count, kept->known.count);
+    for (size_t i = 0; i < read.known.count; i++) {
+        assert_int_equal(read.known.list[i], kept->known.list[i]);
+    }
     assert_string_equal(read.comments, kept->comments != NULL ? kept->comments : "");
     free(made);
 }
@@ -270,8 +273,49 @@ static void test_state_is_kept_and_read(void **state UNUSED)
     keeps(&(struct scm_state){.id = 5000000000}, "{\"id\":5000000000}");
     keeps(&(struct scm_state){.id = 7, .kind = CA_KIND_DEVICE}, "{\"id\":7,\"kind\":\"device\"}");
     keeps(&(struct scm_state){.id = 7, .replaces = true}, "{\"id\":7,\"replaces\":true}");
-    keeps(&(struct scm_state){.renews = 7, .after = 9, .comments = "a \"b\""},
-          "{\"renews\":7,\"after\":9,\"comments\":\"a \\\"b\\\"\"}");
+    keeps(&(struct scm_state){.renews = 7, .known = {{9, 5000000000}, 2}, .comments = "a \"b\""},
+          "{\"renews\":7,\"known\":[\"9\",\"5000000000\"],\"comments\":\"a \\\"b\\\"\"}");
+}
+
+static void test_full_state_can_be_kept(void **state UNUSED)
+{
+    struct scm_state full = {.renews = INT64_MAX};
+    char comments[1025];
+
+    memset(comments, '"', sizeof(comments));
+    comments[sizeof(comments) - 1] = '\0';
+    full.comments = comments;
+    for (int64_t i = 0; i < SCM_IDS_MAX; i++) {
+        scm_ids_add(&full.known, INT64_MAX - i);
+    }
+    char *text = scm_state_text(&full);
+    assert_non_null(text);
+    free(text);
+}
+
+static void test_number_is_new_if_it_was_not_listed(void **state UNUSED)
+{
+    struct scm_ids before = {{7, 5000000000, 9}, 3};
+
+    assert_false(scm_ids_is_new(&before, 9));
+    assert_false(scm_ids_is_new(&before, 5000000000));
+    assert_true(scm_ids_is_new(&before, 8));
+    assert_true(scm_ids_is_new(&before, 1));
+    before.count = 0;
+    assert_true(scm_ids_is_new(&before, 1));
+}
+
+/* Of a list that was cut off below, what is below was not seen. */
+static void test_number_below_a_full_list_is_not_new(void **state UNUSED)
+{
+    struct scm_ids before = {.count = 0};
+
+    for (int64_t i = 0; i < SCM_IDS_MAX; i++) {
+        scm_ids_add(&before, 1000 + 2 * i);
+    }
+    assert_false(scm_ids_is_new(&before, 999));
+    assert_true(scm_ids_is_new(&before, 1001));
+    assert_true(scm_ids_is_new(&before, 9000));
 }
 
 static void test_state_without_a_number_is_none(void **state UNUSED)
@@ -307,6 +351,9 @@ int main(void)
         cmocka_unit_test(test_update_that_is_too_long_or_not_for_devices),
         cmocka_unit_test(test_decision),
         cmocka_unit_test(test_state_is_kept_and_read),
+        cmocka_unit_test(test_full_state_can_be_kept),
+        cmocka_unit_test(test_number_is_new_if_it_was_not_listed),
+        cmocka_unit_test(test_number_below_a_full_list_is_not_new),
         cmocka_unit_test(test_state_without_a_number_is_none),
     };
 

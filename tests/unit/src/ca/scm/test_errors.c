@@ -256,7 +256,7 @@ static void test_published_codes(void **state UNUSED)
         {-36, "final"},      {-39, "final"},      {-62, "final"},      {-78, "final"},
         {-102, "final"},     {-107, "final"},     {-111, "final"},     {-138, "final"},
         {-141, "final"},     {-159, "final"},     {-170, "final"},     {-188, "final"},
-        {-410, "final"},     {-429, "final"},     {-639, "final"},     {-727, "final"},
+        {-410, "login"},     {-429, "final"},     {-639, "final"},     {-727, "final"},
         {-843, "final"},     {-951, "final"},     {-993, "final"},     {-1001, "final"},
         {-1002, "final"},    {-1010, "final"},    {-1021, "final"},    {-1137, "final"},
         {-1601, "final"},    {-5101, "final"},    {12345, "final"},
@@ -285,7 +285,7 @@ static void test_unknown_error_leaves_an_order_unsure(void **state UNUSED)
     assert_string_equal(class_of(SCM_REPLACE, 400, code_body(-14)), "unsure");
     assert_string_equal(class_of(SCM_DEVICE_RENEW, 400, code_body(-1)), "unsure");
     assert_string_equal(class_of(SCM_SMIME_ENROLL, 400, code_body(-14)), "unsure");
-    assert_string_equal(class_of(SCM_APPROVE, 400, code_body(-1)), "final");
+    assert_string_equal(class_of(SCM_APPROVE, 400, code_body(-1)), "unsure");
     assert_string_equal(class_of(SCM_DETAILS, 400, code_body(-1)), "final");
     assert_string_equal(class_of(SCM_TYPES, 400, code_body(-14)), "final");
 }
@@ -307,48 +307,61 @@ static void test_endpoints(void **state UNUSED)
         assert_int_equal(e->id, i);
         assert_true(strlen(e->source) > 0);
     }
-    assert_golden(buf_str(&out), "products GET /ssl/{version}/types\n"
-                                 "enroll POST /{version}/certificates (once)\n"
-                                 "collect GET /{version}/certificates/{word}\n"
-                                 "status GET /{version}/certificates/{word}/status\n"
-                                 "list GET /{version}/certificates\n"
-                                 "revoke DELETE /{version}/certificates/{word} (once)\n"
-                                 "renew POST /{version}/certificates/{word}/renew (once)\n"
-                                 "replace POST /{version}/certificates/{word}/replace (once)\n"
-                                 "enroll POST /ssl/{version}/enroll (once)\n"
-                                 "status GET /ssl/{version}/{id}\n"
-                                 "collect GET /ssl/{version}/collect/{id}\n"
-                                 "collect GET /ssl/{version}/collect/{id}/{format}\n"
-                                 "list GET /ssl/{version}\n"
-                                 "revoke POST /ssl/{version}/revoke/{id} (once)\n"
-                                 "revoke POST /ssl/{version}/revoke/serial/{serial} (once)\n"
-                                 "organizations GET /organization/v1\n"
-                                 "renew POST /ssl/{version}/renewById/{id} (once)\n"
-                                 "replace POST /ssl/{version}/replace/{id} (once)\n"
-                                 "approve POST /ssl/{version}/approve/{id} (once)\n"
-                                 "decline POST /ssl/{version}/decline/{id} (once)\n"
-                                 "update PUT /ssl/{version} (once)\n"
-                                 "custom fields GET /customField/v2\n"
-                                 "custom fields GET /ssl/{version}/customFields\n"
-                                 "products GET /device/v1/types\n"
-                                 "enroll POST /device/v1/enroll (once)\n"
-                                 "status GET /device/v1/{id}\n"
-                                 "collect GET /device/v1/collect/{id}\n"
-                                 "list GET /device/v1\n"
-                                 "renew POST /device/v1/renew/order/{id} (once)\n"
-                                 "replace POST /device/v1/replace/order/{id} (once)\n"
-                                 "revoke POST /device/v1/revoke/order/{id} (once)\n"
-                                 "revoke POST /device/v1/revoke/serial/{serial} (once)\n"
-                                 "approve POST /device/v1/approve/{id} (once)\n"
-                                 "decline POST /device/v1/decline/{id} (once)\n"
-                                 "update PUT /device/v1/{id} (once)\n"
-                                 "products GET /smime/v1/types\n"
-                                 "enroll POST /smime/v1/enroll (once)\n"
-                                 "collect GET /smime/v1/collect/{id}\n"
-                                 "list GET /smime/v2\n"
-                                 "renew POST /smime/v2/renew/order/{id} (once)\n"
-                                 "revoke POST /smime/v1/revoke/order/{id} (once)\n"
-                                 "revoke POST /smime/v1/revoke/serial/{serial} (once)\n");
+    assert_golden(buf_str(&out),
+                  "products GET /ssl/{version}/types\n"
+                  "enroll POST /{version}/certificates (once)\n"
+                  "collect GET /{version}/certificates/{word}\n"
+                  "status GET /{version}/certificates/{word}/status\n"
+                  "list GET /{version}/certificates\n"
+                  "revoke DELETE /{version}/certificates/{word} (once)\n"
+                  "renew POST /{version}/certificates/{word}/renew (once)\n"
+                  "replace POST /{version}/certificates/{word}/replace (once)\n"
+                  "enroll POST /ssl/{version}/enroll (once)\n"
+                  "status GET /ssl/{version}/{id}\n"
+                  "collect GET /ssl/{version}/collect/{id}\n"
+                  "collect GET /ssl/{version}/collect/{id}/{format}\n"
+                  "list GET /ssl/{version}\n"
+                  "revoke POST /ssl/{version}/revoke/{id} (once)\n"
+                  "revoke POST /ssl/{version}/revoke/serial/{serial} (once)\n"
+                  "organizations GET /organization/v1\n"
+                  "report POST /report/v1/ssl-certificates\n"
+                  "organization GET /organization/v1/{id}\n"
+                  "ACME accounts GET /acme/v2/account\n"
+                  "making an ACME account POST /acme/v2/account (once)\n"
+                  "ACME account GET /acme/v2/account/{id}\n"
+                  "renaming an ACME account PUT /acme/v2/account/{id} (once)\n"
+                  "deleting an ACME account DELETE /acme/v2/account/{id} (once)\n"
+                  "domains of an ACME account GET /acme/v2/account/{id}/domain\n"
+                  "adding domains POST /acme/v2/account/{id}/domain (once)\n"
+                  "removing domains DELETE /acme/v2/account/{id}/domain (once)\n"
+                  "ACME clients GET /acme/v2/account/{id}/client\n"
+                  "deactivating an ACME client PUT /acme/v2/account/{id}/client/{serial} (once)\n"
+                  "renew POST /ssl/{version}/renewById/{id} (once)\n"
+                  "replace POST /ssl/{version}/replace/{id} (once)\n"
+                  "approve POST /ssl/{version}/approve/{id} (once)\n"
+                  "decline POST /ssl/{version}/decline/{id} (once)\n"
+                  "update PUT /ssl/{version} (once)\n"
+                  "custom fields GET /customField/v2\n"
+                  "custom fields GET /ssl/{version}/customFields\n"
+                  "products GET /device/v1/types\n"
+                  "enroll POST /device/v1/enroll (once)\n"
+                  "status GET /device/v1/{id}\n"
+                  "collect GET /device/v1/collect/{id}\n"
+                  "list GET /device/v1\n"
+                  "renew POST /device/v1/renew/order/{id} (once)\n"
+                  "replace POST /device/v1/replace/order/{id} (once)\n"
+                  "revoke POST /device/v1/revoke/order/{id} (once)\n"
+                  "revoke POST /device/v1/revoke/serial/{serial} (once)\n"
+                  "approve POST /device/v1/approve/{id} (once)\n"
+                  "decline POST /device/v1/decline/{id} (once)\n"
+                  "update PUT /device/v1/{id} (once)\n"
+                  "products GET /smime/v1/types\n"
+                  "enroll POST /smime/v1/enroll (once)\n"
+                  "collect GET /smime/v1/collect/{id}\n"
+                  "list GET /smime/v2\n"
+                  "renew POST /smime/v2/renew/order/{id} (once)\n"
+                  "revoke POST /smime/v1/revoke/order/{id} (once)\n"
+                  "revoke POST /smime/v1/revoke/serial/{serial} (once)\n");
 }
 
 int main(void)

@@ -1,0 +1,309 @@
+#include "app/app.h"
+
+#include "base/str.h"
+#include "x509/x509.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A certificate on the token whose private key is there too. */
+struct bound {
+    char serial[CA_SERIAL_TEXT_MAX];
+    char *label, *uri, *subject;
+    uint8_t hash[X509_SPKI_HASH_LEN];
+    bool seen; /* the CA has it */
+};
+
+struct token_key {
+    char *label, *uri;
+    uint8_t hash[X509_SPKI_HASH_LEN];
+};
+
+/* What is on the token, and what was found out. */
+struct matching {
+    struct app *app;
+    struct inventory *inventory;
+    struct token_key *keys;
+    size_t key_count;
+    struct bound *certs;
+    size_t cert_count;
+    int64_t *told; /* the CA's numbers that are in a finding already */
+    size_t told_count;
+    app_match_fn *visit;
+    void *ctx;
+    struct app_matched *out;
+    struct bound *cert;          /* that is looked at */
+    const struct token_key *key; /* likewise */
+};
+
+static void matching_free(struct matching *m)
+{
+    if (m == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < m->key_count; i++) {
+        free(m->keys[i].label);
+        free(m->keys[i].uri);
+    }
+    for (size_t i = 0; i < m->cert_count; i++) {
+        free(m->certs[i].label);
+        free(m->certs[i].uri);
+        free(m->certs[i].subject);
+    }
+    free(m->keys);
+    free(m->certs);
+    free(m->told);
+    free(m);
+}
+
+DEFINE_AUTO(matching, struct matching *, matching_free)
+
+static const struct token_key *find_key(const struct matching *m, const uint8_t *hash)
+{
+    for (size_t i = 0; i < m->key_count; i++) {
+        if (memcmp(m->keys[i].hash, hash, X509_SPKI_HASH_LEN) == 0) {
+            return &m->keys[i];
+        }
+    }
+    return NULL;
+}
+
+static bool add_key(struct matching *m, const struct keystore_item *item, struct err *err)
+{
+    struct token_key *grown = reallocarray(m->keys, m->key_count + 1, sizeof(*grown));
+
+    if (grown == NULL) {
+        return err_nomem(err);
+    }
+    m->keys = grown;
+    struct token_key *key = &m->keys[m->key_count++];
+    key->label = str_dup(item->label);
+    key->uri = str_dup(item->uri);
+    memcpy(key->hash, item->spki_hash, sizeof(key->hash));
+    return (key->uri != NULL && key->label != NULL) || err_nomem(err);
+}
+
+static bool add_cert(struct matching *m, const struct keystore_item *item, struct err *err)
+{
+    AUTO(x509_info) struct x509_info info = {.subject = NULL};
+    AUTO(buf) struct buf serial = BUF_INIT(CA_SERIAL_TEXT_MAX - 1);
+    struct bound *grown = reallocarray(m->certs, m->cert_count + 1, sizeof(*grown));
+
+    if (grown == NULL) {
+        return err_nomem(err);
+    }
+    m->certs = grown;
+    struct bound *cert = &m->certs[m->cert_count];
+    memset(cert, 0, sizeof(*cert));
+    if (!x509_info(item->cert, &info, err)) {
+        return false;
+    }
+    if (ca_serial_text(info.serial, &serial)) {
+        memcpy(cert->serial, buf_str(&serial), serial.len + 1);
+    }
+    m->cert_count++;
+    cert->label = str_dup(item->label);
+    cert->uri = str_dup(item->uri);
+    cert->subject = str_dup(info.subject);
+    memcpy(cert->hash, item->spki_hash, sizeof(cert->hash));
+    return (cert->label != NULL && cert->uri != NULL && cert->subject != NULL) || err_nomem(err);
+}
+
+/* Keys come first. A certificate without its key here (an issuer, somebody's) is none of ours. */
+static bool take_item(void *ctx, const struct keystore_item *item, struct err *err)
+{
+    struct matching *m = ctx;
+
+    if (!item->known) {
+        return true;
+    }
+    if (item->cert == NULL) {
+        return add_key(m, item, err);
+    }
+    return find_key(m, item->spki_hash) == NULL || add_cert(m, item, err);
+}
+
+static bool was_told(const struct matching *m, int64_t ca_id)
+{
+    for (size_t i = 0; i < m->told_count; i++) {
+        if (m->told[i] == ca_id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool tell(struct matching *m, const struct app_match *match, struct err *err)
+{
+    if (match->ca_order != 0) {
+        int64_t *grown = reallocarray(m->told, m->told_count + 1, sizeof(*grown));
+        if (grown == NULL) {
+            return err_nomem(err);
+        }
+        m->told = grown;
+        m->told[m->told_count++] = match->ca_order;
+    }
+    m->out->findings++;
+    return m->visit(m->ctx, match, err);
+}
+
+static bool has_word(const struct inventory_row *row, const char *word)
+{
+    return row->status != NULL && str_equal_nocase(row->status, word);
+}
+
+static bool is_on_token(const struct matching *m, const char *serial)
+{
+    for (size_t i = 0; serial != NULL && i < m->cert_count; i++) {
+        if (str_equal(m->certs[i].serial, serial)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A certificate of the token in the CA's list. */
+static bool look_at_cert(void *ctx, const struct inventory_row *row, struct err *err)
+{
+    struct matching *m = ctx;
+    struct app_match match = {.finding = APP_BOUND_REVOKED,
+                              .ca_order = row->ca_id,
+                              .serial = row->serial,
+                              .common_name = row->common_name,
+                              .status = row->status,
+                              .label = m->cert->label,
+                              .uri = m->cert->uri};
+
+    m->cert->seen = true;
+    if (!inventory_set_key(m->inventory, row->ca_id, m->cert->hash, err)) {
+        return false;
+    }
+    if (row->gone_s != 0) {
+        match.finding = APP_GONE;
+    } else if (!has_word(row, "revoked")) {
+        m->out->good++;
+        return true;
+    }
+    return tell(m, &match, err);
+}
+
+static bool match_certs(struct matching *m, struct err *err)
+{
+    for (size_t i = 0; i < m->cert_count; i++) {
+        m->cert = &m->certs[i];
+        struct inventory_query query = {.serial = m->cert->serial};
+        struct app_match match = {.finding = APP_NOT_AT_CA,
+                                  .serial = m->cert->serial,
+                                  .common_name = m->cert->subject,
+                                  .label = m->cert->label,
+                                  .uri = m->cert->uri};
+        if (!inventory_find(m->inventory, &query, look_at_cert, m, err) ||
+            (!m->cert->seen && !tell(m, &match, err))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A certificate in the CA's list for a key of the token. */
+static bool look_at_key(void *ctx, const struct inventory_row *row, struct err *err)
+{
+    struct matching *m = ctx;
+    struct app_match match = {.finding = APP_NOT_BOUND,
+                              .ca_order = row->ca_id,
+                              .serial = row->serial,
+                              .common_name = row->common_name,
+                              .status = row->status,
+                              .label = m->key->label,
+                              .uri = m->key->uri};
+
+    return row->gone_s != 0 || !has_word(row, "issued") || is_on_token(m, row->serial) ||
+           was_told(m, row->ca_id) || tell(m, &match, err);
+}
+
+static bool match_keys(struct matching *m, struct err *err)
+{
+    for (size_t i = 0; i < m->key_count; i++) {
+        m->key = &m->keys[i];
+        struct inventory_query query = {.spki_hash = m->key->hash};
+        if (!inventory_find(m->inventory, &query, look_at_key, m, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Whether the order came to an end that leaves nothing to bind. */
+static bool is_over(const struct inventory_order *order)
+{
+    enum order_state state = ORDER_STATES;
+
+    return order_state_parse(order->state, &state) && order_state_is_final(state);
+}
+
+static bool look_at_order(void *ctx, const struct inventory_order *order, struct err *err)
+{
+    struct matching *m = ctx;
+    const struct inventory_row *row = &order->row;
+    struct app_match match = {.ca_order = order->ca_id,
+                              .order = order->order,
+                              .serial = row->serial != NULL ? row->serial : order->serial,
+                              .common_name =
+                                  row->common_name != NULL ? row->common_name : order->names,
+                              .status = row->status};
+    bool read_since = order->created_s < m->out->state.started_s;
+
+    if (was_told(m, order->ca_id)) {
+        return true;
+    }
+    if ((order->listed && row->gone_s != 0) || (!order->listed && read_since)) {
+        match.finding = APP_GONE;
+        return tell(m, &match, err);
+    }
+    match.finding = APP_NOT_BOUND;
+    const struct token_key *key = order->spki_hash != NULL ? find_key(m, order->spki_hash) : NULL;
+    if (key != NULL) {
+        match.label = key->label;
+        match.uri = key->uri;
+    }
+    return !order->listed || is_over(order) || !has_word(row, "issued") ||
+           is_on_token(m, row->serial) || tell(m, &match, err);
+}
+
+static bool check_read(const struct app *app, const struct inventory_state *state, struct err *err)
+{
+    return state->last_s != 0 ||
+           err_set(err, E_USAGE,
+                   "what the account sees at CA '%s' was never read to its end: 'p11enroll "
+                   "inventory sync' does that",
+                   app->selection.ca->name);
+}
+
+bool app_inventory_match(struct app *app, app_match_fn *visit, void *ctx, struct app_matched *out,
+                         struct err *err)
+{
+    AUTO(journal) struct journal *journal = NULL;
+    AUTO(inventory) struct inventory *inventory = NULL;
+    AUTO(matching) struct matching *m = calloc(1, sizeof(*m));
+    struct keystore_token token = app_token(app->selection.token);
+
+    *out = (struct app_matched){.keys = 0};
+    if (m == NULL) {
+        return err_nomem(err);
+    }
+    m->app = app;
+    m->visit = visit;
+    m->ctx = ctx;
+    m->out = out;
+    if (!app_inventory_open(app, &journal, &inventory, err) ||
+        !inventory_state(inventory, &out->state, err) || !check_read(app, &out->state, err) ||
+        !inventory_learn_orders(inventory, err) ||
+        !keystore_survey(app->keystore, &token, take_item, m, err)) {
+        return false;
+    }
+    m->inventory = inventory;
+    out->keys = m->key_count;
+    out->certs = m->cert_count;
+    return match_certs(m, err) && inventory_orders(inventory, look_at_order, m, err) &&
+           match_keys(m, err);
+}

@@ -1,0 +1,134 @@
+/*
+ * The report of an account's certificates: the same rows as the list, with what only details say
+ * otherwise, and no pages. An account that is too large for one answer is asked for by the days of
+ * the requests; certificates without such a day are in the undivided report alone.
+ */
+#include "ca/scm/call.h"
+
+#include "base/log.h"
+#include "base/str.h"
+
+#include <string.h>
+#include <time.h>
+
+enum {
+    DAY_S = 86400,
+    FIRST_DAY = 10957, /* 2000-01-01 */
+    NAMES_MAX = 256 * 1024,
+};
+
+struct report {
+    struct scm *scm;
+    const struct ca_filter *filter;
+    ca_row_fn *visit;
+    void *ctx;
+    struct scm_seen seen;
+    bool stop;      /* visit wants no more */
+    bool *visited;  /* a report was there */
+    bool too_large; /* the last answer did not fit */
+};
+
+/* Its rows, or the reason why there are none. */
+static bool find_rows(const json *doc, const json **rows, struct err *err)
+{
+    const char *message = "no reason";
+    int64_t code = 0;
+
+    (void)json_find_int(doc, "statusCode", &code);
+    (void)json_find_string(doc, "message", &message);
+    *rows = json_member(doc, "reports");
+    if (code != 0) {
+        return err_set(err, E_CA_REFUSED, "report: the CA gives none: status %lld, %.200s",
+                       (long long)code, message);
+    }
+    return *rows == NULL || json_is_array(*rows) ||
+           err_set(err, E_PROTOCOL, "report: 'reports' is not an array");
+}
+
+static bool visit_rows(struct report *report, const json *rows, struct err *err)
+{
+    AUTO(buf) struct buf names = BUF_INIT(NAMES_MAX);
+
+    for (const json *item = json_first(rows); item != NULL && !report->stop;
+         item = json_next(item)) {
+        struct ca_row row;
+        bool is_new = false;
+        if (!scm_parse_report_row(item, &names, &row)) {
+            continue;
+        }
+        if (!scm_seen_is_new(&report->seen, row.id, &is_new, err)) {
+            return false;
+        }
+        if (is_new && scm_row_fits(&row, report->filter) &&
+            !report->visit(report->ctx, &row, err)) {
+            report->stop = true;
+            return err->code == E_NONE;
+        }
+    }
+    return true;
+}
+
+/* One request; days NULL: for all. */
+static bool ask(struct report *report, const struct scm_days *days, struct err *err)
+{
+    AUTO(answer) struct scm_answer answer;
+    AUTO(json) json *doc = NULL;
+    AUTO(buf) struct buf body = BUF_INIT(8192);
+    const json *rows = NULL;
+
+    scm_answer_init(&answer);
+    report->too_large = false;
+    if (!scm_build_report(report->filter, days, &body, err)) {
+        return false;
+    }
+    struct scm_call call = {.endpoint = SCM_REPORT, .body = buf_str(&body)};
+    if (!scm_call_json(report->scm, &call, &answer, &doc, err)) {
+        /* There was an answer, and it was longer than one that is read. */
+        report->too_large = !answer.complete && err->code == E_PROTOCOL;
+        return false;
+    }
+    if (!find_rows(doc, &rows, err)) {
+        return false;
+    }
+    *report->visited = true;
+    return visit_rows(report, rows, err);
+}
+
+/* By days, as many at a time as fit. Neighbours share a day: whether the last one counts whole is
+ * not documented. */
+static bool ask_by_days(struct report *report, struct err *err)
+{
+    int64_t end = clock_wall_s(report->scm->settings.clock) / DAY_S + 2;
+    int64_t span = end - FIRST_DAY;
+
+    log_line(LOG_INFO, "scm", "the report is too large for one answer; it is asked for by days");
+    for (int64_t at = FIRST_DAY; at < end && !report->stop;) {
+        struct scm_days days = {.first = at, .last = at + span < end ? at + span : end};
+        if (ask(report, &days, err)) {
+            at = days.last;
+            span *= 2;
+        } else if (report->too_large && span > 1) {
+            err_clear(err);
+            span /= 2;
+        } else {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool scm_report(struct scm *scm, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
+                bool *visited, struct err *err)
+{
+    struct report report = {
+        .scm = scm, .filter = filter, .visit = visit, .ctx = ctx, .visited = visited};
+
+    bool ok = ask(&report, NULL, err);
+    if (!ok && report.too_large) {
+        err_clear(err);
+        *visited = true;
+        ok = ask_by_days(&report, err);
+    }
+    scm_seen_done(&report.seen);
+    return ok;
+}

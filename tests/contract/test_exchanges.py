@@ -1,0 +1,104 @@
+"""Everything that the client sent in the end-to-end tests, and all replies of the sandbox, against the vendor's own
+description of the API. Its place is in SECTIGO_OPENAPI; it is no part of this project.
+
+The end-to-end tests record into the directory that P11ENROLL_EXCHANGES names. Where there is nothing, a story is told
+here that uses each operation once.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from p11e import Client, Sandbox, Token
+
+VARIABLE = "SECTIGO_OPENAPI"
+
+if not os.environ.get(VARIABLE):
+    pytest.skip(f"{VARIABLE} does not name the vendor's OpenAPI description", allow_module_level=True)
+pytest.importorskip("jsonschema", reason="python3-jsonschema is not installed")
+
+import contract  # noqa: E402
+
+
+def tell_a_story(base: Path, folder: Path) -> None:
+    """A life of an order, and what else the client asks."""
+    token = Token(base / "hsm").init()
+    sandbox = Sandbox(base / "sandbox", exchanges=folder)
+    try:
+        client = Client(base / "client", token, sandbox)
+        client.run("check")
+        client.run("products")
+        client.run("enroll", "--name", "a.example.org", "--name", "b.example.org")
+        client.run("enroll", "--name", "c.example.org")
+        client.run("inventory", "list", "--details")
+        client.run("revoke", "1", "--reason", "superseded", "--yes")
+        client.run("enroll", "--name", "d.example.org", "--product", "none", status=44)
+    finally:
+        sandbox.stop()
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    named = os.environ.get("P11ENROLL_EXCHANGES")
+    if named and any(Path(named).rglob("*.jsonl")):
+        yield Path(named)
+        return
+    base = tmp_path_factory.mktemp("story")
+    tell_a_story(base, base / "exchanges")
+    yield base / "exchanges"
+
+
+@pytest.fixture(scope="session")
+def description() -> contract.Description:
+    return contract.load()
+
+
+def test_requests_and_replies_are_as_described(recorded: Path, description: contract.Description,
+                                               say: Callable[[str], None]) -> None:
+    result = contract.check_all(description, contract.exchanges(recorded))
+    say(f"{sum(result.requests.values())} requests of {len(result.requests)} operations, "
+        f"{sum(result.replies.values())} replies; {sum(result.outside.values())} outside of the description, "
+        f"{sum(result.excused.values())} excused")
+    assert result.requests and result.replies
+    assert not result.problems, f"{len(result.problems)} kinds of problems:\n{result.text()}"
+
+
+def an_enrollment(recorded: Path) -> dict[str, Any]:
+    """A recorded order whose request and reply are right."""
+    for exchange in contract.exchanges(recorded):
+        if exchange["method"] == "POST" and exchange["path"].endswith("/enroll") and exchange["reply"] is not None:
+            if exchange["reply"]["status"] == 200 and exchange["headers"]["user-agent"] == contract.AGENT:
+                return exchange
+    raise AssertionError("no order was recorded")
+
+
+MISSPELT = [
+    ("request", "subjAltNames", "subjAltName"), ("request", "externalRequester", "externalRequestor"),
+    ("request", "orgId", "orgID"), ("reply", "sslId", "sslID"), ("reply", "renewId", "renewID"),
+]
+
+
+@pytest.mark.parametrize(("part", "name", "wrong"), MISSPELT)
+def test_a_misspelt_field_is_found(recorded: Path, description: contract.Description, part: str, name: str,
+                                   wrong: str) -> None:
+    exchange = copy.deepcopy(an_enrollment(recorded))
+    body = exchange["body"] if part == "request" else exchange["reply"]["json"]
+    body[wrong] = body.pop(name, "x")
+    problems = contract.check_all(description, [exchange]).problems
+    assert any(p.part == part and wrong in p.message for p in problems), problems
+
+
+def test_a_number_as_a_string_is_found(recorded: Path, description: contract.Description) -> None:
+    exchange = copy.deepcopy(an_enrollment(recorded))
+    exchange["body"]["term"] = str(exchange["body"]["term"])
+    assert [p.field for p in contract.check_all(description, [exchange]).problems] == ["term"]
+
+
+def test_a_path_that_nobody_knows_is_found(recorded: Path, description: contract.Description) -> None:
+    exchange = {**an_enrollment(recorded), "path": "/private/api/ssl/v1/enrol"}
+    assert [p.rule for p in contract.check_all(description, [exchange]).problems] == ["unknown"]
