@@ -479,3 +479,33 @@ def test_what_people_see_of_an_order_that_was_adopted(enroller: Client, box: San
     text = masked(enroller.run("order", "adopt", "1", number).stdout, enroller)
     text = text.replace(number, "NNNN")
     compare("human/order-adopt.txt", "".join(line for line in text.splitlines(keepends=True) if not line.startswith("Serial:")))
+
+
+# --- what the other API has
+
+def test_a_catalog_needs_to_know_the_product(enroller: Client, box: Sandbox, token: Token) -> None:
+    enroller.set("ca:sandbox", catalog="1013, 1014")
+    done = enroller.run("enroll", "--name", "www.example.org", status=28)
+    assert "cannot be held against the catalog of [ca:sandbox]" in done.stderr
+    enroller.set("profile:web", product="1015")
+    done = enroller.run("enroll", "--name", "www.example.org", status=28)
+    assert "is not in the catalog of [ca:sandbox]" in done.stderr and token.objects() == []
+    enroller.set("profile:web", product="1013")
+    enroller.run("enroll", "--name", "www.example.org")
+    assert len(box.orders()) == 1
+
+
+@pytest.mark.parametrize("command", [("org", "list"), ("account", "acme", "list")])
+def test_what_administrators_see_is_not_there(enroller: Client, command: tuple[str, ...]) -> None:
+    done = enroller.run(*command, status=2)
+    assert "that takes the login of an administrator" in done.stderr
+
+
+def test_the_list_as_an_inventory(enroller: Client, box: Sandbox) -> None:
+    assert "this API lists no certificates" in enroller.run("inventory", "list", status=None).stderr
+    box.set(enrollment_list="rows")
+    enroller.run("enroll", "--name", "www.example.org")
+    rows = enroller.json("inventory", "list", "--common-name", "www.example.org")["certificates"]
+    assert str(box.orders()[-1]["id"]) in [str(row["ca_order"]) for row in rows]
+    done = enroller.run("inventory", "list", "--status", "Issued", status=2)
+    assert "can be narrowed by nothing else" in done.stderr
