@@ -44,6 +44,8 @@ def disk(client: Client, tmp_path: Path) -> Iterator[SmallDisk]:
         pytest.skip("mounting takes root")
     if reason := need("unshare", "nsenter"):
         pytest.skip(reason)
+    if run(["unshare", "-m", "true"], check=False, env=clean_env()).returncode != 0:
+        pytest.skip("a mount namespace of its own cannot be made here")
     made_key(client)
     made = SmallDisk(client, tmp_path)
     client.wrapper = made.wrapper
