@@ -317,6 +317,13 @@ def test_check_tells_the_server_the_key_and_the_account(enroller: Client, box: S
     assert "token server" in enroller.run("check").stdout
 
 
+def test_check_warns_of_an_account_that_may_not_list(enroller: Client, box: Sandbox) -> None:
+    enroller.set("ca:sandbox", token_url=box.url + TOKENS)
+    box.set(fault_path=f"{ORDERS}$", fail_status=403)
+    found = steps(enroller)
+    assert found["account"][0] == "warning" and "HTTP 403" in found["account"][1]
+
+
 def test_check_tells_a_refused_key(enroller: Client, box: Sandbox) -> None:
     box.set(oauth="refuse")
     found = steps(enroller, 42)

@@ -129,3 +129,17 @@ def test_decisions_are_for_administrators(enroller: Client, box: Sandbox, verb: 
     number = str(enrolled(enroller)["ca_order"])
     done = enroller.run("request", verb, number, "--message", "x", status=None)
     assert done.returncode == 2 and "an administrator of the CA account does that in SCM" in done.stderr
+
+
+@pytest.mark.parametrize("body", ["no-id", "normal"])
+def test_a_replacement_need_not_be_told_its_id(enroller: Client, box: Sandbox, body: str) -> None:
+    enrolled(enroller)
+    box.set(enroll_reply=body)
+    assert enroller.json("order", "replace", "1", "--reason", "the key was seen", "--new-key")["state"] == "done"
+
+
+def test_a_web_page_is_no_answer_to_a_replacement(enroller: Client, box: Sandbox) -> None:
+    enrolled(enroller)
+    box.once("POST", "/replace$", fail_status=200, fail_body="html")
+    done = enroller.run("order", "replace", "1", "--reason", "the key was seen", "--new-key", status=14)
+    assert "it is not known whether the CA took the order" in done.stderr and len(sent(box, "POST", f"{ORDERS}/")) == 1

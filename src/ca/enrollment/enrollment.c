@@ -85,21 +85,28 @@ static void note_missing(const struct scm_answer *answer, struct err *err)
     }
 }
 
-/* The least that an account can be asked for. *listed false: it is let in, but there is no list. */
-static bool knock(struct enrollment *e, bool *listed, struct err *err)
+/* What an account got to see that knocked. */
+enum welcome { LISTED, NO_LIST, NO_RIGHT };
+
+/* The least that an account can be asked for. Whether there is a list is not documented, so only
+ * who is refused as such is not let in. */
+static bool knock(struct enrollment *e, enum welcome *welcome, struct err *err)
 {
     AUTO(answer) struct scm_answer answer;
     struct scm_call call = {.endpoint = ENROLLMENT_LIST, .query = "size=1&position=0"};
 
     scm_answer_init(&answer);
-    *listed = scm_call(&e->scm, &call, &answer, err);
-    if (*listed ||
-        (answer.complete && answer.response.status >= 400 && answer.response.status < 500 &&
-         answer.class != SCM_BAD_LOGIN && answer.class != SCM_TRANSIENT)) {
-        err_clear(err);
+    if (scm_call(&e->scm, &call, &answer, err)) {
+        *welcome = LISTED;
         return true;
     }
-    return false;
+    int status = answer.complete ? answer.response.status : 0;
+    if (status < 400 || status >= 500 || answer.class == SCM_BAD_LOGIN ||
+        answer.class == SCM_TRANSIENT) {
+        return false;
+    }
+    *welcome = answer.class == SCM_NOT_ALLOWED ? NO_RIGHT : NO_LIST;
+    return true;
 }
 
 /* None can be chosen, but whether the account is let in is worth knowing before a key is made. */
@@ -107,10 +114,14 @@ static bool enrollment_products(void *impl, enum ca_kind kind UNUSED, struct ca_
                                 struct err *err)
 {
     struct enrollment *e = impl;
-    bool listed = false;
+    enum welcome welcome = NO_LIST;
 
     *out = (struct ca_products){.list = NULL};
-    return knock(e, &listed, err);
+    if (!knock(e, &welcome, err)) {
+        return false;
+    }
+    err_clear(err);
+    return true;
 }
 
 bool enrollment_fetch(struct enrollment *e, const struct enrollment_id *id, bool *ready,
@@ -268,11 +279,31 @@ static void failed(struct ca_checks *out, const char *step, const struct err *er
     out->worst = err->code;
 }
 
+static void check_account(struct enrollment *e, struct ca_checks *out)
+{
+    struct err err = ERR_INIT;
+    enum welcome welcome = NO_LIST;
+
+    if (!knock(e, &welcome, &err)) {
+        failed(out, "account", &err);
+        return;
+    }
+    if (welcome == NO_RIGHT) {
+        ca_checks_add(out, "account", true,
+                      "it may not list its certificates; whether it may order, an order shows: %s",
+                      err.msg);
+        out->list[out->count - 1].warning = true;
+        return;
+    }
+    ca_checks_add(out, "account", true, "%s; it orders with the one profile that it has",
+                  welcome == LISTED ? "it is let in, and may list its certificates"
+                                    : "it is let in (this API lists no certificates)");
+}
+
 static void enrollment_check(void *impl, struct ca_checks *out)
 {
     struct enrollment *e = impl;
     struct err err = ERR_INIT;
-    bool listed = false;
 
     if (!scm_oauth_find(&e->scm, &err)) {
         failed(out, "token server", &err);
@@ -284,13 +315,7 @@ static void enrollment_check(void *impl, struct ca_checks *out)
         return;
     }
     ca_checks_add(out, "credentials", true, "a token for '%s'", e->scm.settings.client_id);
-    if (!knock(e, &listed, &err)) {
-        failed(out, "account", &err);
-        return;
-    }
-    ca_checks_add(out, "account", true, "%s; it orders with the one profile that it has",
-                  listed ? "it is let in, and may list its certificates"
-                         : "it is let in (this API lists no certificates)");
+    check_account(e, out);
 }
 
 const struct ca_ops ca_enrollment_ops = {

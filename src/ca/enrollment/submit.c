@@ -83,7 +83,8 @@ static bool take_answer(const struct ca_request *request, const struct scm_answe
         enrollment_parse_id(doc, id, &why)) {
         return true;
     }
-    if (request->how == CA_REPLACE) {
+    bool silent = body->len == 0 || (doc != NULL && json_is_object(doc));
+    if (request->how == CA_REPLACE && silent) {
         (void)snprintf(id->text, sizeof(id->text), "%lld", (long long)request->parent);
         return true;
     }
