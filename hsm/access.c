@@ -288,13 +288,25 @@ bool hsm_access_open_to(const struct hsm_access *access, const char *uri, enum h
            remember_identity(access, out);
 }
 
-bool hsm_access_explain_role(enum hsm_purpose purpose, struct err *err)
+bool hsm_access_explain_role(const struct hsm_access *access, enum hsm_purpose purpose,
+                             struct err *err)
 {
-    if (err->native == CKR_USER_TYPE_INVALID && purpose != HSM_TO_USE) {
+    const char *setting = purpose == HSM_TO_GENERATE ? "generate_as" : "write_certificates_as";
+
+    if (purpose == HSM_TO_USE) {
+        return false;
+    }
+    if (wants_so(access, purpose) &&
+        (err->native == CKR_USER_NOT_LOGGED_IN || err->native == CKR_USER_TYPE_INVALID)) {
+        (void)err_wrap(err,
+                       "the security officer was logged in, as '%s = so' says, and this token "
+                       "wants its user for it (leave the setting out)",
+                       setting);
+    } else if (err->native == CKR_USER_TYPE_INVALID) {
         (void)err_wrap(err,
                        "this token wants the security officer for it ('%s = so' and "
                        "'so_pin_source' in the token's section)",
-                       purpose == HSM_TO_GENERATE ? "generate_as" : "write_certificates_as");
+                       setting);
     }
     return false;
 }

@@ -63,9 +63,10 @@ enum hsm_purpose { HSM_TO_USE, HSM_TO_GENERATE, HSM_TO_WRITE_CERTIFICATES };
 bool hsm_access_open_to(const struct hsm_access *access, const char *uri, enum hsm_purpose purpose,
                         struct hsm_opened *out, struct err *err) NODISCARD;
 
-/* Adds to an error which setting helps, if the token answered that the user may not do it. Returns
- * false. */
-bool hsm_access_explain_role(enum hsm_purpose purpose, struct err *err);
+/* Adds to an error which setting helps, if the token answered that whoever is logged in for the
+ * purpose may not do it. Returns false. */
+bool hsm_access_explain_role(const struct hsm_access *access, enum hsm_purpose purpose,
+                             struct err *err);
 
 /*
  * Whether the opened token is the one that the configured section was used with before

@@ -1,9 +1,6 @@
 /*
- * Administration of tokens, through libp11: initialising them, and their PINs.
- *
- * libp11 keeps a PIN inside its slot until the slots are released, and releasing them closes every
- * session on them: so all this is done while nobody in the process has a session, and the slots are
- * released right after.
+ * Administration of tokens: initialising them, and their PINs (through libp11, hsm/admin_slot.h).
+ * All this is done while nobody in the process has a session.
  */
 #ifndef HSM_ADMIN_H
 #define HSM_ADMIN_H
@@ -22,7 +19,9 @@
  * it is destroyed, so a token that is initialised already is refused unless erase is set. Without
  * token attributes in the URI the first token that is not initialised is taken. Refused when the
  * label is in use on this module, and when the token to erase is another one than its section was
- * used with: no PIN is sent to it then. E_OBJECT_EXISTS, E_TOKEN_MISSING, E_PIN_WRONG (SO PIN of an
+ * used with: no PIN is sent to it then. Where an earlier run erased the token and did not come to
+ * its end, what is left is done, and nothing erased: *earlier_s tells when that was (0: there was
+ * none). E_OBJECT_EXISTS, E_TOKEN_MISSING, E_PIN_WRONG (SO PIN of an
  * initialised token), E_PIN_LOCKED, E_TOKEN.
  */
 struct hsm_token_init {
@@ -35,7 +34,7 @@ struct hsm_token_init {
     const struct hsm_section *section; /* that names the token to erase; NULL: none does */
 };
 bool hsm_token_initialise(const struct hsm_target *target, const struct hsm_token_init *init,
-                          struct hsm_token **out, struct err *err) NODISCARD;
+                          struct hsm_token **out, int64_t *earlier_s, struct err *err) NODISCARD;
 
 enum hsm_pin_work_kind {
     HSM_PIN_CHANGE,    /* the user changes the user PIN */

@@ -64,14 +64,9 @@ static size_t first_cert(const struct work *w)
     return w->survey.privates + w->survey.publics;
 }
 
-static bool is_cert(const struct hsm_item *item)
-{
-    return item->x509 != NULL && !item->attestation;
-}
-
 static bool is_issuer_of(const struct hsm_item *issuer, X509 *cert)
 {
-    return is_cert(issuer) && X509_check_issued(issuer->x509, cert) == X509_V_OK;
+    return hsm_item_is_cert(issuer) && X509_check_issued(issuer->x509, cert) == X509_V_OK;
 }
 
 static bool is_self_issued(X509 *cert)
@@ -84,10 +79,12 @@ static X509 *issuer_of(struct work *w, X509 *cert)
     if (w->last_issuer != NULL && is_issuer_of(w->last_issuer, cert)) {
         return w->last_issuer->x509;
     }
-    for (size_t i = first_cert(w); i < w->survey.count; i++) {
-        if (is_issuer_of(&w->survey.list[i], cert)) {
-            w->last_issuer = &w->survey.list[i];
-            return w->last_issuer->x509;
+    const struct hsm_item *item = NULL;
+    size_t at = 0;
+    while ((item = hsm_survey_by_subject(&w->survey, X509_get_issuer_name(cert), &at)) != NULL) {
+        if (is_issuer_of(item, cert)) {
+            w->last_issuer = item;
+            return item->x509;
         }
     }
     return NULL;
@@ -121,9 +118,11 @@ static bool has_chain(struct work *w, X509 *leaf)
 
 static bool others_have_label(const struct work *w, const struct hsm_item *item, const char *label)
 {
-    for (size_t i = first_cert(w); i < w->survey.count; i++) {
-        const struct hsm_item *other = &w->survey.list[i];
-        if (other != item && is_cert(other) && str_equal(other->label, label)) {
+    const struct hsm_item *other = NULL;
+    size_t at = 0;
+
+    while ((other = hsm_survey_by_label(&w->survey, label, &at)) != NULL) {
+        if (other != item) {
             return true;
         }
     }
@@ -131,7 +130,8 @@ static bool others_have_label(const struct work *w, const struct hsm_item *item,
 }
 
 /* The object has changed, and what is checked after it is compared with what it is now. */
-static void note_change(struct hsm_item *item, const struct hsm_id *id, const char *label)
+static void note_change(struct work *w, struct hsm_item *item, const struct hsm_id *id,
+                        const char *label)
 {
     char *copy = str_dup(label);
 
@@ -140,6 +140,7 @@ static void note_change(struct hsm_item *item, const struct hsm_id *id, const ch
         free(item->label);
         item->label = copy;
     }
+    hsm_survey_note_change(&w->survey, item);
 }
 
 /* Ids, labels and names of what belongs to a private key, mended if asked. */
@@ -175,7 +176,7 @@ static void check_pairing(struct work *w, struct hsm_item *item)
         report_fix(w, HSM_NAMES_DIFFER, item, fixed, failed);
     }
     if (fixed) {
-        note_change(item, &key->id, label);
+        note_change(w, item, &key->id, label);
     }
 }
 
@@ -200,26 +201,48 @@ static bool is_issuer(const struct work *w, const struct hsm_item *item)
     if (X509_check_ca(item->x509) > 0) {
         return true;
     }
-    for (size_t i = first_cert(w); i < w->survey.count; i++) {
-        const struct hsm_item *other = &w->survey.list[i];
-        if (other != item && is_cert(other) && is_issuer_of(item, other->x509)) {
+    const struct hsm_item *other = NULL;
+    size_t at = 0;
+    while ((other = hsm_survey_by_issuer(&w->survey, X509_get_subject_name(item->x509), &at)) !=
+           NULL) {
+        if (other != item && is_issuer_of(item, other->x509)) {
             return true;
         }
     }
     return false;
 }
 
-static void check_alone(struct work *w, const struct hsm_item *item)
+/* A private key with that id, other than that one. */
+static const struct hsm_item *key_with_id(const struct work *w, const struct hsm_id *id,
+                                          const struct hsm_item *except)
 {
-    for (size_t i = 0; i < w->survey.privates; i++) {
-        if (hsm_id_equal(&w->survey.list[i].id, &item->id)) {
-            struct hsm_item under = *item;
-            under.key = &w->survey.list[i];
-            report(w, HSM_CERT_FOREIGN, &under);
-            return;
+    const struct hsm_item *key = NULL;
+    size_t at = 0;
+
+    while ((key = hsm_survey_by_id(&w->survey, id, &at)) != NULL) {
+        if (key->class == CKO_PRIVATE_KEY && key != except) {
+            return key;
         }
     }
-    if (!is_issuer(w, item)) {
+    return NULL;
+}
+
+/* What belongs to no private key, and stands under the id of one. */
+static bool is_foreign(struct work *w, enum hsm_finding_kind kind, const struct hsm_item *item)
+{
+    struct hsm_item under = *item;
+
+    under.key = key_with_id(w, &item->id, NULL);
+    if (under.key == NULL) {
+        return false;
+    }
+    report(w, kind, &under);
+    return true;
+}
+
+static void check_alone(struct work *w, const struct hsm_item *item)
+{
+    if (!is_foreign(w, HSM_CERT_FOREIGN, item) && !is_issuer(w, item)) {
         report(w, HSM_CERT_ALONE, item);
     }
 }
@@ -252,19 +275,11 @@ static void check_cert(struct work *w, struct hsm_item *item)
 
 static void check_key(struct work *w, const struct hsm_item *key)
 {
-    bool has_cert = false;
-
-    for (size_t i = first_cert(w); i < w->survey.count; i++) {
-        has_cert = has_cert || (is_cert(&w->survey.list[i]) && w->survey.list[i].key == key);
-    }
-    if (!has_cert) {
+    if (!key->has_cert) {
         report(w, HSM_KEY_ALONE, key);
     }
-    for (size_t i = 0; i < w->survey.privates; i++) {
-        if (&w->survey.list[i] != key && hsm_id_equal(&w->survey.list[i].id, &key->id)) {
-            report(w, HSM_ID_TWICE, key);
-            return;
-        }
+    if (key_with_id(w, &key->id, key) != NULL) {
+        report(w, HSM_ID_TWICE, key);
     }
 }
 
@@ -278,6 +293,8 @@ static void check_all(struct work *w)
             check_cert(w, item);
         } else if (item->key != NULL) {
             check_pairing(w, item);
+        } else if (item->known) {
+            (void)is_foreign(w, HSM_PUBLIC_FOREIGN, item);
         }
     }
 }

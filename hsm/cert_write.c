@@ -68,20 +68,11 @@ static const char *reason_of(CK_RV rv)
     return NULL;
 }
 
-/* A card may lose its login over a write that failed; then it is no longer ours to use. */
+/* A card may end the login over a write that failed; then it is no longer ours to use. */
 static bool has_lost_login(struct hsm_session *session)
 {
-    CK_SESSION_INFO info;
-    struct hsm_token *token = session->token;
-
-    memset(&info, 0, sizeof(info));
-    if (!token->logged_in ||
-        ck_get_session_info(hsm_session_cryptoki(session), session->handle, &info) != CKR_OK ||
-        info.state == CKS_RW_USER_FUNCTIONS || info.state == CKS_RO_USER_FUNCTIONS) {
-        return false;
-    }
-    (void)hsm_token_note(token, session->epoch, CKR_USER_NOT_LOGGED_IN);
-    return true;
+    return hsm_session_has_lost_login(session) &&
+           hsm_token_note(session->token, session->epoch, CKR_USER_NOT_LOGGED_IN);
 }
 
 static bool write_failed(struct hsm_session *session, CK_RV rv, size_t size, struct err *err)
@@ -90,21 +81,20 @@ static bool write_failed(struct hsm_session *session, CK_RV rv, size_t size, str
     struct err cause = ERR_INIT;
 
     (void)ckr_set(&cause, rv, "C_CreateObject");
-    if (!hsm_token_note(session->token, session->epoch, rv) && has_lost_login(session)) {
-        why = why != NULL ? why : "the token does not say why";
-        return err_set(err, E_TOKEN,
-                       "writing a certificate to %s: %.200s: %s (it has %zu bytes); and the token "
-                       "has ended the login over it",
-                       hsm_token_name(&session->token->info), cause.msg, why, size);
-    }
-    if (why == NULL) {
+    bool lost = !hsm_token_note(session->token, session->epoch, rv) && has_lost_login(session);
+    if (why == NULL && !lost) {
         *err = cause;
         return err_wrap(err, "writing a certificate to %s", hsm_token_name(&session->token->info));
     }
-    return err_set(err, E_TOKEN,
-                   "writing a certificate to %s: %.200s: %s (it has %zu bytes); 'cert bind "
-                   "--detached' puts it into files instead",
-                   hsm_token_name(&session->token->info), cause.msg, why, size);
+    return err_set_native(
+        err, E_TOKEN, rv,
+        "writing a certificate to %s: %.200s: %s (it has %zu bytes)%s; 'cert bind --detached' puts "
+        "it into files instead",
+        hsm_token_name(&session->token->info), cause.msg,
+        why != NULL ? why : "the token does not say why", size,
+        lost ? ", and the token has ended the login over it: the PIN was right, and the next "
+               "command logs in again"
+             : "");
 }
 
 bool hsm_cert_write(struct hsm_session *session, X509 *cert, const struct hsm_id *id,

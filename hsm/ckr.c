@@ -111,7 +111,6 @@ static const struct {
     {CKR_PIN_INVALID,             E_PIN_WRONG},
     {CKR_PIN_LEN_RANGE,           E_PIN_WRONG},
     {CKR_PIN_LOCKED,              E_PIN_LOCKED},
-    {CKR_USER_NOT_LOGGED_IN,      E_PIN_NEEDED},
     {CKR_SLOT_ID_INVALID,         E_TOKEN_MISSING},
     {CKR_TOKEN_NOT_PRESENT,       E_TOKEN_MISSING},
     {CKR_TOKEN_NOT_RECOGNIZED,    E_TOKEN_MISSING},

@@ -152,6 +152,32 @@ CK_RV ck_login(const struct cryptoki *ck, CK_SESSION_HANDLE session, CK_USER_TYP
     CALL(ck, kind, C_Login, session, user, (CK_UTF8CHAR_PTR)(uintptr_t)pin, (CK_ULONG)pin_len);
 }
 
+CK_RV ck_init_token(const struct cryptoki *ck, CK_SLOT_ID slot, const uint8_t *so_pin,
+                    size_t so_pin_len, const char *label)
+{
+    enum call_kind kind = so_pin == NULL ? CALL_PERSON : CALL_WRITE;
+
+    CALL(ck, kind, C_InitToken, slot, (CK_UTF8CHAR_PTR)(uintptr_t)so_pin, (CK_ULONG)so_pin_len,
+         (CK_UTF8CHAR_PTR)(uintptr_t)label);
+}
+
+CK_RV ck_init_pin(const struct cryptoki *ck, CK_SESSION_HANDLE session, const uint8_t *pin,
+                  size_t pin_len)
+{
+    enum call_kind kind = pin == NULL ? CALL_PERSON : CALL_WRITE;
+
+    CALL(ck, kind, C_InitPIN, session, (CK_UTF8CHAR_PTR)(uintptr_t)pin, (CK_ULONG)pin_len);
+}
+
+CK_RV ck_set_pin(const struct cryptoki *ck, CK_SESSION_HANDLE session, const uint8_t *present,
+                 size_t present_len, const uint8_t *fresh, size_t fresh_len)
+{
+    enum call_kind kind = present == NULL ? CALL_PERSON : CALL_WRITE;
+
+    CALL(ck, kind, C_SetPIN, session, (CK_UTF8CHAR_PTR)(uintptr_t)present, (CK_ULONG)present_len,
+         (CK_UTF8CHAR_PTR)(uintptr_t)fresh, (CK_ULONG)fresh_len);
+}
+
 CK_RV ck_logout(const struct cryptoki *ck, CK_SESSION_HANDLE session)
 {
     CALL(ck, CALL_QUICK, C_Logout, session);

@@ -71,6 +71,13 @@ CK_RV ck_get_session_info(const struct cryptoki *ck, CK_SESSION_HANDLE session,
                           CK_SESSION_INFO *info);
 CK_RV ck_login(const struct cryptoki *ck, CK_SESSION_HANDLE session, CK_USER_TYPE user,
                const uint8_t *pin, size_t pin_len);
+/* PIN NULL: it is typed at the token. The label has 32 bytes. */
+CK_RV ck_init_token(const struct cryptoki *ck, CK_SLOT_ID slot, const uint8_t *so_pin,
+                    size_t so_pin_len, const char *label);
+CK_RV ck_init_pin(const struct cryptoki *ck, CK_SESSION_HANDLE session, const uint8_t *pin,
+                  size_t pin_len);
+CK_RV ck_set_pin(const struct cryptoki *ck, CK_SESSION_HANDLE session, const uint8_t *present,
+                 size_t present_len, const uint8_t *fresh, size_t fresh_len);
 CK_RV ck_logout(const struct cryptoki *ck, CK_SESSION_HANDLE session);
 CK_RV ck_find_objects_init(const struct cryptoki *ck, CK_SESSION_HANDLE session,
                            CK_ATTRIBUTE *template, CK_ULONG count);

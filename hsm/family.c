@@ -1,7 +1,12 @@
 #include "hsm/family.h"
 
+#include "hsm/proof.h"
+
+#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
+
+DEFINE_AUTO(pkey, EVP_PKEY *, EVP_PKEY_free)
 
 void hsm_family_done(struct hsm_family *family)
 {
@@ -78,62 +83,133 @@ static bool sort_by_id(struct hsm_session *session, const struct hsm_uri *uri,
     return true;
 }
 
-/* Some private keys do not show their public half: then the one public object of their id has it.
+/* The public halves that stand under the id: of the public objects first, then of the certificates.
  */
-static bool borrow_public(struct hsm_session *session, const struct sorted *sorted,
-                          struct hsm_key *key, struct err *err)
+struct halves {
+    struct hsm_key *list; /* owned */
+    size_t count;
+};
+
+static void halves_done(struct halves *halves)
 {
-    for (size_t i = 0; i < sorted->publics.count && !key->public.known; i++) {
-        AUTO(hsm_key) struct hsm_key public = {0};
-        if (!hsm_key_load(session, sorted->publics.list[i], CKO_PUBLIC_KEY, false, &public, err)) {
+    for (size_t i = 0; i < halves->count; i++) {
+        hsm_key_done(&halves->list[i]);
+    }
+    free(halves->list);
+}
+
+DEFINE_AUTO_DONE(halves, struct halves, halves_done)
+
+static void half_of_cert(struct hsm_session *session, const struct hsm_cert *cert,
+                         struct hsm_key *out)
+{
+    *out = (struct hsm_key){.token = session->token, .spec = {.type = HSM_KEY_OTHER}};
+    if (cert->x509 != NULL && !hsm_cert_is_attestation(cert)) {
+        (void)hsm_public_from_x509(cert->x509, &out->spec, &out->public);
+    }
+}
+
+static bool load_halves(struct hsm_session *session, const struct hsm_handles *publics,
+                        const struct hsm_certs *certs, struct halves *out, struct err *err)
+{
+    out->list = calloc(publics->count + certs->count + 1, sizeof(*out->list));
+    if (out->list == NULL) {
+        return err_nomem(err);
+    }
+    for (size_t i = 0; i < publics->count; i++, out->count++) {
+        if (!hsm_key_load(session, publics->list[i], CKO_PUBLIC_KEY, false, &out->list[i], err)) {
             return false;
         }
-        if (public.public.known && public.spec.type == key->spec.type &&
-            public.spec.curve == key->spec.curve) {
-            key->spec = public.spec;
-            key->public = public.public;
-            memset(&public.public, 0, sizeof(public.public));
-        }
+    }
+    for (size_t i = 0; i < certs->count; i++) {
+        half_of_cert(session, &certs->list[i], &out->list[out->count++]);
     }
     return true;
 }
 
-/* And where there is none, a certificate has. */
-static void borrow_from_certificates(const struct hsm_certs *certs, struct hsm_key *key)
+static bool may_be_of(const struct hsm_key *half, const struct hsm_key *key)
 {
-    for (size_t i = 0; i < certs->count && !key->public.known; i++) {
-        AUTO(hsm_public) struct hsm_public public = {.known = false};
-        struct hsm_key_spec spec = {.type = HSM_KEY_OTHER};
-        if (certs->list[i].x509 != NULL &&
-            hsm_public_from_x509(certs->list[i].x509, &spec, &public) &&
-            spec.type == key->spec.type && spec.curve == key->spec.curve) {
-            key->spec = spec;
-            key->public = public;
-            memset(&public, 0, sizeof(public));
-        }
-    }
+    return half->public.known && half->spec.type == key->spec.type &&
+           half->spec.curve == key->spec.curve;
 }
 
-static bool is_public_of(struct hsm_session *session, CK_OBJECT_HANDLE handle,
-                         const struct hsm_key *key, bool *out, struct err *err)
+static bool is_half_of(const struct hsm_key *half, const struct hsm_key *key)
 {
-    AUTO(hsm_key) struct hsm_key public = {0};
+    return hsm_public_equal(&half->spec, &half->public, &key->spec, &key->public);
+}
 
-    if (!hsm_key_load(session, handle, CKO_PUBLIC_KEY, false, &public, err)) {
-        return false;
+static uint8_t *copy_bytes(const uint8_t *data, size_t len)
+{
+    uint8_t *copy = data != NULL ? malloc(len) : NULL;
+
+    if (copy != NULL) {
+        memcpy(copy, data, len);
     }
-    *out = hsm_public_equal(&public.spec, &public.public, &key->spec, &key->public);
+    return copy;
+}
+
+/* Lends the key a half; it goes on belonging to the other one, too. */
+static bool lend(const struct hsm_key *half, struct hsm_key *key, struct err *err)
+{
+    struct hsm_public copy = half->public;
+
+    copy.modulus = copy_bytes(half->public.modulus, half->public.modulus_len);
+    copy.exponent = copy_bytes(half->public.exponent, half->public.exponent_len);
+    copy.borrowed = true;
+    if ((copy.modulus == NULL) != (half->public.modulus == NULL) ||
+        (copy.exponent == NULL) != (half->public.exponent == NULL)) {
+        hsm_public_done(&copy);
+        return err_nomem(err);
+    }
+    hsm_public_done(&key->public);
+    key->spec = half->spec;
+    key->public = copy;
     return true;
 }
 
-static bool is_cert_of(const struct hsm_cert *cert, const struct hsm_key *key)
+/* Whether halves of more than one key stand under the id: then one of them is a stranger's. */
+static bool is_doubtful(const struct halves *halves, const struct hsm_key *key)
 {
-    AUTO(hsm_public) struct hsm_public public = {.known = false};
-    struct hsm_key_spec spec = {.type = HSM_KEY_OTHER};
+    for (size_t i = 0; i < halves->count; i++) {
+        if (may_be_of(&halves->list[i], key) && !is_half_of(&halves->list[i], key)) {
+            return true;
+        }
+    }
+    return false;
+}
 
-    return cert->x509 != NULL && !hsm_cert_is_attestation(cert) &&
-           hsm_public_from_x509(cert->x509, &spec, &public) &&
-           hsm_public_equal(&spec, &public, &key->spec, &key->public);
+/* A signature tells which half is the key's; none may be. Where there can be no signature, the
+ * first one stays. */
+static bool try_halves(const struct halves *halves, struct hsm_key *key, struct err *err)
+{
+    struct hsm_proof proof;
+    struct err ignored = ERR_INIT;
+
+    if (!hsm_proof_sign(key, &proof, &ignored)) {
+        return true;
+    }
+    for (size_t i = 0; i < halves->count; i++) {
+        AUTO(pkey) EVP_PKEY *public = NULL;
+        if (may_be_of(&halves->list[i], key) &&
+            hsm_key_public_evp(&halves->list[i], &public, &ignored) &&
+            hsm_proof_is_of(&proof, public)) {
+            return lend(&halves->list[i], key, err);
+        }
+    }
+    hsm_public_done(&key->public);
+    return true;
+}
+
+/* Some private keys do not show their public half: then a public object of their id has it, and
+ * where there is none, a certificate has. */
+static bool borrow(const struct halves *halves, struct hsm_key *key, struct err *err)
+{
+    for (size_t i = 0; i < halves->count && !key->public.known; i++) {
+        if (may_be_of(&halves->list[i], key) && !lend(&halves->list[i], key, err)) {
+            return false;
+        }
+    }
+    return !key->public.borrowed || !is_doubtful(halves, key) || try_halves(halves, key, err);
 }
 
 static bool load_certs(struct hsm_session *session, const struct hsm_handles *handles,
@@ -153,12 +229,12 @@ static bool load_certs(struct hsm_session *session, const struct hsm_handles *ha
 }
 
 /* Leaves those that are of the key. */
-static void keep_own_certs(struct hsm_family *family)
+static void keep_own_certs(struct hsm_family *family, const struct hsm_key *halves)
 {
     size_t kept = 0;
 
     for (size_t i = 0; i < family->certs.count; i++) {
-        if (is_cert_of(&family->certs.list[i], &family->key)) {
+        if (is_half_of(&halves[i], &family->key)) {
             struct hsm_cert own = family->certs.list[i];
             family->certs.list[i] = family->certs.list[kept];
             family->certs.list[kept++] = own;
@@ -174,16 +250,17 @@ static void keep_own_certs(struct hsm_family *family)
 static bool gather(struct hsm_session *session, const struct sorted *sorted,
                    struct hsm_family *family, struct err *err)
 {
+    AUTO(halves) struct halves halves = {.count = 0};
+
     if (!load_certs(session, &sorted->certs, &family->certs, err) ||
-        !borrow_public(session, sorted, &family->key, err)) {
+        !load_halves(session, &sorted->publics, &family->certs, &halves, err) ||
+        !borrow(&halves, &family->key, err)) {
         return false;
     }
-    borrow_from_certificates(&family->certs, &family->key);
-    keep_own_certs(family);
+    keep_own_certs(family, halves.list + sorted->publics.count);
     for (size_t i = 0; i < sorted->publics.count; i++) {
-        bool own = false;
-        if (!is_public_of(session, sorted->publics.list[i], &family->key, &own, err) ||
-            (own && !add_handle(&family->publics, sorted->publics.list[i], err))) {
+        bool own = is_half_of(&halves.list[i], &family->key);
+        if (own && !add_handle(&family->publics, sorted->publics.list[i], err)) {
             return false;
         }
         family->strangers += own ? 0 : 1;

@@ -3,6 +3,7 @@
 #include "base/str.h"
 #include "hsm/ckr.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* What is done to all objects of a key together. */
@@ -201,36 +202,88 @@ static bool read_back(struct hsm_token *token, const struct hsm_family *family, 
     return true;
 }
 
-/* The labels as they were. A certificate may have had one of its own. */
-static void take_back(struct hsm_session *session, const struct hsm_family *family)
+/* The labels as they are now: a public key or a certificate may have one of its own. */
+struct labels {
+    char **list;
+    size_t count;
+};
+
+static void labels_done(struct labels *labels)
+{
+    for (size_t i = 0; i < labels->count; i++) {
+        free(labels->list[i]);
+    }
+    free(labels->list);
+}
+
+DEFINE_AUTO_DONE(labels, struct labels, labels_done)
+
+static bool read_labels(struct hsm_session *session, const struct hsm_family *family,
+                        struct labels *out, struct err *err)
+{
+    static const CK_ATTRIBUTE_TYPE types[] = {CKA_LABEL};
+    size_t members = member_count(family);
+
+    out->list = calloc(members, sizeof(*out->list));
+    if (out->list == NULL) {
+        return err_nomem(err);
+    }
+    for (; out->count < members; out->count++) {
+        AUTO(attr_values) struct attr_values values = {.count = 0};
+        struct hsm_id id;
+        if (!hsm_read(session, member(family, out->count), types, ARRAY_LEN(types), &values, err) ||
+            !hsm_object_name(&values, &id, &out->list[out->count], err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Gives the first of them their labels back. How many did not take it. */
+static size_t take_back(struct hsm_session *session, const struct hsm_family *family,
+                        const struct labels *before, size_t changed)
 {
     struct err ignored = ERR_INIT;
-    size_t keys = 1 + family->publics.count;
+    size_t stuck = 0;
 
-    for (size_t i = 0; i < member_count(family); i++) {
-        const char *label = i < keys ? family->key.label : family->certs.list[i - keys].label;
-        (void)set_label(session, member(family, i), label, &ignored);
+    for (size_t i = 0; i < changed; i++) {
+        stuck += set_label(session, member(family, i), before->list[i], &ignored) ? 0 : 1;
     }
+    return stuck;
+}
+
+static bool give_label(struct hsm_session *session, const struct hsm_family *family,
+                       const char *label, size_t *changed, struct err *err)
+{
+    for (*changed = 0; *changed < member_count(family); ++*changed) {
+        if (!set_label(session, member(family, *changed), label, err)) {
+            return false;
+        }
+    }
+    return read_back(session->token, family, label, err);
 }
 
 bool hsm_family_rename(struct hsm_token *token, const struct hsm_family *family, const char *label,
                        struct err *err)
 {
     AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
-    bool ok = true;
+    AUTO(labels) struct labels before = {.count = 0};
+    size_t changed = 0;
 
     if (token->info.write_protected) {
         return err_set(err, E_TOKEN, "%s is write-protected", hsm_token_name(&token->info));
     }
-    if (!hsm_session_take(token, true, &session, err) || !is_free(&session, family, label, err)) {
+    if (!hsm_session_take(token, true, &session, err) || !is_free(&session, family, label, err) ||
+        !read_labels(&session, family, &before, err)) {
         return false;
     }
-    for (size_t i = 0; ok && i < member_count(family); i++) {
-        ok = set_label(&session, member(family, i), label, err);
+    if (give_label(&session, family, label, &changed, err)) {
+        return true;
     }
-    if (!ok || !read_back(token, family, label, err)) {
-        take_back(&session, family);
-        return err_wrap(err, "key '%s' keeps its label", family->key.label);
-    }
-    return true;
+    size_t stuck = take_back(&session, family, &before, changed);
+    return stuck == 0 ? err_wrap(err, "key '%s' keeps its label", family->key.label)
+                      : err_wrap(err,
+                                 "key '%s': %zu of its %zu objects may have the new label '%s' "
+                                 "now, and do not take the old one back",
+                                 family->key.label, stuck, member_count(family), label);
 }

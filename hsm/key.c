@@ -395,6 +395,7 @@ static bool public_from_object(struct hsm_session *session, CK_OBJECT_HANDLE han
     spec_from_attributes(&values, &spec);
     if (spec.type == key->spec.type && spec.curve == key->spec.curve &&
         from_attributes(&values, &spec, &key->public)) {
+        key->public.borrowed = true;
         key->spec = spec; /* a private object that shows no modulus does not tell its size */
     }
     return true;
@@ -420,6 +421,7 @@ static bool public_from_certificate(struct hsm_session *session, CK_OBJECT_HANDL
         spec.curve == key->spec.curve) {
         key->spec = spec;
         key->public = public;
+        key->public.borrowed = true;
         memset(&public, 0, sizeof(public));
     }
     return true;
@@ -576,6 +578,7 @@ static bool choose_private(struct hsm_session *session, const struct hsm_uri *ur
         if (is_public_of(&all->list[i], chosen)) {
             chosen->spec = all->list[i].spec; /* with the size; see public_from_object() */
             chosen->public = all->list[i].public;
+            chosen->public.borrowed = true;
             memset(&all->list[i].public, 0, sizeof(all->list[i].public));
         }
     }

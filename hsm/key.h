@@ -27,6 +27,8 @@ enum { HSM_RSA_BYTES_MAX = 2048, HSM_POINT_MAX = 133 };
 
 struct hsm_public {
     bool known;
+    bool borrowed; /* from another object with the private key's id, which may be another key's
+                    * (hsm_proof_check()) */
     /* RSA: big-endian, no leading zero bytes; owned */
     uint8_t *modulus;
     size_t modulus_len;

@@ -158,7 +158,7 @@ static void note_rung(struct run *run, CK_RV rv)
                    "without %s",
                    hsm_token_name(&run->token->info), ckr_name(rv), buf_str(&names));
     if (run->request->on_rung != NULL) {
-        run->request->on_rung(run->request->ctx, sentence);
+        run->request->on_rung(run->request->ctx, report->left_out, sentence);
     }
 }
 
@@ -179,7 +179,7 @@ static void begin_lower(struct run *run)
                    "%s is asked for the key without %s, as its module is known to need",
                    hsm_token_name(&run->token->info), buf_str(&names));
     if (run->request->on_rung != NULL && names.len > 0) {
-        run->request->on_rung(run->request->ctx, sentence);
+        run->request->on_rung(run->request->ctx, run->report->left_out, sentence);
     }
 }
 
@@ -307,6 +307,7 @@ static bool change_id(struct run *run, struct hsm_key *key, struct err *err)
         !id_is_unused(&session, request->names, &id, err)) {
         return false;
     }
+    run->made.changed = id;
     bool changed = set_id(&session, &run->made, &id, err);
     if (!changed) {
         (void)set_id(&session, &run->made, request->name->id, &ignored);

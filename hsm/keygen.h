@@ -32,7 +32,7 @@ struct hsm_keygen_request {
     enum hsm_id_rule id_rule; /* HSM_ID_SHA1, HSM_ID_SKI: the id is changed when the key is there */
     struct hsm_names *names;  /* the token's names, read before; NULL: they are searched for */
     /* May be NULL. Told before the token is asked again with a lower rung, in a sentence. */
-    void (*on_rung)(void *ctx, const char *sentence);
+    void (*on_rung)(void *ctx, const char *left_out, const char *sentence);
     void *ctx;
 };
 

@@ -11,6 +11,7 @@
 struct hsm_made {
     CK_OBJECT_HANDLE handles[2];
     bool known; /* false: the token reported a failure, and what it left behind is unknown */
+    struct hsm_id changed; /* the computed id that they were given, or were to be; may be unset */
 };
 
 /* Ends a failed generation: cleans up and says what became of the key. err holds the cause. Always

@@ -179,12 +179,19 @@ bool hsm_lock_take(struct hsm_lock *lock, const char *dir, const char *module_pa
     }
     note_holder(fd);
     lock->fd = fd;
+    if (lock->note != NULL) {
+        atomic_store(lock->note, fd + 1);
+    }
     return true;
 }
 
 void hsm_lock_release(struct hsm_lock *lock)
 {
     if (lock->fd >= 0) {
+        if (lock->note != NULL && atomic_exchange(lock->note, 0) == 0) {
+            lock->fd = -1; /* in a forked child, which has closed it */
+            return;
+        }
         /* A child that was forked meanwhile has the descriptor, too: closing ours would not do. */
         (void)flock(lock->fd, LOCK_UN);
         (void)close(lock->fd);

@@ -13,12 +13,14 @@
 #include "base/compiler.h"
 #include "base/err.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 struct hsm_lock {
     int fd;                    /* -1: not held */
     const volatile bool *stop; /* ends the waiting when it becomes true; NULL: never */
+    atomic_int *note; /* has the descriptor plus one while the lock is held, for who forks; NULL */
 };
 
 #define HSM_LOCK_INIT                                                                              \

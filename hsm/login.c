@@ -75,6 +75,14 @@ bool hsm_pin_was_burnt(CK_RV rv)
     case CKR_TOKEN_NOT_RECOGNIZED:
     case CKR_HOST_MEMORY:
     case CKR_DEVICE_MEMORY:
+    /* These speak of who is logged in, or what is open; the PIN is not looked at then (PKCS#11
+     * 2.40, section 5.6). */
+    case CKR_USER_ANOTHER_ALREADY_LOGGED_IN:
+    case CKR_USER_TOO_MANY_TYPES:
+    case CKR_USER_PIN_NOT_INITIALIZED:
+    case CKR_USER_NOT_LOGGED_IN:
+    case CKR_SESSION_READ_ONLY_EXISTS:
+    case CKR_OPERATION_NOT_INITIALIZED:
         return false;
     default:
         return true;
@@ -102,6 +110,28 @@ static bool is_wrong_pin(CK_RV rv)
     return rv == CKR_PIN_INCORRECT || rv == CKR_PIN_INVALID || rv == CKR_PIN_LEN_RANGE;
 }
 
+void hsm_login_explain(CK_RV rv, CK_USER_TYPE user, struct err *err)
+{
+    const char *who = user == CKU_SO ? "the user" : "the security officer";
+    struct err first = *err;
+
+    if (rv == CKR_USER_ANOTHER_ALREADY_LOGGED_IN || rv == CKR_USER_TOO_MANY_TYPES) {
+        (void)err_set_native(err, first.code, first.native,
+                             "%.500s: %s is logged in already, through another part of this "
+                             "program or, on some tokens, another program, which has to log out "
+                             "first; the PIN was not looked at, and no try was used up",
+                             first.msg, who);
+    } else if (rv == CKR_SESSION_READ_ONLY_EXISTS) {
+        (void)err_set_native(
+            err, first.code, first.native,
+            "%.500s: the token lets the security officer in only where no "
+            "read-only session is open on it, and another part of this program or, "
+            "on some tokens, another program has one: end that first; the PIN was "
+            "not looked at, and no try was used up",
+            first.msg);
+    }
+}
+
 /* What the token answered, in words. */
 static bool explain(const struct hsm_token *token, CK_RV rv, const struct hsm_pin *pin,
                     struct err *err)
@@ -124,6 +154,7 @@ static bool explain(const struct hsm_token *token, CK_RV rv, const struct hsm_pi
                               hsm_pin_unlock_advice(token));
     }
     (void)ckr_set(err, rv, "C_Login");
+    hsm_login_explain(rv, CKU_USER, err);
     return err_wrap(err, "%s", name);
 }
 
@@ -187,7 +218,7 @@ bool hsm_pin_may_send(struct hsm_token *token, const struct hsm_pin *pin, struct
     bool is_grave = info->user_pin_locked || info->user_pin_final || !info->user_pin_set ||
                     atomic_load(token->pin_refused);
 
-    return (is_grave || !info->login_required || hsm_pin_memory_allows(info, CKU_USER, pin, err)) &&
+    return (is_grave || hsm_pin_memory_allows(info, CKU_USER, pin, err)) &&
            may_try(token, hsm_pin_is_meant(pin), err);
 }
 
@@ -255,11 +286,14 @@ static bool login_now(struct hsm_token *token, const struct hsm_pin *pin, struct
     if (is_logged_in(token)) {
         return true; /* another thread had the lock before us */
     }
-    if (!check_flags(token, pin, err)) {
+    if (!hsm_token_refresh(token, err)) {
         return false;
     }
     if (!token->info.login_required) {
         return true;
+    }
+    if (!hsm_pin_may_send(token, pin, err)) {
+        return false;
     }
     if (!token->info.pin_pad && !secret_is_set(&bytes) && !get_pin(token, pin, &bytes, err)) {
         return false;

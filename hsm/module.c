@@ -65,6 +65,7 @@ const char *hsm_process_state_dir(void)
 bool hsm_module_lock(struct hsm_module *module, struct hsm_lock *lock, struct err *err)
 {
     lock->stop = process.stop;
+    lock->note = &module->lock_fd;
     if (!hsm_lock_take(lock, process.lock_dir, module->path, process.lock_wait_ms, err)) {
         return err_wrap(err, "module %s", module->path);
     }
@@ -76,6 +77,17 @@ unsigned hsm_forks(void)
     return atomic_load(&process.forks);
 }
 
+/* A lock that a thread of the parent holds is held through the child's descriptor as well: should
+ * the parent be killed, it would never be free. Closing this one leaves the parent's. */
+static void drop_inherited_lock(struct hsm_module *module)
+{
+    int fd = atomic_exchange(&module->lock_fd, 0) - 1;
+
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+}
+
 /* In a child there are no other threads: what they held is free, and what they called has ended. */
 static void after_fork_in_child(void)
 {
@@ -85,6 +97,7 @@ static void after_fork_in_child(void)
         (void)pthread_mutex_init(&m->lock, NULL);
         atomic_store(&m->in_flight, 0);
         atomic_store(&m->closed, false);
+        drop_inherited_lock(m);
         for (struct hsm_token *t = m->tokens; t != NULL; t = t->next) {
             hsm_token_init_locks(t);
             t->waiting = 0;
@@ -337,8 +350,8 @@ static struct hsm_module *new_module(const char *path, const char *init_args)
 static bool open_new(const char *path, const char *init_args, struct hsm_module **out,
                      struct err *err)
 {
-    AUTO(hsm_lock) struct hsm_lock lock = HSM_LOCK_INIT;
     AUTO(module) struct hsm_module *module = new_module(path, init_args);
+    AUTO(hsm_lock) struct hsm_lock lock = HSM_LOCK_INIT; /* ends before the module would */
 
     if (module == NULL) {
         return err_nomem(err);
@@ -401,8 +414,11 @@ bool hsm_module_open(const char *path, const char *init_args, struct hsm_module 
 
 bool hsm_module_has_sessions(const struct hsm_module *module)
 {
-    for (const struct hsm_token *t = module->tokens; t != NULL; t = t->next) {
-        if (t->open_sessions > 0) {
+    for (struct hsm_token *t = module->tokens; t != NULL; t = t->next) {
+        pthread_mutex_lock(&t->lock);
+        bool has = t->open_sessions > 0;
+        pthread_mutex_unlock(&t->lock);
+        if (has) {
             return true;
         }
     }
@@ -443,11 +459,15 @@ bool hsm_module_restart(struct hsm_module *module, struct err *err)
         return false;
     }
     pthread_mutex_lock(&module->lock);
-    if (hsm_module_is_idle(module) && atomic_load(&module->in_flight) == 0) {
-        ok = hsm_module_start_again(module, true, err);
-        for (struct hsm_token *t = module->tokens; t != NULL; t = t->next) {
-            hsm_token_forget(t, true);
+    if (hsm_module_is_idle(module)) {
+        atomic_store(&module->closed, true); /* from here on nobody enters */
+        if (atomic_load(&module->in_flight) == 0 && !hsm_module_has_sessions(module)) {
+            ok = hsm_module_start_again(module, true, err);
+            for (struct hsm_token *t = module->tokens; t != NULL; t = t->next) {
+                hsm_token_forget(t, true);
+            }
         }
+        atomic_store(&module->closed, false);
     }
     pthread_mutex_unlock(&module->lock);
     return ok;

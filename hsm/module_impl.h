@@ -1,5 +1,6 @@
-/* The inside of a module context, for hsm/module.c and hsm/admin.c (the two files that stand on
- * libp11), for hsm/slot.c, and for hsm/revive.c, which starts modules again. */
+/* The inside of a module context, for hsm/module.c and hsm/admin_slot.c (the two files that stand
+ * on libp11), for hsm/admin.c, hsm/admin_pin.c and hsm/slot.c, and for hsm/revive.c, which starts
+ * modules again. */
 #ifndef HSM_MODULE_IMPL_H
 #define HSM_MODULE_IMPL_H
 
@@ -25,11 +26,12 @@ struct hsm_module {
     atomic_uint forks;  /* hsm_forks() when it was initialised */
     bool searched;      /* a search for a token has ended: others may have come to use the module */
     pid_t owner;
+    atomic_int lock_fd; /* of the module's lock plus one, while a thread holds it; 0: none does */
     char description[112];
     atomic_uint quirks; /* see hsm/quirks.h */
 
     PKCS11_CTX *libp11;
-    PKCS11_SLOT *slots; /* libp11's, while hsm/admin.c is at work */
+    PKCS11_SLOT *slots; /* libp11's, while hsm/admin_slot.c is at work */
     unsigned slot_count;
 
     pthread_mutex_t lock; /* tokens, slots */

@@ -4,6 +4,7 @@
 #include "hsm/ckr.h"
 #include "hsm/hashing.h"
 #include "hsm/op_impl.h"
+#include "hsm/pin_memory.h"
 #include "hsm/revive.h"
 #include "hsm/sigpipe.h"
 
@@ -76,17 +77,23 @@ bool hsm_op_failed(const struct hsm_key *key, CK_RV rv, const char *what, struct
 /* Between init and operation, as PKCS#11 wants it for CKA_ALWAYS_AUTHENTICATE; no other call may
  * intervene. */
 static bool authenticate(const struct hsm_key *key, struct hsm_session *session,
-                         const struct secret *pin, struct err *err)
+                         const struct hsm_pin *how, const struct secret *pin, struct err *err)
 {
-    bool pad = key->token->info.pin_pad;
-    CK_RV rv = ck_login(hsm_session_cryptoki(session), session->handle, CKU_CONTEXT_SPECIFIC,
-                        pad ? NULL : pin->data, pad ? 0 : pin->len);
+    const struct hsm_token_info *info = &key->token->info;
+    struct hsm_pin_try attempt;
 
+    /* It is the user's PIN, with the same count of tries and the same memory. */
+    if (!hsm_pin_try_begin(info, CKU_USER, how, &attempt, err)) {
+        return err_wrap(err, "key '%s', which wants its PIN for every operation", key->label);
+    }
+    CK_RV rv = ck_login(hsm_session_cryptoki(session), session->handle, CKU_CONTEXT_SPECIFIC,
+                        info->pin_pad ? NULL : pin->data, info->pin_pad ? 0 : pin->len);
     /* NSS keeps the flag and answers "already logged in"; the signature will tell. */
     if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN) {
+        hsm_pin_try_end(info, CKU_USER, how, &attempt, rv, true);
         return true;
     }
-    (void)hsm_login_failed(key->token, rv, NULL, NULL, err);
+    (void)hsm_login_failed(key->token, rv, how, &attempt, err);
     return err_wrap(err, "key '%s', which wants its PIN for every operation", key->label);
 }
 
@@ -258,24 +265,14 @@ static void forget_handle(struct hsm_key *key, const struct hsm_use *use)
     pthread_mutex_unlock(&token->lock);
 }
 
-/* Modules differ in what they say after somebody logged out: SoftHSM calls the handle invalid. */
-static bool was_logged_out(const struct hsm_use *use)
-{
-    const struct hsm_token *token = use->session.token;
-    CK_SESSION_INFO info;
-
-    return token->info.login_required &&
-           ck_get_session_info(hsm_session_cryptoki(&use->session), use->session.handle, &info) ==
-               CKR_OK &&
-           (info.state == CKS_RO_PUBLIC_SESSION || info.state == CKS_RW_PUBLIC_SESSION);
-}
-
 /* Takes a note of what a failed call says. True if it may be tried again. */
 static bool take_note(struct hsm_key *key, struct hsm_use *use, CK_RV rv)
 {
     bool is_handle = rv == CKR_OBJECT_HANDLE_INVALID || rv == CKR_KEY_HANDLE_INVALID;
 
-    if (is_handle && was_logged_out(use)) {
+    /* Modules differ in what they say after somebody logged out: SoftHSM calls the handle invalid.
+     */
+    if (is_handle && hsm_session_has_lost_login(&use->session)) {
         rv = CKR_USER_NOT_LOGGED_IN;
         is_handle = false;
     }
@@ -336,7 +333,7 @@ static bool start_once(struct hsm_key *key, struct hsm_operation *op, const stru
         *again = hsm_op_settle(key, use, rv);
         return hsm_op_failed(key, rv, op->init_name, err);
     }
-    if (key->always_authenticate && !authenticate(key, &use->session, &bytes, err)) {
+    if (key->always_authenticate && !authenticate(key, &use->session, pin, &bytes, err)) {
         hsm_session_replace(&use->session); /* the operation is still active in it */
         return false;
     }

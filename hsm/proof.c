@@ -1,6 +1,8 @@
 #include "hsm/proof.h"
 
+#include "base/log.h"
 #include "hsm/op.h"
+#include "hsm/role.h"
 
 #include <openssl/asn1.h>
 #include <openssl/bn.h>
@@ -15,6 +17,7 @@ enum { NONCE_BYTES = 16, DER_MAX = HSM_PROOF_SIGNATURE_MAX + 8 };
 DEFINE_AUTO(md_ctx, EVP_MD_CTX *, EVP_MD_CTX_free)
 DEFINE_AUTO(asn1_integer, ASN1_INTEGER *, ASN1_INTEGER_free)
 DEFINE_AUTO(bn, BIGNUM *, BN_free)
+DEFINE_AUTO(pkey, EVP_PKEY *, EVP_PKEY_free)
 
 static bool make_text(char out[static HSM_PROOF_TEXT_MAX], struct err *err)
 {
@@ -39,7 +42,8 @@ bool hsm_proof_sign(struct hsm_key *key, struct hsm_proof *out, struct err *err)
     bool is_ec = key->spec.type == HSM_KEY_EC;
     struct hsm_sign how = {.scheme = is_ec ? HSM_SIGN_ECDSA : HSM_SIGN_EDDSA, .hash = CKM_SHA256};
 
-    if ((!is_ec && key->spec.type != HSM_KEY_ED) || key->always_authenticate) {
+    if ((!is_ec && key->spec.type != HSM_KEY_ED) || key->always_authenticate ||
+        hsm_is_so(key->token)) {
         return err_set(err, E_USAGE, "key '%s' makes no trial signature", key->label);
     }
     out->type = key->spec.type;
@@ -117,4 +121,28 @@ bool hsm_proof_is_of(const struct hsm_proof *proof, EVP_PKEY *public)
                     : verify(proof, public, proof->signature, proof->len);
     (void)ERR_pop_to_mark();
     return is;
+}
+
+bool hsm_proof_check(struct hsm_key *key, struct err *err)
+{
+    AUTO(pkey) EVP_PKEY *public = NULL;
+    struct hsm_proof proof;
+    struct err why = ERR_INIT;
+
+    if (!key->public.known || !key->public.borrowed) {
+        return true;
+    }
+    if (!hsm_proof_sign(key, &proof, &why)) {
+        log_line(LOG_DEBUG, "hsm", "whether its public half is the key's stays open: %s", why.msg);
+        return true;
+    }
+    if (!hsm_key_public_evp(key, &public, err)) {
+        return false;
+    }
+    return hsm_proof_is_of(&proof, public) ||
+           err_set(err, E_TOKEN,
+                   "%s: what stands under the id of key '%s' as its public half is another key's: "
+                   "a trial signature does not verify with it ('p11enroll cert check' names the "
+                   "object; remove it with the token's own tools)",
+                   hsm_token_name(&key->token->info), key->label);
 }

@@ -226,6 +226,14 @@ bool hsm_token_note(struct hsm_token *token, unsigned epoch, CK_RV rv)
         return true;
     case CKR_SESSION_HANDLE_INVALID:
     case CKR_SESSION_CLOSED:
+        atomic_store(&token->ended_by, rv);
+        if (token->module->ours) {
+            hsm_token_abandon_sessions(token);
+        } else {
+            hsm_token_forget(token, true);
+        }
+        atomic_store(&token->suspect, true);
+        return true;
     case CKR_DEVICE_REMOVED:
     case CKR_TOKEN_NOT_PRESENT:
         /* Objects as well: whoever ended the sessions may have numbered everything anew. */

@@ -23,10 +23,10 @@ bool hsm_so_may_try(const struct hsm_token_info *info, struct err *err)
     return true;
 }
 
-static bool is_role(struct hsm_token *token, CK_USER_TYPE user)
+bool hsm_is_so(struct hsm_token *token)
 {
     pthread_mutex_lock(&token->lock);
-    bool is = token->logged_in && token->user == user;
+    bool is = token->logged_in && token->user == CKU_SO;
     pthread_mutex_unlock(&token->lock);
     return is;
 }
@@ -63,7 +63,39 @@ static bool close_all(struct hsm_token *token, struct err *err)
 
 bool hsm_leave_so(struct hsm_token *token, struct err *err)
 {
-    return !is_role(token, CKU_SO) || close_all(token, err);
+    return !hsm_is_so(token) || close_all(token, err);
+}
+
+/* Because of what a PIN would be sent in vain: our own sessions are closed, but where other parts
+ * of the program use the module they may have theirs. CKR_OK if nothing is in the way, or the token
+ * does not say. Of a module that is ours, the numbers may be those of other processes. */
+static CK_RV in_the_way(const struct hsm_session *session)
+{
+    const struct hsm_token *token = session->token;
+    CK_SESSION_INFO state;
+    CK_TOKEN_INFO info;
+
+    if (hsm_module_is_ours(token->module)) {
+        return CKR_OK;
+    }
+
+    if (ck_get_session_info(hsm_session_cryptoki(session), session->handle, &state) == CKR_OK &&
+        state.state == CKS_RW_USER_FUNCTIONS) {
+        return CKR_USER_ANOTHER_ALREADY_LOGGED_IN;
+    }
+    bool counts =
+        ck_get_token_info(hsm_session_cryptoki(session), token->info.slot_id, &info) == CKR_OK &&
+        info.ulSessionCount != CK_UNAVAILABLE_INFORMATION &&
+        info.ulRwSessionCount != CK_UNAVAILABLE_INFORMATION;
+    return counts && info.ulSessionCount > info.ulRwSessionCount ? CKR_SESSION_READ_ONLY_EXISTS
+                                                                 : CKR_OK;
+}
+
+static bool so_login_failed(const struct hsm_token *token, CK_RV rv, struct err *err)
+{
+    (void)ckr_set(err, rv, "C_Login (security officer)");
+    hsm_login_explain(rv, CKU_SO, err);
+    return err_wrap(err, "%s", hsm_token_name(&token->info));
 }
 
 static bool send_so_pin(struct hsm_token *token, const struct hsm_pin *how,
@@ -77,6 +109,10 @@ static bool send_so_pin(struct hsm_token *token, const struct hsm_pin *how,
     if (rv != CKR_OK) {
         return hsm_session_open_failed(token, rv, err);
     }
+    rv = in_the_way(&session);
+    if (rv != CKR_OK) {
+        return so_login_failed(token, rv, err);
+    }
     if (!hsm_pin_try_begin(info, CKU_SO, how, &attempt, err)) {
         return false;
     }
@@ -85,8 +121,7 @@ static bool send_so_pin(struct hsm_token *token, const struct hsm_pin *how,
     hsm_pin_try_end(info, CKU_SO, how, &attempt, rv, hsm_pin_was_burnt(rv));
     if (rv != CKR_OK && rv != CKR_USER_ALREADY_LOGGED_IN) {
         token->so_pin_refused = hsm_pin_was_burnt(rv);
-        (void)ckr_set(err, rv, "C_Login (security officer)");
-        return err_wrap(err, "%s", hsm_token_name(info));
+        return so_login_failed(token, rv, err);
     }
     pthread_mutex_lock(&token->lock);
     token->logged_in = true;
@@ -125,7 +160,7 @@ bool hsm_login_as_so(struct hsm_token *token, const struct hsm_pin *pin, struct 
     if (!hsm_token_revive(token, err)) {
         return false;
     }
-    if (is_role(token, CKU_SO)) {
+    if (hsm_is_so(token)) {
         return true;
     }
     /* A person types without the lock held. */

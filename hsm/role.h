@@ -25,6 +25,9 @@ bool hsm_login_as_so(struct hsm_token *token, const struct hsm_pin *pin, struct 
  * somebody in this process is in the middle of something. */
 bool hsm_leave_so(struct hsm_token *token, struct err *err) NODISCARD;
 
+/* Whether the security officer is logged in: then private keys are not used. */
+bool hsm_is_so(struct hsm_token *token);
+
 /* Whether the token's flags allow the security officer's PIN to be sent. E_PIN_LOCKED. */
 bool hsm_so_may_try(const struct hsm_token_info *info, struct err *err) NODISCARD;
 

@@ -65,6 +65,34 @@ bool hsm_session_open_failed(struct hsm_token *token, CK_RV rv, struct err *err)
     return err_wrap(err, "%s", hsm_token_name(&token->info));
 }
 
+static bool drop_number(CK_SESSION_HANDLE *list, size_t *count, CK_SESSION_HANDLE handle)
+{
+    for (size_t i = 0; i < *count; i++) {
+        if (list[i] == handle) {
+            list[i] = list[--*count];
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * The module gave out a number: if an idle session of ours has it, too, the module has ended that
+ * one without a word (some do after a while), and the number is no longer its own. Who kept it
+ * would work in, or close, the new one. The lock is held.
+ */
+static void forget_number(struct hsm_token *token, CK_SESSION_HANDLE handle)
+{
+    for (size_t i = 0; i < ARRAY_LEN(token->pools); i++) {
+        token->open_sessions -=
+            drop_number(token->pools[i].idle, &token->pools[i].count, handle) ? 1 : 0;
+    }
+    if (token->anchor != 0 && token->anchor == handle) {
+        token->anchor = 0;
+        token->open_sessions--;
+    }
+}
+
 /* Opens a session. The lock is held, and released meanwhile. */
 static CK_RV open_locked(struct hsm_token *token, bool read_write, struct hsm_session *session)
 {
@@ -77,6 +105,9 @@ static CK_RV open_locked(struct hsm_token *token, bool read_write, struct hsm_se
                                &handle);
     pthread_mutex_lock(&token->lock);
     if (rv == CKR_OK) {
+        if (epoch == token->sessions_epoch) {
+            forget_number(token, handle);
+        }
         *session = (struct hsm_session){.token = token,
                                         .handle = handle,
                                         .epoch = epoch,
@@ -245,9 +276,31 @@ void hsm_session_replace(struct hsm_session *session)
     hsm_session_drop(session);
 }
 
-void hsm_token_forget(struct hsm_token *token, bool objects)
+static bool is_state_of_other(CK_STATE state, CK_USER_TYPE user)
 {
+    bool is_users = state == CKS_RO_USER_FUNCTIONS || state == CKS_RW_USER_FUNCTIONS;
+
+    return state == CKS_RO_PUBLIC_SESSION || state == CKS_RW_PUBLIC_SESSION ||
+           (user == CKU_SO ? is_users : state == CKS_RW_SO_FUNCTIONS);
+}
+
+bool hsm_session_has_lost_login(const struct hsm_session *session)
+{
+    struct hsm_token *token = session->token;
+    CK_SESSION_INFO info;
+
     pthread_mutex_lock(&token->lock);
+    bool logged_in = token->logged_in;
+    CK_USER_TYPE user = token->user;
+    pthread_mutex_unlock(&token->lock);
+    return logged_in &&
+           ck_get_session_info(hsm_session_cryptoki(session), session->handle, &info) == CKR_OK &&
+           is_state_of_other(info.state, user);
+}
+
+/* The lock is held. */
+static void forget(struct hsm_token *token, bool objects)
+{
     token->pools[0].count = 0;
     token->pools[1].count = 0;
     token->open_sessions = 0;
@@ -256,6 +309,30 @@ void hsm_token_forget(struct hsm_token *token, bool objects)
     token->sessions_epoch++;
     token->objects_epoch += objects ? 1 : 0;
     (void)pthread_cond_broadcast(&token->session_free);
+}
+
+void hsm_token_forget(struct hsm_token *token, bool objects)
+{
+    pthread_mutex_lock(&token->lock);
+    forget(token, objects);
+    pthread_mutex_unlock(&token->lock);
+}
+
+void hsm_token_abandon_sessions(struct hsm_token *token)
+{
+    const struct cryptoki *ck = hsm_module_cryptoki(token->module);
+
+    pthread_mutex_lock(&token->lock);
+    /* Nobody opens one meanwhile, and so none of these numbers becomes another's. */
+    for (size_t p = 0; p < ARRAY_LEN(token->pools); p++) {
+        for (size_t i = 0; i < token->pools[p].count; i++) {
+            (void)ck_close_session(ck, token->pools[p].idle[i]);
+        }
+    }
+    if (token->anchor != 0) {
+        (void)ck_close_session(ck, token->anchor);
+    }
+    forget(token, true);
     pthread_mutex_unlock(&token->lock);
 }
 

@@ -50,6 +50,11 @@ void hsm_session_drop(struct hsm_session *session);
  * another is opened first, so that the login, and with it every handle of a private key, stays. */
 void hsm_session_replace(struct hsm_session *session);
 
+/* Whether the token says that the login of this process is over, or has become another's: some end
+ * it over a call that fails, or call a handle invalid that it took along. One call; false if the
+ * token does not say. */
+bool hsm_session_has_lost_login(const struct hsm_session *session);
+
 static inline CK_SESSION_HANDLE hsm_session_handle(const struct hsm_session *session)
 {
     return session->handle;
@@ -107,12 +112,21 @@ bool hsm_pin_was_burnt(CK_RV rv);
 /* Whether somebody types the PIN or named it for this very command. */
 bool hsm_pin_is_meant(const struct hsm_pin *pin);
 
+/* Adds what a refused login of that role means, where it is not about the PIN: who or what stands
+ * in the way, and that no try was used up. */
+void hsm_login_explain(CK_RV rv, CK_USER_TYPE user, struct err *err);
+
 /* Who can help with a locked user PIN, as the end of a sentence. */
 const char *hsm_pin_unlock_advice(const struct hsm_token *token);
 
 /* Forgets sessions and login, which are gone, and with `objects` the handles of objects as well;
  * the next use starts anew. Nothing is closed. */
 void hsm_token_forget(struct hsm_token *token, bool objects);
+
+/* As hsm_token_forget() with objects, after one of the sessions was found to be gone: those that
+ * are idle are closed, because the token may still have them, and gives only so many. For a module
+ * that is ours: of others, a number may have become somebody else's session. */
+void hsm_token_abandon_sessions(struct hsm_token *token);
 
 /* Whether keys of this token are never copied into session objects (hsm/op.h). */
 void hsm_token_refuse_copies(struct hsm_token *token, bool refuse);

@@ -4,6 +4,7 @@
 #define HSM_SURVEY_H
 
 #include "hsm/cert.h"
+#include "hsm/index.h"
 
 #include <string.h>
 
@@ -14,7 +15,9 @@ struct hsm_item {
     char *label;                    /* owned */
     bool known;                     /* the public half */
     uint8_t digest[HSM_DIGEST_LEN]; /* of the public half */
+    struct hsm_key_spec spec;       /* of keys */
     const struct hsm_item *key;     /* the private key that it belongs to; NULL: none */
+    bool has_cert;                  /* a private key that a certificate belongs to */
     /* certificates */
     X509 *x509; /* owned; NULL: the value is none */
     bool attestation;
@@ -24,10 +27,41 @@ struct hsm_item {
 struct hsm_survey {
     struct hsm_item *list; /* owned; private keys, public keys, certificates */
     size_t count;
-    size_t privates, publics; /* how many of them come first, and second */
+    size_t privates, publics;                   /* how many of them come first, and second */
+    struct hsm_index ids;                       /* all of them */
+    struct hsm_index digests;                   /* those with a public half that is known */
+    struct hsm_index labels, subjects, issuers; /* certificates */
 };
 
-/* Three searches, and a call or two for each object. */
+/* The next item with that id, with that public half, or the next certificate with that label; *at
+ * is 0 at first. NULL at the end. */
+struct hsm_item *hsm_survey_by_id(const struct hsm_survey *survey, const struct hsm_id *id,
+                                  size_t *at);
+struct hsm_item *hsm_survey_by_digest(const struct hsm_survey *survey,
+                                      const uint8_t digest[static HSM_DIGEST_LEN], size_t *at);
+struct hsm_item *hsm_survey_by_label(const struct hsm_survey *survey, const char *label,
+                                     size_t *at);
+
+/* The next certificate whose subject, or whose issuer, may be that name. */
+struct hsm_item *hsm_survey_by_subject(const struct hsm_survey *survey, const X509_NAME *name,
+                                       size_t *at);
+struct hsm_item *hsm_survey_by_issuer(const struct hsm_survey *survey, const X509_NAME *name,
+                                      size_t *at);
+
+/* After its id or label changed. Without memory it will not be found by them. */
+void hsm_survey_note_change(struct hsm_survey *survey, const struct hsm_item *item);
+
+/* A certificate, and no attestation. */
+static inline bool hsm_item_is_cert(const struct hsm_item *item)
+{
+    return item->x509 != NULL && !item->attestation;
+}
+
+/*
+ * Three searches, and a call or two for each object; the time grows with their number. A private
+ * key that shows no public half has that of the public object with its id. Where what stands under
+ * the id is not of one key, or there is no public object, a signature tells; up to 200 are made.
+ */
 bool hsm_survey(struct hsm_session *session, struct hsm_survey *out, struct err *err) NODISCARD;
 void hsm_survey_done(struct hsm_survey *survey);
 

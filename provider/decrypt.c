@@ -73,7 +73,7 @@ DEFINE_AUTO_DONE(block, struct block, block_done)
 static bool decrypt(struct prov_cipher *cipher, const struct hsm_decrypt *how, const uint8_t *in,
                     size_t size, uint8_t *out, size_t *out_len, struct err *err)
 {
-    const struct hsm_pin pin = {.get = prov_key_operation_pin, .ctx = cipher->key};
+    const struct hsm_pin pin = prov_key_pin(cipher->key);
 
     /* A module that uses libcrypto itself leaves its errors in this thread's queue: among them what
      * was wrong with the padding. */

@@ -257,7 +257,7 @@ static int set_peer(void *vexchange, void *vpeer)
 
 static bool agree(struct exchange *exchange, uint8_t *secret, size_t len, struct err *err)
 {
-    const struct hsm_pin pin = {.get = prov_key_operation_pin, .ctx = exchange->key};
+    const struct hsm_pin pin = prov_key_pin(exchange->key);
     const struct hsm_public *public = prov_key_public(exchange->peer);
 
     if (public == NULL) {

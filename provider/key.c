@@ -324,8 +324,9 @@ bool prov_key_software_public(const struct prov_key *key, EVP_PKEY **out, struct
     return true;
 }
 
-bool prov_key_operation_pin(void *ctx, const struct hsm_token_info *token, struct secret *pin,
-                            struct err *err)
+/* hsm_pin_fn */
+static bool operation_pin(void *ctx, const struct hsm_token_info *token, struct secret *pin,
+                          struct err *err)
 {
     const struct prov_key *key = ctx;
     struct hsm_uri uri = {.module_path = key->uri_module_path, .pin_source = key->uri_pin_source};
@@ -333,4 +334,12 @@ bool prov_key_operation_pin(void *ctx, const struct hsm_token_info *token, struc
 
     return prov_pin_get(&asking, token, pin, err) ||
            err_wrap(err, "key '%s' on %s", key->hsm.label, hsm_token_name(token));
+}
+
+struct hsm_pin prov_key_pin(struct prov_key *key)
+{
+    return (struct hsm_pin){.get = operation_pin,
+                            .ctx = key,
+                            .source = key->uri_pin_source != NULL ? key->uri_pin_source
+                                                                  : key->ctx->pin_source};
 }

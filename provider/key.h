@@ -121,8 +121,8 @@ bool prov_key_export_public(const struct prov_key *key, OSSL_CALLBACK *cb, void 
 bool prov_key_software_public(const struct prov_key *key, EVP_PKEY **out,
                               struct err *err) NODISCARD;
 
-/* The PIN for one operation with the key; an hsm_pin_fn, ctx is the key. */
-bool prov_key_operation_pin(void *ctx, const struct hsm_token_info *token, struct secret *pin,
-                            struct err *err);
+/* Where the PIN for an operation with the key comes from, in the form that hsm/op.h takes: for keys
+ * that want one for each, and for a login that has to be made again. As long as the key lives. */
+struct hsm_pin prov_key_pin(struct prov_key *key);
 
 #endif

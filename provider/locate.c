@@ -13,11 +13,11 @@ const char *prov_class_word(CK_OBJECT_CLASS class)
 bool prov_locate_token(const struct prov_pin *pin, struct hsm_token **out, struct err *err)
 {
     const char *module_path = pin->uri->module_path;
+    bool is_configured = prov_ctx_is_configured_module(pin->prov, module_path);
     struct hsm_target target = {
         .module_path = module_path != NULL ? module_path : pin->prov->module_path,
-        .init_args =
-            prov_ctx_is_configured_module(pin->prov, module_path) ? pin->prov->init_args : NULL,
-        .quirks = pin->prov->quirks,
+        .init_args = is_configured ? pin->prov->init_args : NULL,
+        .quirks = is_configured ? pin->prov->quirks : 0,
         .uri = pin->uri,
     };
 

@@ -117,7 +117,7 @@ static bool stream_update(struct prov_message *message, const uint8_t *data, siz
 static bool begin_stream(struct prov_message *message, struct prov_key *key,
                          const struct hsm_sign *how, struct err *err)
 {
-    const struct hsm_pin pin = {.get = prov_key_operation_pin, .ctx = key};
+    const struct hsm_pin pin = prov_key_pin(key);
     AUTO(stream) struct prov_stream *stream = calloc(1, sizeof(*stream));
 
     if (stream == NULL) {
@@ -170,7 +170,7 @@ bool prov_message_add(struct prov_message *message, struct prov_key *key,
 bool prov_message_sign(struct prov_message *message, struct prov_key *key,
                        const struct hsm_sign *how, uint8_t *out, size_t *out_len, struct err *err)
 {
-    const struct hsm_pin pin = {.get = prov_key_operation_pin, .ctx = key};
+    const struct hsm_pin pin = prov_key_pin(key);
     bool ok =
         message->stream != NULL
             ? claim(message, err) && hsm_stream_final(message->stream->token, out, out_len, err)

@@ -129,4 +129,71 @@ bool prov_sig_set_digest_param(struct prov_sig *sig, const OSSL_PARAM params[],
                                struct err *err) NODISCARD;
 bool prov_sig_get_digest_param(struct prov_sig *sig, OSSL_PARAM params[]);
 
+/*
+ * The entry points of a kind whose signatures are of digests, and their place in its table. Before
+ * the first stands digest_start(), which begins with a digest; before the second start() as well,
+ * and the functions about parameters. `kind` is a struct prov_sig_kind, `setup` what a verification
+ * wants set (NULL: nothing).
+ */
+#define PROV_SIG_HASHING(kind, setup)                                                              \
+    static int digest_sign_start(void *vsig, const char *md_name, void *key,                       \
+                                 const OSSL_PARAM params[])                                        \
+    {                                                                                              \
+        if (digest_start(vsig, md_name, key, params) != 1) {                                       \
+            return 0;                                                                              \
+        }                                                                                          \
+        prov_sig_sign_start(vsig);                                                                 \
+        return 1;                                                                                  \
+    }                                                                                              \
+    static int op_digest_update(void *vsig, const unsigned char *data, size_t len)                 \
+    {                                                                                              \
+        return prov_sig_op_update(vsig, &(kind), data, len);                                       \
+    }                                                                                              \
+    static int op_sign(void *vsig, unsigned char *out, size_t *out_len, size_t room,               \
+                       const unsigned char *in, size_t in_len)                                     \
+    {                                                                                              \
+        return prov_sig_op_sign_digest(vsig, &(kind), out, out_len, room, in, in_len);             \
+    }                                                                                              \
+    static int op_digest_final(void *vsig, unsigned char *out, size_t *out_len, size_t room)       \
+    {                                                                                              \
+        return prov_sig_op_final(vsig, &(kind), out, out_len, room);                               \
+    }                                                                                              \
+    static int op_message(void *vsig, unsigned char *out, size_t *out_len, size_t room,            \
+                          const unsigned char *in, size_t in_len)                                  \
+    {                                                                                              \
+        return prov_sig_op_message(vsig, &(kind), out, out_len, room, in, in_len);                 \
+    }                                                                                              \
+    static int op_verify(void *vsig, const unsigned char *value, size_t value_len,                 \
+                         const unsigned char *in, size_t in_len)                                   \
+    {                                                                                              \
+        return prov_sig_verify(vsig, setup, value, value_len, in, in_len);                         \
+    }                                                                                              \
+    static int op_digest_verify_final(void *vsig, const unsigned char *value, size_t value_len)    \
+    {                                                                                              \
+        return prov_sig_digest_verify_final(vsig, setup, value, value_len);                        \
+    }
+
+/* clang-format off */
+#define PROV_SIG_HASHING_TABLE                                                                     \
+    {OSSL_FUNC_SIGNATURE_NEWCTX, (void (*)(void))prov_sig_new},                                    \
+    {OSSL_FUNC_SIGNATURE_FREECTX, (void (*)(void))prov_sig_free},                                  \
+    {OSSL_FUNC_SIGNATURE_DUPCTX, (void (*)(void))prov_sig_dup},                                    \
+    {OSSL_FUNC_SIGNATURE_SIGN_INIT, (void (*)(void))start},                                        \
+    {OSSL_FUNC_SIGNATURE_SIGN, (void (*)(void))op_sign},                                           \
+    {OSSL_FUNC_SIGNATURE_VERIFY_INIT, (void (*)(void))start},                                      \
+    {OSSL_FUNC_SIGNATURE_VERIFY, (void (*)(void))op_verify},                                       \
+    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, (void (*)(void))digest_sign_start},                     \
+    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE, (void (*)(void))op_digest_update},                    \
+    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL, (void (*)(void))op_digest_final},                      \
+    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN, (void (*)(void))op_message},                                 \
+    {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT, (void (*)(void))digest_start},                        \
+    {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE, (void (*)(void))prov_sig_digest_update},            \
+    {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_FINAL, (void (*)(void))op_digest_verify_final},             \
+    {OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS, (void (*)(void))set_ctx_params},                          \
+    {OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS, (void (*)(void))settable_ctx_params},                \
+    {OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS, (void (*)(void))get_ctx_params},                          \
+    {OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS, (void (*)(void))gettable_ctx_params},                \
+    {0, NULL}
+/* clang-format on */
+
 #endif

@@ -72,7 +72,7 @@ static bool sign(struct prov_sig *sig, const uint8_t *in, size_t in_len, uint8_t
                  size_t *out_len, struct err *err)
 {
     const struct hsm_sign ecdsa = {.scheme = HSM_SIGN_ECDSA};
-    const struct hsm_pin pin = {.get = prov_key_operation_pin, .ctx = sig->key};
+    const struct hsm_pin pin = prov_key_pin(sig->key);
     size_t field = sig->key->hsm.spec.curve->field_bytes;
     uint8_t raw[RAW_MAX];
     size_t raw_len = sizeof(raw);
@@ -128,47 +128,7 @@ static int digest_start(void *vsig, const char *md_name, void *key, const OSSL_P
     return set_ctx_params(sig, params);
 }
 
-static int digest_sign_start(void *vsig, const char *md_name, void *key, const OSSL_PARAM params[])
-{
-    if (digest_start(vsig, md_name, key, params) != 1) {
-        return 0;
-    }
-    prov_sig_sign_start(vsig);
-    return 1;
-}
-
-static int op_digest_update(void *vsig, const unsigned char *data, size_t len)
-{
-    return prov_sig_op_update(vsig, &prov_sig_ecdsa, data, len);
-}
-
-static int op_sign(void *vsig, unsigned char *out, size_t *out_len, size_t room,
-                   const unsigned char *in, size_t in_len)
-{
-    return prov_sig_op_sign_digest(vsig, &prov_sig_ecdsa, out, out_len, room, in, in_len);
-}
-
-static int op_digest_final(void *vsig, unsigned char *out, size_t *out_len, size_t room)
-{
-    return prov_sig_op_final(vsig, &prov_sig_ecdsa, out, out_len, room);
-}
-
-static int op_message(void *vsig, unsigned char *out, size_t *out_len, size_t room,
-                      const unsigned char *in, size_t in_len)
-{
-    return prov_sig_op_message(vsig, &prov_sig_ecdsa, out, out_len, room, in, in_len);
-}
-
-static int op_verify(void *vsig, const unsigned char *value, size_t value_len,
-                     const unsigned char *in, size_t in_len)
-{
-    return prov_sig_verify(vsig, NULL, value, value_len, in, in_len);
-}
-
-static int op_digest_verify_final(void *vsig, const unsigned char *value, size_t value_len)
-{
-    return prov_sig_digest_verify_final(vsig, NULL, value, value_len);
-}
+PROV_SIG_HASHING(prov_sig_ecdsa, NULL)
 
 static int get_ctx_params(void *vsig, OSSL_PARAM params[])
 {
@@ -211,24 +171,4 @@ static const OSSL_PARAM *settable_ctx_params(void *vsig UNUSED, void *provctx UN
     return params;
 }
 
-const OSSL_DISPATCH prov_signature_ecdsa[] = {
-    {OSSL_FUNC_SIGNATURE_NEWCTX, (void (*)(void))prov_sig_new},
-    {OSSL_FUNC_SIGNATURE_FREECTX, (void (*)(void))prov_sig_free},
-    {OSSL_FUNC_SIGNATURE_DUPCTX, (void (*)(void))prov_sig_dup},
-    {OSSL_FUNC_SIGNATURE_SIGN_INIT, (void (*)(void))start},
-    {OSSL_FUNC_SIGNATURE_SIGN, (void (*)(void))op_sign},
-    {OSSL_FUNC_SIGNATURE_VERIFY_INIT, (void (*)(void))start},
-    {OSSL_FUNC_SIGNATURE_VERIFY, (void (*)(void))op_verify},
-    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, (void (*)(void))digest_sign_start},
-    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE, (void (*)(void))op_digest_update},
-    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL, (void (*)(void))op_digest_final},
-    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN, (void (*)(void))op_message},
-    {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT, (void (*)(void))digest_start},
-    {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE, (void (*)(void))prov_sig_digest_update},
-    {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_FINAL, (void (*)(void))op_digest_verify_final},
-    {OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS, (void (*)(void))set_ctx_params},
-    {OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS, (void (*)(void))settable_ctx_params},
-    {OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS, (void (*)(void))get_ctx_params},
-    {OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS, (void (*)(void))gettable_ctx_params},
-    {0, NULL},
-};
+const OSSL_DISPATCH prov_signature_ecdsa[] = {PROV_SIG_HASHING_TABLE};

@@ -27,7 +27,7 @@ bool prov_eddsa_sign(struct prov_sig *sig, const uint8_t *in, size_t in_len, uin
                      size_t *out_len, struct err *err)
 {
     const struct hsm_sign how = {.scheme = HSM_SIGN_EDDSA};
-    const struct hsm_pin pin = {.get = prov_key_operation_pin, .ctx = sig->key};
+    const struct hsm_pin pin = prov_key_pin(sig->key);
     const struct hsm_key *key = &sig->key->hsm;
 
     if (!hsm_sign(&sig->key->hsm, &how, &pin, in, in_len, out, out_len, err)) {

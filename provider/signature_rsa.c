@@ -85,7 +85,7 @@ static bool sign_pkcs1(struct prov_sig *sig, const uint8_t *in, size_t in_len, u
                        size_t *out_len, struct err *err)
 {
     const struct hsm_sign how = {.scheme = HSM_SIGN_RSA_PKCS1};
-    const struct hsm_pin pin = {.get = prov_key_operation_pin, .ctx = sig->key};
+    const struct hsm_pin pin = prov_key_pin(sig->key);
     uint8_t info[DIGEST_INFO_MAX];
     size_t info_len = sizeof(info);
 
@@ -156,7 +156,7 @@ static bool pss_how(struct prov_sig *sig, struct hsm_sign *how, struct err *err)
 static bool sign_pss(struct prov_sig *sig, const uint8_t *in, size_t in_len, uint8_t *out,
                      size_t *out_len, struct err *err)
 {
-    const struct hsm_pin pin = {.get = prov_key_operation_pin, .ctx = sig->key};
+    const struct hsm_pin pin = prov_key_pin(sig->key);
     struct hsm_sign pss = {.scheme = HSM_SIGN_RSA_PSS};
 
     return pss_how(sig, &pss, err) && check_digest_length(sig, in_len, err) &&
@@ -167,7 +167,7 @@ static bool sign(struct prov_sig *sig, const uint8_t *in, size_t in_len, uint8_t
                  size_t *out_len, struct err *err)
 {
     const struct hsm_sign raw = {.scheme = HSM_SIGN_RSA_RAW};
-    const struct hsm_pin pin = {.get = prov_key_operation_pin, .ctx = sig->key};
+    const struct hsm_pin pin = prov_key_pin(sig->key);
 
     switch (sig->padding) {
     case RSA_PKCS1_PADDING:
@@ -481,47 +481,7 @@ static int digest_start(void *vsig, const char *md_name, void *key, const OSSL_P
     return set_ctx_params(sig, params);
 }
 
-static int digest_sign_start(void *vsig, const char *md_name, void *key, const OSSL_PARAM params[])
-{
-    if (digest_start(vsig, md_name, key, params) != 1) {
-        return 0;
-    }
-    prov_sig_sign_start(vsig);
-    return 1;
-}
-
-static int op_digest_update(void *vsig, const unsigned char *data, size_t len)
-{
-    return prov_sig_op_update(vsig, &rsa, data, len);
-}
-
-static int op_sign(void *vsig, unsigned char *out, size_t *out_len, size_t room,
-                   const unsigned char *in, size_t in_len)
-{
-    return prov_sig_op_sign_digest(vsig, &rsa, out, out_len, room, in, in_len);
-}
-
-static int op_digest_final(void *vsig, unsigned char *out, size_t *out_len, size_t room)
-{
-    return prov_sig_op_final(vsig, &rsa, out, out_len, room);
-}
-
-static int op_message(void *vsig, unsigned char *out, size_t *out_len, size_t room,
-                      const unsigned char *in, size_t in_len)
-{
-    return prov_sig_op_message(vsig, &rsa, out, out_len, room, in, in_len);
-}
-
-static int op_verify(void *vsig, const unsigned char *value, size_t value_len,
-                     const unsigned char *in, size_t in_len)
-{
-    return prov_sig_verify(vsig, verify_setup, value, value_len, in, in_len);
-}
-
-static int op_digest_verify_final(void *vsig, const unsigned char *value, size_t value_len)
-{
-    return prov_sig_digest_verify_final(vsig, verify_setup, value, value_len);
-}
+PROV_SIG_HASHING(rsa, verify_setup)
 
 static const OSSL_PARAM *gettable_ctx_params(void *vsig UNUSED, void *provctx UNUSED)
 {
@@ -552,24 +512,4 @@ static const OSSL_PARAM *settable_ctx_params(void *vsig UNUSED, void *provctx UN
     return params;
 }
 
-const OSSL_DISPATCH prov_signature_rsa[] = {
-    {OSSL_FUNC_SIGNATURE_NEWCTX, (void (*)(void))prov_sig_new},
-    {OSSL_FUNC_SIGNATURE_FREECTX, (void (*)(void))prov_sig_free},
-    {OSSL_FUNC_SIGNATURE_DUPCTX, (void (*)(void))prov_sig_dup},
-    {OSSL_FUNC_SIGNATURE_SIGN_INIT, (void (*)(void))start},
-    {OSSL_FUNC_SIGNATURE_SIGN, (void (*)(void))op_sign},
-    {OSSL_FUNC_SIGNATURE_VERIFY_INIT, (void (*)(void))start},
-    {OSSL_FUNC_SIGNATURE_VERIFY, (void (*)(void))op_verify},
-    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, (void (*)(void))digest_sign_start},
-    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE, (void (*)(void))op_digest_update},
-    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL, (void (*)(void))op_digest_final},
-    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN, (void (*)(void))op_message},
-    {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT, (void (*)(void))digest_start},
-    {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE, (void (*)(void))prov_sig_digest_update},
-    {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_FINAL, (void (*)(void))op_digest_verify_final},
-    {OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS, (void (*)(void))set_ctx_params},
-    {OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS, (void (*)(void))settable_ctx_params},
-    {OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS, (void (*)(void))get_ctx_params},
-    {OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS, (void (*)(void))gettable_ctx_params},
-    {0, NULL},
-};
+const OSSL_DISPATCH prov_signature_rsa[] = {PROV_SIG_HASHING_TABLE};

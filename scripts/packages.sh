@@ -12,7 +12,8 @@ run_packages="openssl softhsm2 python3 python3-cryptography"
 # To test: frameworks, other people's token tools and tokens, observers.
 test_packages="libcmocka-dev python3-pytest python3-jsonschema opensc gnutls-bin p11-kit p11-kit-modules swtpm swtpm-tools
 libtpm2-pkcs11-1 libtss2-tcti-swtpm0|libtss2-tcti-swtpm0t64 libnss3 libnss3-tools opencryptoki
-openjdk-17-jre-headless|openjdk-21-jre-headless jq strace gdb valgrind procps mandoc git"
+openjdk-17-jre-headless|openjdk-21-jre-headless jq strace gdb valgrind procps mandoc git
+squid"
 
 # Programs of others that use token keys in the tests. apache2-bin is httpd without its service.
 consumer_packages="curl nginx apache2-bin haproxy stunnel4"
@@ -90,7 +91,7 @@ allow_services() {
 # Nor shall they start with the machine from now on. Only what we installed is touched.
 disable_services() {
     command -v systemctl >/dev/null 2>&1 || return 0
-    for pair in nginx:nginx haproxy:haproxy stunnel4:stunnel4 opencryptoki:pkcsslotd; do
+    for pair in nginx:nginx haproxy:haproxy stunnel4:stunnel4 opencryptoki:pkcsslotd squid:squid; do
         case " $* " in
         *" ${pair%%:*} "*) systemctl disable --quiet "${pair##*:}.service" >/dev/null 2>&1 || true ;;
         esac

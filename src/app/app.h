@@ -38,6 +38,7 @@ struct app_ca {
     struct secret client_secret;
     struct http_settings token_net;
     struct secret proxy_password;
+    X509_STORE *trust; /* NULL: the system's */
     struct http_client *http;
     struct ca *ca;
 };
@@ -140,6 +141,31 @@ bool app_collect_as(struct app *app, int64_t order, const char *format, struct b
 bool app_resume(struct app *app, int64_t id, bool once, struct order *order,
                 struct err *err) NODISCARD;
 
+/* wait.c: many orders beside each other. */
+struct app_wait {
+    const int64_t *ids; /* of different orders */
+    size_t count;
+    bool once; /* the CA is asked a single time about each */
+    /* What became of each, when it is known: err E_NONE if it is done. May be NULL. */
+    void (*ended)(void *ctx, const struct order *order, const struct err *err);
+    void *ctx;
+};
+
+struct app_waited {
+    size_t done, pending, waiting, failed; /* failed: everything else, busy ones as well */
+    enum err_code code;                    /* of the first failed one; E_NONE */
+};
+
+/*
+ * As app_resume() for each of many orders, in one process. False only if none could be begun. An
+ * order that another process works on is left to it (E_ORDER_BUSY, told through `ended`).
+ */
+bool app_wait(struct app *app, const struct app_wait *request, struct app_waited *out,
+              struct err *err) NODISCARD;
+
+/* The numbers of all open orders that the CA has, or may have, oldest first; free() them. */
+bool app_open_orders(struct app *app, int64_t **ids, size_t *count, struct err *err) NODISCARD;
+
 /* Gives up an order that was not sent to the CA. E_USAGE, E_ORDER_AMBIGUOUS if it was. */
 /*
  * Goes on with an order of which it was not known whether the CA has it, as the one that somebody
@@ -154,11 +180,30 @@ bool app_abandon(struct app *app, int64_t id, struct order *order, struct err *e
 /* False for the name that stands for a section which nobody wrote. */
 bool app_has_section(const char *name);
 
+/* Whether the CA has to be asked for what is due. */
+bool app_needs_ca(const struct order *order);
+
 /* Selects the sections that an order was made with; options given now still override single
  * settings. */
 bool app_select_for(struct app *app, const struct order *order, struct err *err) NODISCARD;
 
 /* steps.c: the hooks that order_drive() calls. */
+struct app_steps {
+    struct app *app;
+    struct journal *journal;
+    struct order *order; /* that a key is being made for */
+};
+
+/* What drives an order with the sections that are selected; it points into itself. */
+struct app_driver {
+    struct app_steps steps;
+    struct drive_hooks hooks;
+    struct drive drive;
+};
+
+void app_driver(struct app *app, struct journal *journal, struct ca *ca, bool once,
+                struct app_driver *out);
+
 bool app_drive(struct app *app, struct journal *journal, struct ca *ca, struct order *order,
                bool once, struct err *err) NODISCARD;
 
@@ -309,7 +354,8 @@ bool app_evidence_collect(struct app *app, const struct app_evidence_request *re
 
 /* Collects it, unless its file is there already: right after the key was made or chosen. E_EVIDENCE
  * (the file is of another key; the attestation that the profile requires is missing), E_IO. */
-bool app_evidence_keep(struct app *app, const struct keystore_key *key, struct err *err) NODISCARD;
+bool app_evidence_keep(struct app *app, const struct keystore_key *key, const char *dropped,
+                       struct err *err) NODISCARD;
 
 /* Whether it is there: before a certificate is bound. *attested becomes true if it has an
  * attestation by the device. E_EVIDENCE says how to get it. */

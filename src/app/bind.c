@@ -77,7 +77,15 @@ bool app_bind(struct app *app, const struct app_bind *request, struct app_bound 
         !x509_spki_hash(key.pkey, hash, err)) {
         return false;
     }
-    if (!x509_sort_answer(certs, hash, &leaf, &chain, err)) {
+    bool found = x509_sort_answer(certs, hash, &leaf, &chain, err);
+    if (!found || request->detached_dir != NULL) { /* else it is looked at before it is written */
+        struct err why = ERR_INIT;
+        if (!keystore_check_half(app->keystore, &token, request->key_uri, &why)) {
+            *err = why;
+            return false;
+        }
+    }
+    if (!found) {
         return err_set(err, E_CERT_REJECTED, "%s has no certificate for the key %s",
                        request->cert_path, key.uri);
     }

@@ -27,10 +27,12 @@ static void check_identity(const struct app *app, const struct keystore_identity
     clock_format(info.not_after_s, until);
     if (info.not_after_s <= now) {
         ca_checks_add(out, "client certificate", false, "'%s' expired on %s", info.subject, until);
+        ca_checks_remedy(out, "have a new one issued, and select it for the login in SCM");
         out->worst = E_KEYSTORE;
         return;
     }
-    ca_checks_add(out, "client certificate", true, "'%s', serial %s, valid until %s", info.subject,
+    ca_checks_add(out, "client certificate", true,
+                  "'%.150s' of '%.150s', serial %s, valid until %s", info.subject, info.issuer,
                   info.serial, until);
     if (!info.can_client_auth) {
         ca_checks_add(
@@ -39,10 +41,13 @@ static void check_identity(const struct app *app, const struct keystore_identity
             "CAs stopped issuing TLS server certificates with clientAuth, because browser "
             "root programs want server authentication alone in public TLS hierarchies; "
             "use a certificate that was issued for client authentication");
-        out->list[out->count - 1].warning = true;
+        ca_checks_warn(out);
+        ca_checks_remedy(out,
+                         "have a client certificate issued in SCM, and select it for the login");
     } else if (info.not_after_s - now < SOON_S) {
         ca_checks_add(out, "client certificate", true, "it expires within 30 days");
-        out->list[out->count - 1].warning = true;
+        ca_checks_warn(out);
+        ca_checks_remedy(out, "have a new one issued, and select it for the login in SCM");
     }
 }
 
@@ -53,8 +58,8 @@ void app_check(struct app *app, struct ca_checks *out)
 
     *out = (struct ca_checks){.count = 0};
     if (!app_ca_open(app, &connection, &err)) {
-        ca_checks_add(out, "configuration", false, "%s", err.msg);
-        out->worst = err.code;
+        ca_checks_fail(out, "configuration", &err);
+        ca_checks_remedy(out, "%s", err_code_hint(err.code));
         return;
     }
     ca_checks_add(out, "configuration", true, "%s",

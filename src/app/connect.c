@@ -26,7 +26,30 @@ void app_ca_close(struct app_ca *connection)
     secret_done(&connection->password);
     secret_done(&connection->client_secret);
     secret_done(&connection->proxy_password);
+    X509_STORE_free(connection->trust);
     *connection = (struct app_ca){.ca = NULL};
+}
+
+static enum keystore_type store_type(int configured)
+{
+    switch ((enum config_store)configured) {
+    case CONFIG_STORE_AUTO:
+        break;
+    case CONFIG_STORE_PEM:
+        return KEYSTORE_PEM;
+    case CONFIG_STORE_PKCS12:
+        return KEYSTORE_PKCS12;
+    case CONFIG_STORE_JKS:
+        return KEYSTORE_JKS;
+    }
+    return KEYSTORE_AUTO;
+}
+
+static enum http_proxy_auth proxy_auth(int configured)
+{
+    return configured == CONFIG_PROXY_BASIC    ? HTTP_PROXY_BASIC
+           : configured == CONFIG_PROXY_DIGEST ? HTTP_PROXY_DIGEST
+                                               : HTTP_PROXY_ANY;
 }
 
 /* The client certificate, if one is configured; a certificate login cannot do without. */
@@ -49,9 +72,21 @@ static bool open_identity(struct app *app, struct app_ca *out, struct err *err)
         .key = c->client_key,
         .alias = c->client_alias,
         .password_source = c->client_password_source,
+        .type = store_type(c->client_type),
         .token = app_token(token),
     };
     return keystore_open(app->keystore, &source, &out->identity, err);
+}
+
+/* Whom the server's certificate may come from. */
+static bool open_trust(struct app *app, struct app_ca *out, struct err *err)
+{
+    const struct config_ca *c = app->selection.ca;
+    struct keystore_trust trust = {.path = c->trust,
+                                   .type = store_type(c->trust_type),
+                                   .password_source = c->trust_password_source};
+
+    return c->trust == NULL || keystore_trust_open(app->keystore, &trust, &out->trust, err);
 }
 
 /* A password that nobody could be asked for is a setting that is missing; it is no PIN. */
@@ -94,12 +129,17 @@ static bool open_http(struct app *app, struct app_ca *out, struct err *err)
     struct http_settings settings = {
         .base_url = c->url,
         .trust_path = c->trust,
+        .trust = out->trust,
         .key = out->identity.key,
         .cert = out->identity.cert,
         .chain = out->identity.chain,
         .proxy = c->proxy,
         .proxy_user = c->proxy_user,
         .proxy_password = &out->proxy_password,
+        .proxy_auth = proxy_auth(c->proxy_auth),
+        .no_proxy = c->no_proxy,
+        .connections = (int)c->connections,
+        .http1_only = !c->http2,
         .connect_timeout_ms = c->connect_timeout_s * 1000,
         .timeout_ms = c->timeout_s * 1000,
         .stop = app->stop,
@@ -154,8 +194,8 @@ bool app_ca_open(struct app *app, struct app_ca *out, struct err *err)
     *out = (struct app_ca){.ca = NULL};
     const struct config_ca *c = app->selection.ca;
     if (!ca_type_check(c->type, login_kind(c->auth), c->url, err) ||
-        !open_identity(app, out, err) || !read_secrets(app, out, err) ||
-        !open_http(app, out, err) || !open_ca(app, out, err)) {
+        !open_identity(app, out, err) || !open_trust(app, out, err) ||
+        !read_secrets(app, out, err) || !open_http(app, out, err) || !open_ca(app, out, err)) {
         app_ca_close(out);
         return err_wrap(err, "CA '%s'", app->selection.ca->name);
     }

@@ -184,6 +184,7 @@ bool plan_key(struct app *app, const struct app_enroll *request, struct wish *wi
     order->key_is_ours = true;
     return keystore_new_id(order->key_id, &order->key_id_len, err) &&
            order_set(&order->key_type, wish->kind, err) &&
+           order_set(&order->key_left_out, "", err) &&
            order_set(&order->key_label, label_of(app), err);
 }
 

@@ -40,16 +40,9 @@ static bool open_key(struct app *app, const char *uri, struct hsm_opened *opened
                      struct hsm_session *session, struct hsm_key *key, struct err *err)
 {
     struct keystore_token t = app_token(app->selection.token);
-    struct hsm_access access = {.section = t.section,
-                                .module_path = t.module,
-                                .init_args = t.init_args,
-                                .quirks = t.quirks,
-                                .token_uri = t.uri,
-                                .pin_source = t.pin_source,
-                                .pin_source_is_deliberate = t.pin_source_is_deliberate,
-                                .try_pin_again = t.try_pin_again,
-                                .secrets = &app->secrets};
+    struct hsm_access access;
 
+    keystore_access(&t, &app->secrets, &access);
     /* What was there before the key was made must not answer for the module. */
     return hsm_access_open(&access, uri, true, opened, err) &&
            hsm_session_take_fresh(opened->token, false, session, err) &&
@@ -153,6 +146,22 @@ static bool gather(struct app *app, struct hsm_session *session,
            read_attestation(request, facts, err);
 }
 
+/* The public half may be borrowed from an object of the key's id that is another key's. */
+static bool check_proof(const struct evidence_facts *facts, const json *possession, struct err *err)
+{
+    const unsigned char *der = facts->spki;
+    AUTO(pkey) EVP_PKEY *public = d2i_PUBKEY(NULL, &der, (long)facts->spki_len);
+
+    if (public == NULL) {
+        return err_set_ssl(err, E_INTERNAL, "a public key cannot be decoded");
+    }
+    return evidence_check_proof(public, possession, err) ||
+           err_wrap(err,
+                    "what stands under the id of key '%s' on %s as its public half is not its own "
+                    "('p11enroll cert check' names the object)",
+                    facts->key->label, hsm_token_name(&facts->key->token->info));
+}
+
 /* The whole file: the statement, its hash, and the signature over both. */
 static bool write_document(EVP_PKEY *pkey, const struct evidence_facts *facts,
                            struct app_evidence *out, struct err *err)
@@ -163,7 +172,8 @@ static bool write_document(EVP_PKEY *pkey, const struct evidence_facts *facts,
 
     if (!evidence_statement(facts, &statement, err) ||
         !evidence_hash(statement, out->statement_sha256, err) ||
-        !evidence_prove(pkey, statement, out->statement_sha256, &possession, err)) {
+        !evidence_prove(pkey, statement, out->statement_sha256, &possession, err) ||
+        !check_proof(facts, possession, err)) {
         return false;
     }
     if (!json_add_int(document, "p11enroll_evidence", EVIDENCE_VERSION) ||

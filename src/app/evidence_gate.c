@@ -58,7 +58,8 @@ static bool is_of_key(const char *path, const struct keystore_key *key, bool nee
     return true;
 }
 
-bool app_evidence_keep(struct app *app, const struct keystore_key *key, struct err *err)
+bool app_evidence_keep(struct app *app, const struct keystore_key *key, const char *dropped,
+                       struct err *err)
 {
     const struct config_profile *profile = app->selection.profile;
     AUTO(str) char *path = NULL;
@@ -75,8 +76,8 @@ bool app_evidence_keep(struct app *app, const struct keystore_key *key, struct e
     if (file_exists(path)) { /* of an earlier run */
         return is_of_key(path, key, profile->require_attestation, &attested, err);
     }
-    struct app_evidence_request request = {.key_uri = key->uri,
-                                           .need_attestation = profile->require_attestation};
+    struct app_evidence_request request = {
+        .key_uri = key->uri, .dropped = dropped, .need_attestation = profile->require_attestation};
     return file_make_private_dir(profile->evidence_dir, err) &&
            app_evidence_collect(app, &request, &evidence, err) &&
            file_write_atomic(path, buf_str(&evidence.document), evidence.document.len, 0644, err);

@@ -29,7 +29,7 @@ bool app_select_for(struct app *app, const struct order *order, struct err *err)
     return true;
 }
 
-static bool needs_ca(const struct order *order)
+bool app_needs_ca(const struct order *order)
 {
     switch (order_state_action(order->state)) {
     case ACTION_MAKE_KEY:
@@ -70,7 +70,7 @@ bool app_resume(struct app *app, int64_t id, bool once, struct order *order, str
         return false;
     }
     log_set_order((long)id);
-    bool wanted = needs_ca(order) || is_approved(app, journal, order);
+    bool wanted = app_needs_ca(order) || is_approved(app, journal, order);
     if (wanted && !app_ca_open(app, &connection, err)) {
         return false;
     }

@@ -8,13 +8,6 @@
 #include <string.h>
 #include <time.h>
 
-/* The hooks' context. */
-struct steps {
-    struct app *app;
-    struct journal *journal;
-    struct order *order; /* that a key is being made for */
-};
-
 static bool take_key(struct order *order, struct keystore_key *key, struct err *err)
 {
     if (!order_set(&order->key_uri, key->uri, err) ||
@@ -58,21 +51,23 @@ static bool expand_label(const struct order *order, const char *pattern, int64_t
     return buf_ok(out) || err_set(err, E_CONFIG, "the key's label is too long");
 }
 
-/* What happens on the token is journaled when it happens. */
-static void told(void *ctx, const char *sentence)
+/* What happens on the token is journaled when it happens: a run that takes the key up later has no
+ * other way to know what it lacks. */
+static void told(void *ctx, const char *left_out, const char *sentence)
 {
-    struct steps *s = ctx;
+    struct app_steps *s = ctx;
     struct err err = ERR_INIT;
 
     log_line(LOG_WARN, "key", "%s", sentence);
-    if (!journal_save(s->journal, s->order, sentence, &err)) {
+    if ((left_out != NULL && !order_set(&s->order->key_left_out, left_out, &err)) ||
+        !journal_save(s->journal, s->order, sentence, &err)) {
         log_line(LOG_WARN, "key", "that is not in the journal: %s", err.msg);
     }
 }
 
 /* The key made before a crash, if there is one: it carries the id that was written down first. */
-static bool find_made(struct steps *s, const struct keystore_policy *policy, struct order *order,
-                      bool *found, struct keystore_key *key, struct err *err)
+static bool find_made(struct app_steps *s, const struct keystore_policy *policy,
+                      struct order *order, bool *found, struct keystore_key *key, struct err *err)
 {
     struct keystore_token token = app_token(s->app->selection.token);
 
@@ -84,13 +79,14 @@ static bool find_made(struct steps *s, const struct keystore_policy *policy, str
            keystore_check_policy(s->app->keystore, &token, key->uri, policy, order->key_type, err);
 }
 
-static bool generate(struct steps *s, const struct keystore_policy *policy, struct order *order,
+static bool generate(struct app_steps *s, const struct keystore_policy *policy, struct order *order,
                      struct keystore_key *key, struct err *err)
 {
     struct keystore_token token = app_token(s->app->selection.token);
     AUTO(buf) struct buf label = BUF_INIT(255);
 
-    if (!expand_label(order, order->key_label, clock_wall_s(s->app->clock), &label, err)) {
+    if (!expand_label(order, order->key_label, clock_wall_s(s->app->clock), &label, err) ||
+        !order_set(&order->key_left_out, "", err)) {
         return false;
     }
     s->order = order;
@@ -106,7 +102,7 @@ static bool generate(struct steps *s, const struct keystore_policy *policy, stru
 
 static bool make_key(void *ctx, struct order *order, struct err *err)
 {
-    struct steps *s = ctx;
+    struct app_steps *s = ctx;
     struct keystore_token token = app_token(s->app->selection.token);
     AUTO(keystore_key) struct keystore_key key = {.pkey = NULL};
     AUTO(buf) struct buf text = BUF_INIT(POLICY_TEXT_MAX);
@@ -115,19 +111,19 @@ static bool make_key(void *ctx, struct order *order, struct err *err)
 
     if (!order->key_is_ours) {
         return keystore_find(s->app->keystore, &token, order->key_uri, &key, err) &&
-               app_evidence_keep(s->app, &key, err) && take_key(order, &key, err);
+               app_evidence_keep(s->app, &key, NULL, err) && take_key(order, &key, err);
     }
     if (!app_policy(s->app->config, config_key_policy(&s->app->selection), &text, &policy, err) ||
         !find_made(s, &policy, order, &found, &key, err) ||
         (!found && !generate(s, &policy, order, &key, err))) {
         return false;
     }
-    return app_evidence_keep(s->app, &key, err) && take_key(order, &key, err);
+    return app_evidence_keep(s->app, &key, order->key_left_out, err) && take_key(order, &key, err);
 }
 
 static bool sign(void *ctx, struct order *order, struct err *err)
 {
-    struct steps *s = ctx;
+    struct app_steps *s = ctx;
     struct keystore_token token = app_token(s->app->selection.token);
     AUTO(keystore_key) struct keystore_key key = {.pkey = NULL};
     AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
@@ -149,7 +145,7 @@ static bool sign(void *ctx, struct order *order, struct err *err)
 }
 
 /* A certificate that was paid for is kept, even if it is not what was ordered. */
-static bool keep_rejected(struct steps *s, const struct order *order, struct err *err)
+static bool keep_rejected(struct app_steps *s, const struct order *order, struct err *err)
 {
     AUTO(str) char *dir = file_join(journal_dir(s->journal), "rejected");
     AUTO(str) char *path = NULL;
@@ -170,7 +166,7 @@ static bool keep_rejected(struct steps *s, const struct order *order, struct err
     return false;
 }
 
-static bool verify_answer(struct steps *s, struct order *order, X509 **leaf,
+static bool verify_answer(struct app_steps *s, struct order *order, X509 **leaf,
                           STACK_OF(X509) * *chain, struct err *err)
 {
     AUTO(x509_stack) STACK_OF(X509) *answer = NULL;
@@ -211,7 +207,7 @@ static bool take_certificate(struct order *order, X509 *leaf, STACK_OF(X509) * c
 
 static bool verify(void *ctx, struct order *order, struct err *err)
 {
-    struct steps *s = ctx;
+    struct app_steps *s = ctx;
     AUTO(x509) X509 *leaf = NULL;
     AUTO(x509_stack) STACK_OF(X509) *chain = NULL;
 
@@ -223,7 +219,7 @@ static bool verify(void *ctx, struct order *order, struct err *err)
 
 static bool bind(void *ctx, struct order *order, struct err *err)
 {
-    struct steps *s = ctx;
+    struct app_steps *s = ctx;
     AUTO(x509_stack) STACK_OF(X509) *certs = NULL;
     AUTO(x509_stack) STACK_OF(X509) *chain = NULL;
     AUTO(app_bound) struct app_bound bound = {.detached_dir = NULL};
@@ -247,14 +243,14 @@ static bool bind(void *ctx, struct order *order, struct err *err)
 
 static bool approve(void *ctx, const struct order *order, enum order_approval *out, struct err *err)
 {
-    struct steps *s = ctx;
+    struct app_steps *s = ctx;
 
     return app_approval_ask(s->app, s->journal, order, out, err);
 }
 
 static void progress(void *ctx, const struct order *order, int64_t elapsed_ms, int64_t wait_ms)
 {
-    struct steps *s = ctx;
+    struct app_steps *s = ctx;
 
     if (s->app->progress != NULL) {
         s->app->progress(s->app->progress_ctx, order, elapsed_ms, wait_ms);
@@ -263,8 +259,10 @@ static void progress(void *ctx, const struct order *order, int64_t elapsed_ms, i
 
 static struct backoff backoff_of(const struct config_ca *ca, bool once)
 {
+    int64_t people_s = ca->people_deadline_s >= 0 ? ca->people_deadline_s : ca->poll_deadline_s;
     struct backoff backoff = {
         .kind = ca->poll == CONFIG_POLL_BACKOFF ? BACKOFF_POWER : BACKOFF_STEPS,
+        .people_deadline_ms = once ? 0 : people_s * 1000,
         .deadline_ms = once ? 0 : ca->poll_deadline_s * 1000,
         .base_s = ca->backoff_base_s,
         .max_s = ca->backoff_max_s,
@@ -275,22 +273,29 @@ static struct backoff backoff_of(const struct config_ca *ca, bool once)
     return backoff;
 }
 
+void app_driver(struct app *app, struct journal *journal, struct ca *ca, bool once,
+                struct app_driver *out)
+{
+    out->steps = (struct app_steps){.app = app, .journal = journal};
+    out->hooks = (struct drive_hooks){.make_key = make_key,
+                                      .sign = sign,
+                                      .approve = approve,
+                                      .verify = verify,
+                                      .bind = bind,
+                                      .progress = progress,
+                                      .ctx = &out->steps};
+    out->drive = (struct drive){.journal = journal,
+                                .ca = ca,
+                                .clock = app->clock,
+                                .backoff = backoff_of(app->selection.ca, once),
+                                .hooks = &out->hooks};
+}
+
 bool app_drive(struct app *app, struct journal *journal, struct ca *ca, struct order *order,
                bool once, struct err *err)
 {
-    struct steps steps = {.app = app, .journal = journal};
-    struct drive_hooks hooks = {.make_key = make_key,
-                                .sign = sign,
-                                .approve = approve,
-                                .verify = verify,
-                                .bind = bind,
-                                .progress = progress,
-                                .ctx = &steps};
-    struct drive drive = {.journal = journal,
-                          .ca = ca,
-                          .clock = app->clock,
-                          .backoff = backoff_of(app->selection.ca, once),
-                          .hooks = &hooks};
+    struct app_driver driver;
 
-    return order_drive(&drive, order, err);
+    app_driver(app, journal, ca, once, &driver);
+    return order_drive(&driver.drive, order, err);
 }

@@ -3,7 +3,6 @@
 #include "base/str.h"
 #include "json/json.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@ struct ca {
     const struct ca_ops *ops;
     void *impl;
     struct http_client *http;
+    const struct clock *clock;
 };
 
 /* The back ends. */
@@ -72,6 +72,7 @@ bool ca_open(const struct ca_settings *settings, struct ca **out, struct err *er
     }
     ca->ops = ops;
     ca->http = settings->http;
+    ca->clock = settings->clock;
     if (!ops->open(settings, &ca->impl, err)) {
         free(ca);
         return false;
@@ -93,6 +94,26 @@ bool ca_products(struct ca *ca, struct ca_products *out, struct err *err)
 bool ca_products_of(struct ca *ca, enum ca_kind kind, struct ca_products *out, struct err *err)
 {
     return ca->ops->products(ca->impl, kind, out, err);
+}
+
+void ca_turn(struct ca *ca, void *user)
+{
+    ca->ops->turn(ca->impl, user);
+}
+
+bool ca_is_under_way(const struct ca *ca)
+{
+    return ca->ops->is_under_way(ca->impl);
+}
+
+void ca_forget(struct ca *ca, const void *user)
+{
+    ca->ops->forget(ca->impl, user);
+}
+
+bool ca_hear(struct ca *ca, int64_t wait_ms, struct ca_heard *out)
+{
+    return ca->ops->hear(ca->impl, wait_ms, out);
 }
 
 bool ca_check_request(struct ca *ca, const struct ca_request *request, struct err *err)
@@ -475,59 +496,12 @@ void ca_order_id(const char *state, char out[static 64])
     }
 }
 
-void ca_checks_add(struct ca_checks *checks, const char *step, bool ok, const char *fmt, ...)
-{
-    va_list args;
-
-    if (checks->count == CA_CHECKS_MAX) {
-        return;
-    }
-    struct ca_check *check = &checks->list[checks->count++];
-    *check = (struct ca_check){.step = step, .ok = ok};
-    va_start(args, fmt);
-    (void)vsnprintf(check->detail, sizeof(check->detail), fmt, args);
-    va_end(args);
-}
-
-static void add_failure(struct ca_checks *checks, const char *step, const struct err *err)
-{
-    ca_checks_add(checks, step, false, "%s", err->msg);
-    checks->worst = err->code;
-}
-
-/* The steps below HTTP are the same for every CA. */
-static bool check_connection(struct ca *ca, struct ca_checks *out)
-{
-    struct http_probe probe;
-
-    http_probe(ca->http, &probe);
-    if (!probe.resolved) {
-        add_failure(out, "name lookup", &probe.failure);
-        return false;
-    }
-    ca_checks_add(out, "name lookup", true, "%s", probe.address);
-    if (!probe.connected) {
-        add_failure(out, "connection", &probe.failure);
-        return false;
-    }
-    ca_checks_add(out, "connection", true, "%s", probe.address);
-    if (probe.failure.code == E_TLS || !probe.tls) {
-        add_failure(out, "TLS", &probe.failure);
-        return false;
-    }
-    ca_checks_add(out, "TLS", true, "server certificate '%s', valid until %s", probe.server_subject,
-                  probe.server_not_after);
-    if (probe.failure.code != E_NONE) {
-        add_failure(out, "HTTP", &probe.failure);
-        return false;
-    }
-    ca_checks_add(out, "HTTP", true, "the server answers");
-    return true;
-}
-
 void ca_check(struct ca *ca, struct ca_checks *out)
 {
-    if (check_connection(ca, out)) {
+    static const char *const steps[CA_CONNECTION_STEPS] = {"name lookup", "connection", "proxy",
+                                                           "TLS", "HTTP"};
+
+    if (ca_check_connection(ca->http, steps, clock_wall_s(ca->clock), out)) {
         ca->ops->check(ca->impl, out);
     }
 }

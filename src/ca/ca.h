@@ -345,6 +345,25 @@ enum ca_outcome ca_update(struct ca *ca, const struct ca_update *update, struct 
  */
 bool ca_check_fields(struct ca *ca, enum ca_kind kind, const char *custom_fields,
                      struct err *err) NODISCARD;
+/*
+ * Reads beside each other. While it is somebody's turn, a read whose answer is not there yet is
+ * started and not waited for: the call fails, and ca_is_under_way() tells that from a failure. When
+ * ca_hear() has named that user, his turn comes again, and the same call goes on from there, at
+ * last to its end. Nothing is repeated by itself meanwhile.
+ */
+struct ca_heard {
+    void *user;
+    int64_t pause_s; /* for which the CA asks to be left alone; -1: it does not */
+};
+
+/* From now on calls are for that user; NULL: for nobody, they are waited for again. */
+void ca_turn(struct ca *ca, void *user);
+/* Whether the last call of this turn failed because its answer is under way. */
+bool ca_is_under_way(const struct ca *ca);
+/* Drops the answers that were kept for a user: his call came to its end. */
+void ca_forget(struct ca *ca, const void *user);
+/* Waits at most that long for an answer. False: none came. */
+bool ca_hear(struct ca *ca, int64_t wait_ms, struct ca_heard *out) NODISCARD;
 
 /* The state of an order that a person found at the CA under that id; free() it. E_USAGE: it is
  * none. */
@@ -359,23 +378,42 @@ struct ca_check {
     bool ok;
     bool warning; /* ok, but something should be known */
     char detail[512];
+    char remedy[256]; /* what to do about it; may be empty */
 };
 
-enum { CA_CHECKS_MAX = 12 };
+enum { CA_CHECKS_MAX = 32 };
 
 struct ca_checks {
     struct ca_check list[CA_CHECKS_MAX];
     size_t count;
     enum err_code worst; /* of the first step that failed; E_NONE if all went well */
+    bool cert_asked;     /* the server asked for a client certificate when we connected */
 };
 
-/* Name lookup, connection, TLS, HTTP, credentials, organization, products: stops at the first that
- * fails. */
+/* The connection, credentials, organization, products, and what else the login may do: stops at the
+ * first that fails. */
 void ca_check(struct ca *ca, struct ca_checks *out);
 
 /* Adds a line; for callers that check things of their own before. */
 void ca_checks_add(struct ca_checks *checks, const char *step, bool ok, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
+
+/* A line for a failure; the first one decides about the exit status. */
+void ca_checks_fail(struct ca_checks *checks, const char *step, const struct err *err);
+
+/* Makes the line that was added last a warning. */
+void ca_checks_warn(struct ca_checks *checks);
+
+/* What to do about the line that was added last. */
+void ca_checks_remedy(struct ca_checks *checks, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/*
+ * The lines of a connection: name lookup, connection, proxy, TLS, HTTP; steps[] are their names, in
+ * that order. False if one failed.
+ */
+enum { CA_CONNECTION_STEPS = 5 };
+bool ca_check_connection(struct http_client *http, const char *const steps[CA_CONNECTION_STEPS],
+                         int64_t now_s, struct ca_checks *out);
 
 DEFINE_AUTO(ca, struct ca *, ca_close)
 DEFINE_AUTO_DONE(ca_record, struct ca_record, ca_record_done)

@@ -54,6 +54,10 @@ struct ca_ops {
     bool (*check_fields)(void *impl, enum ca_kind kind, const char *custom_fields, struct err *err);
     void (*check)(void *impl, struct ca_checks *out);
     const struct ca_account_ops *account;
+    void (*turn)(void *impl, void *user);
+    bool (*is_under_way)(const void *impl);
+    void (*forget)(void *impl, const void *user);
+    bool (*hear)(void *impl, int64_t wait_ms, struct ca_heard *out);
 };
 
 /* For the files of this folder that dispatch. */

@@ -61,6 +61,8 @@ struct cli_common {
 
 struct cli;
 
+enum { CLI_ANY_NUMBER = 1 << 20 }; /* of operands */
+
 /* One command. */
 struct cmd {
     const char *noun;
@@ -261,6 +263,10 @@ struct opts_order_decide {
 struct opts_order_approvals {
     const char *dir;
 };
+struct opts_order_wait {
+    bool all;
+    const char *cert_out, *chain_out;
+};
 struct opts_revoke {
     const char *reason, *comment, *ca_order, *serial;
     bool yes;
@@ -312,6 +318,8 @@ bool cli_evidence_write(struct cli *cli, const struct app_evidence_request *requ
 /* "list", "report" or "auto"; NULL: the preset. E_USAGE. */
 bool cli_read_source(const char *text, enum ca_source preset, enum ca_source *out,
                      struct err *err) NODISCARD;
+/* cmd_order.c: continues the order of the first operand and prints it. */
+bool cli_resume(struct cli *cli, bool once, struct order *order, struct err *err) NODISCARD;
 
 /* The result of an order, as enroll and the order commands print it. */
 void cli_print_order(struct cli *cli, const struct order *order);

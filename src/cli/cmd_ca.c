@@ -58,7 +58,24 @@ static const struct out_column check_columns[] = {
     {"step", "STEP", 20, false},
     {"result", "RESULT", 7, false},
     {"detail", "DETAIL", 0, false},
+    {"remedy", NULL, 0, false},
 };
+
+static void print_check(struct cli *cli, const struct ca_check *c)
+{
+    AUTO(buf) struct buf both = BUF_INIT(1024);
+    bool joined = !cli->common.json && c->remedy[0] != '\0';
+
+    /* People read one column; programs get two. */
+    buf_addf(&both, "%s; %s", c->detail, c->remedy);
+    const char *cells[] = {c->step,
+                           c->warning ? "warning"
+                           : c->ok    ? "ok"
+                                      : "failed",
+                           joined ? buf_str(&both) : c->detail,
+                           c->remedy[0] != '\0' ? c->remedy : NULL};
+    out_row(&cli->out, cells);
+}
 
 bool cmd_check(struct cli *cli, struct err *err)
 {
@@ -72,12 +89,7 @@ bool cmd_check(struct cli *cli, struct err *err)
     out_table(&cli->out, "checks", check_columns, ARRAY_LEN(check_columns), NULL);
     for (size_t i = 0; i < checks.count; i++) {
         const struct ca_check *c = &checks.list[i];
-        const char *cells[] = {c->step,
-                               c->warning ? "warning"
-                               : c->ok    ? "ok"
-                                          : "failed",
-                               c->detail};
-        out_row(&cli->out, cells);
+        print_check(cli, c);
         failed = !c->ok && failed == NULL ? c : failed;
     }
     out_table_end(&cli->out);

@@ -353,6 +353,23 @@ static bool may_remove(struct cli *cli, const struct named *named, struct err *e
                    named->cert.label, hsm_token_name(&named->opened.token->info));
 }
 
+/* By whoever writes certificates on this token. */
+static bool remove_it(struct cli *cli, struct named *named, struct err *err)
+{
+    struct hsm_access access = cli_access(cli);
+    AUTO(hsm_opened) struct hsm_opened writer = {.token = NULL};
+    struct hsm_key under = {.id = named->cert.id};
+    bool removed = false;
+
+    if (!access.so_writes_certificates) {
+        return hsm_cert_remove(named->opened.token, &named->cert, err);
+    }
+    hsm_session_give(&named->session); /* another role, another login: handles change */
+    return hsm_access_open_to(&access, cli->operands[0], HSM_TO_WRITE_CERTIFICATES, &writer, err) &&
+           hsm_cert_unbind(writer.token, &under, named->cert.x509, &removed, err) &&
+           (removed || err_set(err, E_OBJECT_MISSING, "the certificate is not there any more"));
+}
+
 bool cmd_cert_remove(struct cli *cli, struct err *err)
 {
     const struct opts_cert_one *opts = cli->opts;
@@ -373,7 +390,7 @@ bool cmd_cert_remove(struct cli *cli, struct err *err)
         return err_set(err, E_USAGE, "nothing was removed%s; --yes removes it",
                        last ? ": it is the last certificate of a key that is there" : "");
     }
-    if (!note_removal(cli, &named, err) || !hsm_cert_remove(named.opened.token, &named.cert, err)) {
+    if (!note_removal(cli, &named, err) || !remove_it(cli, &named, err)) {
         return false;
     }
     out_bool(&cli->out, "removed", "Removed", true);

@@ -1,12 +1,10 @@
 #include "cli/key.h"
 
-#include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "hsm/ckr.h"
 #include "hsm/keygen.h"
 #include "hsm/object.h"
-#include "hsm/pem_uri.h"
 #include "hsm/rules.h"
 #include "hsm/weak.h"
 #include "x509/x509.h"
@@ -142,7 +140,7 @@ static bool choose_label(struct cli *cli, const struct hsm_rules *rules, const s
            err_wrap(err, "%s; give --label or --name", hsm_rules_title(rules));
 }
 
-static void tell_rung(void *ctx UNUSED, const char *sentence)
+static void tell_rung(void *ctx UNUSED, const char *left_out UNUSED, const char *sentence)
 {
     log_line(LOG_WARN, "key", "%s", sentence);
 }
@@ -207,7 +205,8 @@ bool cmd_key_generate(struct cli *cli, struct err *err)
                  hsm_rules_title(&rules));
     }
     if (!hsm_keygen_with(opened.token, &request, &key, &report, err)) {
-        return hsm_access_explain_role(HSM_TO_GENERATE, err);
+        struct hsm_access access = cli_access(cli);
+        return hsm_access_explain_role(&access, HSM_TO_GENERATE, err);
     }
     if (!cli_print_key(cli, &key, err)) {
         return false;
@@ -351,58 +350,27 @@ bool cmd_key_show(struct cli *cli, struct err *err)
     return cli_print_certificates(cli, &family.certs, "No certificate is bound to it.", err);
 }
 
-/* The PEM file: the key's URI, and what was asked to be named in it. There is never a PIN in it. */
-static bool key_pem(struct cli *cli, const struct hsm_key *key, const struct hsm_opened *opened,
-                    struct buf *uri_text, struct buf *pem, struct err *err)
-{
-    const struct opts_key_pem *opts = cli->opts;
-    const char *module =
-        opened->uri.module_path != NULL ? opened->uri.module_path : cli_access(cli).module_path;
-    AUTO(hsm_uri) struct hsm_uri uri = {0};
-
-    if (!hsm_key_file_uri(key, &uri, err) ||
-        (opts->name_module && !hsm_uri_set(&uri.module_path, module, err)) ||
-        (opts->name_pin_source && !hsm_uri_set(&uri.pin_source, opened->pin_source, err))) {
-        return false;
-    }
-    hsm_uri_format_with_query(&uri, uri_text);
-    return (buf_ok(uri_text) || err_nomem(err)) && hsm_pem_uri_write(buf_str(uri_text), pem, err);
-}
-
+/* There is never a PIN in it. */
 bool cmd_key_pem(struct cli *cli, struct err *err)
 {
     const struct opts_key_pem *opts = cli->opts;
-    AUTO(hsm_opened) struct hsm_opened opened = {.token = NULL};
-    AUTO(hsm_session) struct hsm_session session = HSM_SESSION_INIT;
-    AUTO(hsm_key) struct hsm_key key = {0};
-    AUTO(buf) struct buf uri = BUF_INIT(HSM_URI_MAX);
-    AUTO(buf) struct buf pem = BUF_INIT(HSM_PEM_URI_TEXT_MAX);
+    struct keystore_token token = app_token(cli->selection.token);
+    struct keystore_wrap how = {.name_module = opts->name_module,
+                                .name_pin_source = opts->name_pin_source};
+    AUTO(keystore_wrapped) struct keystore_wrapped wrapped = {.uri = NULL};
 
-    if (!cli_token_open(cli, cli->operands[0], true, &opened, err) ||
-        !hsm_session_take(opened.token, false, &session, err) ||
-        !hsm_key_find(&session, &opened.uri, CKO_PRIVATE_KEY, false, &key, err)) {
-        return false;
-    }
-    if (opts->name_pin_source && opened.pin_source == NULL) {
-        return err_set(err, E_USAGE,
-                       "--name-pin-source: no PIN source is configured; give --pin-source");
-    }
-    if (!key_pem(cli, &key, &opened, &uri, &pem, err)) {
+    if (!cli_app(cli, err) ||
+        !keystore_wrap(cli->keystore, &token, cli->operands[0], &how, &wrapped, err)) {
         return false;
     }
     if (opts->out_path == NULL) {
-        out_block(&cli->out, "pem", buf_str(&pem));
+        out_block(&cli->out, "pem", wrapped.pem);
         return true;
     }
-    /* It might be a real private key, in the place that this one is to take. */
-    if (file_exists(opts->out_path)) {
-        return err_set(err, E_OBJECT_EXISTS,
-                       "%s exists, and is not written over; move it away first", opts->out_path);
-    }
-    if (!cli_write_public(opts->out_path, buf_str(&pem), err)) {
+    if (!cli_write_new(opts->out_path, wrapped.pem, err)) {
         return false;
     }
-    out_text(&cli->out, "uri", "URI", buf_str(&uri));
+    out_text(&cli->out, "uri", "URI", wrapped.uri);
     out_text(&cli->out, "pem_file", "File", opts->out_path);
     return true;
 }

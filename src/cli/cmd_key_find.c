@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "hsm/proof.h"
 
 #include <openssl/bio.h>
 #include <openssl/pem.h>
@@ -174,6 +175,14 @@ bool cmd_key_find(struct cli *cli, struct err *err)
     return ok;
 }
 
+bool cli_write_new(const char *path, const char *text, struct err *err)
+{
+    return file_exists(path)
+               ? err_set(err, E_OBJECT_EXISTS,
+                         "%s exists, and is not written over; move it away first", path)
+               : cli_write_public(path, text, err);
+}
+
 DEFINE_AUTO(bio, BIO *, BIO_free)
 
 static bool public_pem(const struct hsm_key *key, struct buf *out, struct err *err)
@@ -201,19 +210,15 @@ bool cmd_key_public(struct cli *cli, struct err *err)
     AUTO(hsm_family) struct hsm_family family = {.strangers = 0};
     AUTO(buf) struct buf pem = BUF_INIT(16384);
 
-    if (!cli_family(cli, &opened, &session, &family, err) || !public_pem(&family.key, &pem, err)) {
+    if (!cli_family(cli, &opened, &session, &family, err) || !hsm_proof_check(&family.key, err) ||
+        !public_pem(&family.key, &pem, err)) {
         return false;
     }
     if (opts->out_path == NULL) {
         out_block(&cli->out, "pem", buf_str(&pem));
         return true;
     }
-    /* It might be a certificate or a private key, in the place that this one is to take. */
-    if (file_exists(opts->out_path)) {
-        return err_set(err, E_OBJECT_EXISTS,
-                       "%s exists, and is not written over; move it away first", opts->out_path);
-    }
-    if (!cli_write_public(opts->out_path, buf_str(&pem), err)) {
+    if (!cli_write_new(opts->out_path, buf_str(&pem), err)) {
         return false;
     }
     out_text(&cli->out, "pem_file", "File", opts->out_path);

@@ -174,7 +174,7 @@ static bool resolve(struct cli *cli, int64_t *id, struct err *err)
     return cli_journal(cli, &journal, err) && journal_resolve(journal, cli->operands[0], id, err);
 }
 
-static bool resume(struct cli *cli, bool once, struct order *order, struct err *err)
+bool cli_resume(struct cli *cli, bool once, struct order *order, struct err *err)
 {
     int64_t id = 0;
 
@@ -187,17 +187,6 @@ static bool resume(struct cli *cli, bool once, struct order *order, struct err *
         cli_print_order(cli, order);
     }
     return ok;
-}
-
-bool cmd_order_wait(struct cli *cli, struct err *err)
-{
-    const struct opts_order_result *opts = cli->opts;
-    AUTO(order) struct order order;
-
-    order_init(&order);
-    return cli_check_results(opts->cert_out, opts->chain_out, err) &&
-           resume(cli, false, &order, err) &&
-           cli_write_results(&order, opts->cert_out, opts->chain_out, err);
 }
 
 bool cmd_order_adopt(struct cli *cli, struct err *err)
@@ -272,7 +261,7 @@ bool cmd_order_collect(struct cli *cli, struct err *err)
     }
 
     if (!cli_check_results(opts->cert_out, opts->chain_out, err) ||
-        !resume(cli, true, &order, err) ||
+        !cli_resume(cli, true, &order, err) ||
         !cli_write_results(&order, opts->cert_out, opts->chain_out, err)) {
         return false;
     }

@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include "base/log.h"
 #include "base/str.h"
 #include "cli/token.h"
 #include "hsm/admin.h"
@@ -11,20 +12,11 @@
 
 struct hsm_access cli_access(const struct cli *cli)
 {
-    const struct config_token *t = cli->selection.token;
+    struct keystore_token token = app_token(cli->selection.token);
+    struct hsm_access access;
 
-    return (struct hsm_access){.section = config_token_section(t),
-                               .module_path = t->module,
-                               .init_args = t->init_args,
-                               .quirks = t->quirks,
-                               .token_uri = t->uri,
-                               .pin_source = t->pin_source,
-                               .pin_source_is_deliberate = t->pin_source_is_option,
-                               .try_pin_again = t->try_pin_again,
-                               .so_generates = t->generate_as == CONFIG_ROLE_SO,
-                               .so_writes_certificates = t->write_certificates_as == CONFIG_ROLE_SO,
-                               .so_pin_source = t->so_pin_source,
-                               .secrets = &cli->secrets};
+    keystore_access(&token, &cli->secrets, &access);
+    return access;
 }
 
 bool cli_token_open(const struct cli *cli, const char *uri, bool login, struct hsm_opened *out,
@@ -157,6 +149,7 @@ bool cmd_token_init(struct cli *cli, struct err *err)
     AUTO(secret) struct secret so_pin = SECRET_INIT;
     AUTO(secret) struct secret user_pin = SECRET_INIT;
     AUTO(buf) struct buf text = BUF_INIT(HSM_URI_MAX);
+    char when[CLOCK_TEXT_SIZE];
     struct hsm_target target;
     struct hsm_token *token = NULL;
     const struct hsm_access configured = access;
@@ -183,7 +176,8 @@ bool cmd_token_init(struct cli *cli, struct err *err)
         .try_again = cli->common.try_pin_again || opts->so_pin_source == NULL,
         .section = opts->erase && section.name != NULL ? &section : NULL,
     };
-    if (!hsm_token_initialise(&target, &init, &token, err) ||
+    int64_t earlier_s = 0;
+    if (!hsm_token_initialise(&target, &init, &token, &earlier_s, err) ||
         !cli_token_uri_text(&token->info, &text, err)) {
         return false;
     }
@@ -191,5 +185,13 @@ bool cmd_token_init(struct cli *cli, struct err *err)
     out_text(&cli->out, "label", "Label", token->info.label);
     out_text(&cli->out, "serial", "Serial", token->info.serial);
     out_text(&cli->out, "uri", "URI", buf_str(&text));
+    if (earlier_s != 0) {
+        clock_format(earlier_s, when);
+        log_line(LOG_WARN, "token",
+                 "the token was initialised at %s by a run that did not come to its end; what was "
+                 "left is done now, and nothing was erased",
+                 when);
+    }
+    out_time(&cli->out, "erased_earlier", NULL, earlier_s);
     return true;
 }

@@ -132,7 +132,7 @@ static void check_objects(struct run *run, const struct keystore_key *key)
 }
 
 /* The token refused attributes, and was asked for less. */
-static void tell_refusal(void *ctx, const char *sentence)
+static void tell_refusal(void *ctx, const char *left_out UNUSED, const char *sentence)
 {
     report(ctx, "attributes of a key", "not all", sentence);
 }

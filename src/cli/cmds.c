@@ -117,11 +117,6 @@ static const struct opt order_list_opts[] = {
     {"limit", 0, OPT_TEXT, "NUMBER", AT(opts_order_list, limit), "at most that many (default: 50)"},
 };
 
-static const struct opt order_result_opts[] = {
-    {"cert-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, cert_out), "write the certificate as PEM"},
-    {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, chain_out), "write its issuers as PEM"},
-};
-
 static const struct opt order_request_opts[] = {
     {"out", 'o', OPT_TEXT, "FILE", AT(opts_order_request, out_path), "where the text goes (default: stdout)"},
     {"decline", 0, OPT_FLAG, NULL, AT(opts_order_request, decline), "the text that declines the order"},
@@ -138,6 +133,11 @@ static const struct opt order_decide_opts[] = {
 static const struct opt order_approvals_opts[] = {
     {"dir", 0, OPT_TEXT, "DIR", AT(opts_order_approvals, dir),
      "write texts, signatures and certificates there, for checks with other programs"},
+};
+
+static const struct opt order_result_opts[] = {
+    {"cert-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, cert_out), "write the certificate as PEM"},
+    {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, chain_out), "write its issuers as PEM"},
 };
 
 static const struct opt order_collect_opts[] = {
@@ -185,6 +185,12 @@ static const struct opt request_update_opts[] = {
     {"set-product", 0, OPT_TEXT, "ID", AT(opts_request, set_product), "profile of a request that is not approved"},
     {"name", 'n', OPT_LIST, "NAME", AT(opts_request, names), "all names of a request that is not approved, the CN first"},
     {"csr", 0, OPT_TEXT, "FILE", AT(opts_request, csr), "another certificate request, PEM; for the same key if the order is ours"},
+};
+
+static const struct opt order_wait_opts[] = {
+    {"all", 0, OPT_FLAG, NULL, AT(opts_order_wait, all), "all open orders that were sent to the CA"},
+    {"cert-out", 0, OPT_TEXT, "FILE", AT(opts_order_wait, cert_out), "write the certificate as PEM; for one order alone"},
+    {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_order_wait, chain_out), "write its issuers as PEM; for one order alone"},
 };
 
 static const struct opt revoke_opts[] = {
@@ -331,8 +337,8 @@ const struct cmd cli_cmds[] = {
      OPTS(order_list_opts, opts_order_list), GENERAL, NOTHING, cmd_order_list},
     {"order", "show", "show one order and what happened to it", "ORDER", 1, 1, NO_OPTS,
      GENERAL, NOTHING, cmd_order_show},
-    {"order", "wait", "continue an order until its certificate is bound", "ORDER", 1, 1,
-     OPTS(order_result_opts, opts_order_result), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_wait},
+    {"order", "wait", "continue orders until their certificates are bound", "[ORDER...]", 0, CLI_ANY_NUMBER,
+     OPTS(order_wait_opts, opts_order_wait), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_wait},
     {"order", "collect", "ask once whether an order is issued; fetch, verify, bind and print it", "ORDER", 1, 1,
      OPTS(order_collect_opts, opts_order_result), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_collect},
     {"order", "renew", "renew a certificate that the CA issued, with its key or another one", "[ORDER]", 0, 1,

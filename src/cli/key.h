@@ -13,6 +13,10 @@ bool cli_family(struct cli *cli, struct hsm_opened *opened, struct hsm_session *
 /* The URI that names the key; appended. */
 bool cli_key_uri(const struct hsm_key *key, struct buf *out, struct err *err) NODISCARD;
 
+/* Writes a file of a key where there is none: what stands in its place may be a real private key.
+ * E_OBJECT_EXISTS. */
+bool cli_write_new(const char *path, const char *text, struct err *err) NODISCARD;
+
 /* Fields that commands about one key have in common. */
 bool cli_print_key(struct cli *cli, const struct hsm_key *key, struct err *err) NODISCARD;
 bool cli_print_certificates(struct cli *cli, const struct hsm_certs *certs, const char *when_none,

@@ -32,6 +32,10 @@ enum config_auth { CONFIG_AUTH_CERT, CONFIG_AUTH_PASSWORD, CONFIG_AUTH_OAUTH };
 enum config_poll { CONFIG_POLL_STEPS, CONFIG_POLL_BACKOFF };
 enum config_kind { CONFIG_KIND_SSL, CONFIG_KIND_DEVICE, CONFIG_KIND_SMIME };
 enum config_san { CONFIG_SAN_AUTO, CONFIG_SAN_ALWAYS, CONFIG_SAN_NEVER };
+/* Kinds of files with keys or certificates; AUTO: as their bytes say. */
+enum config_store { CONFIG_STORE_AUTO, CONFIG_STORE_PEM, CONFIG_STORE_PKCS12, CONFIG_STORE_JKS };
+/* How a proxy is logged in to; ANY: the best that it offers. */
+enum config_proxy_auth { CONFIG_PROXY_ANY, CONFIG_PROXY_BASIC, CONFIG_PROXY_DIGEST };
 enum config_collect { CONFIG_COLLECT_QUERY, CONFIG_COLLECT_PATH };
 enum config_status { CONFIG_STATUS_AUTO, CONFIG_STATUS_ASK, CONFIG_STATUS_COLLECT };
 
@@ -76,6 +80,7 @@ struct config_ca {
     char *client_key;
     char *client_alias;
     char *client_password_source;
+    int client_type; /* enum config_store */
     char *client_token;
     int64_t org_id;
     bool org_id_is_option; /* named on the command line, so the profile's does not count */
@@ -86,13 +91,20 @@ struct config_ca {
     char *catalog; /* the products that may be ordered; NULL: all */
     struct config_approval approval;
     char *trust;
+    int trust_type; /* enum config_store */
+    char *trust_password_source;
     char *proxy;
     char *proxy_user;
     char *proxy_password_source;
+    int proxy_auth; /* enum config_proxy_auth */
+    char *no_proxy;
+    int64_t connections; /* at a time */
+    bool http2;          /* where the server offers it */
     int tls_max;
     int64_t connect_timeout_s, timeout_s;
     int poll; /* enum config_poll */
     int64_t poll_deadline_s;
+    int64_t people_deadline_s; /* -1: as poll_deadline_s */
     int64_t backoff_base_s, backoff_max_s;
     int64_t backoff_attempts;
     int64_t poll_scale_percent;

@@ -50,10 +50,31 @@ static bool set_number(void *field, const char *value, struct err *err)
     return true;
 }
 
+static bool set_connections(void *field, const char *value, struct err *err)
+{
+    int number = 0;
+
+    if (!str_to_int(value, 1, 64, &number)) {
+        return err_set(err, E_USAGE, "'%.40s' is not a number from 1 to 64", value);
+    }
+    *(int64_t *)field = number;
+    return true;
+}
+
 static bool set_span(void *field, const char *value, struct err *err)
 {
     return str_to_seconds(value, field) ||
            err_set(err, E_USAGE, "'%.40s' is not a span of time like 90s, 15m, 2h or 7d", value);
+}
+
+/* "same" is -1: as another setting says. */
+static bool set_span_or_same(void *field, const char *value, struct err *err)
+{
+    if (str_equal(value, "same")) {
+        *(int64_t *)field = -1;
+        return true;
+    }
+    return set_span(field, value, err);
 }
 
 static bool set_word(int *field, const char *const words[], size_t count, const char *value,
@@ -81,6 +102,8 @@ static bool set_word(int *field, const char *const words[], size_t count, const 
 WORDS(set_auth, "cert", "password", "oauth")
 WORDS(set_role, "user", "so")
 WORDS(set_poll, "steps", "backoff")
+WORDS(set_store, "auto", "pem", "pkcs12", "jks")
+WORDS(set_proxy_auth, "any", "basic", "digest")
 WORDS(set_san, "auto", "always", "never")
 WORDS(set_kind, "ssl", "device", "smime")
 WORDS(set_collect, "query", "path")
@@ -201,30 +224,51 @@ static const struct row rows[] = {
       "OAuth: hosts that the CA may name for that, with commas between"},
      set_text, CA(token_hosts)},
     {{CONFIG_CA, "client_cert", "client-cert", "FILE|URI", NULL,
-      "client certificate: PKCS#12, PEM, or a pkcs11: URI (default: the certificate beside client_key)"},
+      "client certificate: PKCS#12, JKS, PEM, or a pkcs11: URI (default: the certificate beside client_key)"},
      set_text, CA(client_cert)},
     {{CONFIG_CA, "client_key", "client-key", "FILE|URI", NULL,
       "its key: PEM file or pkcs11: URI (default: in the client_cert file)"},
      set_text, CA(client_key)},
-    {{CONFIG_CA, "client_alias", "client-alias", "NAME", NULL, "entry of the PKCS#12 file, by friendly name"},
+    {{CONFIG_CA, "client_alias", "client-alias", "NAME", NULL,
+      "entry of the PKCS#12 or JKS file, by its alias"},
      set_text, CA(client_alias)},
     {{CONFIG_CA, "client_password_source", "client-password-source", "SOURCE", NULL,
-      "password of the PKCS#12 file or the encrypted PEM key"},
+      "password of the PKCS#12 or JKS file or the encrypted PEM key"},
      set_source, CA(client_password_source)},
+    {{CONFIG_CA, "client_type", "client-type", "auto|pem|pkcs12|jks", "auto",
+      "what the client certificate's file is; auto: as its bytes say"},
+     set_store, CA(client_type)},
     {{CONFIG_CA, "client_token", "client-token", "NAME", NULL,
       "token section for a client_key in a token (default: the profile's token)"},
      set_text, CA(client_token)},
     {{CONFIG_CA, "org_id", "org-id", "NUMBER", "0", "organization or department that orders"},
      set_number, CA(org_id)},
     {{CONFIG_CA, "trust", "ca-trust", "FILE", NULL,
-      "PEM roots that may vouch for the CA's server; default: the system's"},
+      "roots that may vouch for the CA's server: PEM, PKCS#12 or JKS; default: the system's"},
      set_text, CA(trust)},
+    {{CONFIG_CA, "trust_type", "trust-type", "auto|pem|pkcs12|jks", "auto",
+      "what the file with the roots is; auto: as its bytes say"},
+     set_store, CA(trust_type)},
+    {{CONFIG_CA, "trust_password_source", "trust-password-source", "SOURCE", NULL,
+      "password of the PKCS#12 or JKS file with the roots"},
+     set_source, CA(trust_password_source)},
     {{CONFIG_CA, "proxy", "proxy", "URL", NULL, "http://host:port; the environment is not consulted"},
      set_text, CA(proxy)},
     {{CONFIG_CA, "proxy_user", "proxy-user", "NAME", NULL, "user name at the proxy"},
      set_text, CA(proxy_user)},
     {{CONFIG_CA, "proxy_password_source", "proxy-password-source", "SOURCE", NULL, "password at the proxy"},
      set_source, CA(proxy_password_source)},
+    {{CONFIG_CA, "proxy_auth", "proxy-auth", "any|basic|digest", "any",
+      "how to log in to the proxy; any: with the best that it offers"},
+     set_proxy_auth, CA(proxy_auth)},
+    {{CONFIG_CA, "no_proxy", "no-proxy", "LIST", NULL,
+      "hosts, domains and networks that are reached without the proxy, with commas between"},
+     set_text, CA(no_proxy)},
+    {{CONFIG_CA, "connections", "connections", "NUMBER", "8",
+      "most connections to the CA at a time, when many orders are waited for (1 to 64)"},
+     set_connections, CA(connections)},
+    {{CONFIG_CA, "http2", NULL, "BOOL", "yes", "speak HTTP/2 where the server offers it, for reads"},
+     set_bool, CA(http2)},
     {{CONFIG_CA, "tls_max", "tls-max", "1.2|1.3", "1.3", "newest TLS version to offer (1.2 is the oldest)"},
      set_tls, CA(tls_max)},
     {{CONFIG_CA, "connect_timeout", "connect-timeout", "SPAN", "15s", "longest time for a connection"},
@@ -235,16 +279,20 @@ static const struct row rows[] = {
       "waiting between status requests: 5s 15s 45s 2m 5m, or min(base^n, max)"},
      set_poll, CA(poll)},
     {{CONFIG_CA, "poll_deadline", "deadline", "SPAN", "10m",
-      "how long a command waits for a certificate (steps); 0: ask once"},
+      "how long a command waits for a certificate that machines work on (steps); 0: ask once"},
      set_span, CA(poll_deadline_s)},
-    {{CONFIG_CA, "backoff_base", NULL, "SPAN", "2s", "base of the backoff schedule"},
+    {{CONFIG_CA, "people_deadline", "people-deadline", "SPAN|same", "same",
+      "how long a command waits for a person's approval or validation (steps); 0: ask once; same: as poll_deadline"},
+     set_span_or_same, CA(people_deadline_s)},
+    {{CONFIG_CA, "backoff_base", "backoff-base", "SPAN", "2s", "base of the backoff schedule, in seconds"},
      set_span, CA(backoff_base_s)},
-    {{CONFIG_CA, "backoff_max", NULL, "SPAN", "32s", "longest wait of the backoff schedule"},
+    {{CONFIG_CA, "backoff_max", "backoff-max", "SPAN", "32s", "longest wait of the backoff schedule"},
      set_span, CA(backoff_max_s)},
-    {{CONFIG_CA, "backoff_attempts", NULL, "NUMBER", "5", "number of status requests of the backoff schedule"},
+    {{CONFIG_CA, "backoff_attempts", "backoff-attempts", "NUMBER", "5",
+      "number of status requests of the backoff schedule"},
      set_number, CA(backoff_attempts)},
     {{CONFIG_CA, "poll_scale", "poll-scale", "PERCENT", "100",
-      "stretches (or, for a sandbox, shrinks) every wait between status requests"},
+      "percent by which every wait between status requests is stretched (or, for a sandbox, shrunk)"},
      set_number, CA(poll_scale_percent)},
     {{CONFIG_CA, "collect_form", "collect-form", "query|path", "query",
       "collect/ID?format=F, or collect/ID/F"},

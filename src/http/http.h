@@ -3,7 +3,8 @@
  *
  * One client per server: base URL, TLS identity, trust, proxy, time limits. TLS 1.2 at least, the
  * certificate of the server is always verified, redirects are never followed, and the client key
- * stays an EVP_PKEY: it is handed to the TLS library and never written anywhere.
+ * stays an EVP_PKEY: it is handed to the TLS library and never written anywhere. Reads speak HTTP/2
+ * where it is offered; what must not happen twice goes over a connection of its own.
  */
 #ifndef HTTP_HTTP_H
 #define HTTP_HTTP_H
@@ -21,20 +22,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HTTP_BODY_MAX = 4 << 20, HTTP_HEADERS_MAX = 16 };
+enum { HTTP_BODY_MAX = 4 << 20, HTTP_HEADERS_MAX = 16, HTTP_CONNECTIONS = 8 };
 
 struct http_client;
+
+/* How a proxy is logged in to; ANY: the better one of those that it offers. */
+enum http_proxy_auth { HTTP_PROXY_ANY, HTTP_PROXY_BASIC, HTTP_PROXY_DIGEST };
 
 /* All borrowed for the life of the client, except strings, which are copied. */
 struct http_settings {
     const char *base_url;   /* "https://host[:port]", no path */
-    const char *trust_path; /* PEM roots for the server's certificate; NULL: the system's */
+    const char *trust_path; /* roots for the server's certificate; NULL: the system's */
+    X509_STORE *trust;      /* what was read from there; NULL: trust_path is read as PEM */
     EVP_PKEY *key;          /* client certificate's key; NULL: none */
     X509 *cert;
     STACK_OF(X509) * chain; /* sent after cert; may be NULL */
     const char *proxy;      /* "http://host:port"; NULL: none (the environment is not consulted) */
     const char *proxy_user;
     const struct secret *proxy_password;
+    enum http_proxy_auth proxy_auth;
+    const char *no_proxy; /* who is reached without it, see http_bypasses_proxy(); may be NULL */
+    int connections;      /* at a time; 0: HTTP_CONNECTIONS */
+    bool http1_only;      /* no HTTP/2, though the server may offer it */
     int64_t connect_timeout_ms;
     int64_t timeout_ms;
     const volatile bool *stop; /* set by a signal handler: a transfer ends early; may be NULL */
@@ -71,10 +80,10 @@ void http_request_secret(struct http_request *request, const char *name,
 
 struct http_response {
     int status;
-    char content_type[80]; /* lower case, without parameters; "" if there is none */
-    int64_t retry_after_s; /* -1: not said */
-    int64_t total_count;   /* X-Total-Count; -1: not said */
-    char tls_version[16];
+    char content_type[80];  /* lower case, without parameters; "" if there is none */
+    int64_t retry_after_s;  /* -1: not said, or nothing to go by */
+    int64_t total_count;    /* X-Total-Count; -1: not said */
+    char request_id[80];    /* X-Request-Id; "" if there is none */
     char authenticate[512]; /* WWW-Authenticate; "" if there is none, or it is longer */
     char location[512];     /* Location; "" likewise */
     struct buf body;
@@ -98,15 +107,53 @@ enum http_reach {
 bool http_send(struct http_client *client, const struct http_request *request,
                struct http_response *response, enum http_reach *reach, struct err *err) NODISCARD;
 
-/* One step of a connection test; see http_probe(). */
+/*
+ * Requests beside each other, for reads alone: started, and taken back when they have ended, in
+ * whatever order. The connections of the client are shared; with HTTP/2, one takes them all. A
+ * request beyond the settings' number of connections waits for its turn in libcurl.
+ */
+
+/* Begins a request without a body; everything in it is copied. user comes back with the answer. */
+bool http_start(struct http_client *client, const struct http_request *request, void *user,
+                struct err *err) NODISCARD;
+
+/* How many are under way. */
+size_t http_flying(const struct http_client *client);
+
+struct http_arrival {
+    void *user;
+    bool complete;                 /* there is a whole answer, of whatever status */
+    struct http_response response; /* if complete */
+    enum http_reach reach;
+    struct err err; /* unless complete: as of http_send() */
+};
+
+/*
+ * Waits at most so long (a tenth of a second at a time) for one to end. False: none has. With a
+ * stop flag that is set, at once. http_arrival_done(out) after true.
+ */
+bool http_next(struct http_client *client, int64_t wait_ms, struct http_arrival *out) NODISCARD;
+void http_arrival_done(struct http_arrival *arrival);
+
+/* One step of a connection test; see http_probe(). With a proxy, name and connection are the
+ * proxy's. */
 struct http_probe {
     bool resolved, connected, tls;
     char address[64];
-    char tls_version[16];
-    char server_subject[256];
+    char proxy[256]; /* "" if none is used */
+    bool proxy_passed;
+    bool cert_asked; /* the server asked for a client certificate */
+    bool cert_given; /* and we have one */
+    bool http2;
+    int status; /* of the answer; 0: none */
+    char server_subject[256], server_issuer[256];
     char server_not_after[CLOCK_TEXT_SIZE];
-    struct err failure; /* of the first step that failed */
+    int64_t server_not_after_s; /* 0: not known */
+    struct err failure;         /* of the first step that failed */
 };
+
+/* Whether a server has asked for a client certificate since the last probe. */
+bool http_cert_asked(const struct http_client *client);
 
 /* Looks up, connects and does the TLS handshake; sends a GET for "/" to see that HTTP is spoken. */
 void http_probe(struct http_client *client, struct http_probe *probe);
@@ -115,13 +162,31 @@ void http_probe(struct http_client *client, struct http_probe *probe);
 enum http_verdict { HTTP_FINAL, HTTP_RETRY };
 enum http_verdict http_judge(int status);
 
+/*
+ * The seconds that a Retry-After header asks for (RFC 9110 section 10.2.3: a number, or a date). -1
+ * for what is nothing to go by: text that is neither, a time that is over or now, and more than a
+ * day.
+ */
+int64_t http_retry_after_s(const char *text, int64_t now_s);
+
 /* How long to wait before repetition number `attempt` (1, 2, ...), obeying Retry-After within
  * bounds. */
 int64_t http_retry_delay_ms(int attempt, int64_t retry_after_s, uint32_t random);
+
+/* proxy.c, pure: the host in "https://host[:port]", lower case, without brackets. False if it does
+ * not fit. */
+bool http_url_host(const char *url, char *out, size_t size);
+
+/*
+ * Whether a list ("*", or names, domains, addresses and networks like 10.0.0.0/8, with commas or
+ * blanks between) has the host. example.org and .example.org mean that name and all below it.
+ */
+bool http_bypasses_proxy(const char *list, const char *host);
 
 /* redact.c, pure: whether a header's value may appear in a trace. */
 bool http_header_is_public(const char *name);
 
 DEFINE_AUTO(http_client, struct http_client *, http_client_free)
+DEFINE_AUTO_DONE(http_arrival, struct http_arrival, http_arrival_done)
 
 #endif

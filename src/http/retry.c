@@ -1,6 +1,10 @@
 #include "http/http.h"
 
-enum { FIRST_MS = 1000, MOST_MS = 30000, RETRY_AFTER_MOST_S = 120 };
+#include "base/str.h"
+
+#include <curl/curl.h>
+
+enum { FIRST_MS = 1000, MOST_MS = 30000, RETRY_AFTER_MOST_S = 120, DAY_S = 86400 };
 
 enum http_verdict http_judge(int status)
 {
@@ -16,6 +20,17 @@ enum http_verdict http_judge(int status)
     default:
         return HTTP_FINAL;
     }
+}
+
+int64_t http_retry_after_s(const char *text, int64_t now_s)
+{
+    uint64_t seconds = 0;
+
+    if (str_to_u64(text, DAY_S, &seconds)) {
+        return seconds > 0 ? (int64_t)seconds : -1;
+    }
+    int64_t at_s = text[0] >= '0' && text[0] <= '9' ? -1 : (int64_t)curl_getdate(text, NULL);
+    return at_s > now_s && at_s - now_s <= DAY_S ? at_s - now_s : -1;
 }
 
 int64_t http_retry_delay_ms(int attempt, int64_t retry_after_s, uint32_t random)

@@ -6,19 +6,34 @@
 #include <openssl/ssl.h>
 #include <string.h>
 
+/* The server asks for a client certificate. */
+static int note_asked(SSL *ssl UNUSED, void *user)
+{
+    struct http_client *client = user;
+
+    client->cert_asked = true;
+    return 1;
+}
+
 /* Certificate first, then the key, then the comparison: a mismatch is silent until that check. */
+static bool add_identity(struct http_client *client, SSL_CTX *ctx)
+{
+    return SSL_CTX_use_certificate(ctx, client->cert) == 1 &&
+           (client->chain == NULL || SSL_CTX_set1_chain(ctx, client->chain) == 1) &&
+           SSL_CTX_use_PrivateKey(ctx, client->key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
+}
+
+/* The context belongs to the connection, which lives as long as the client. */
 static CURLcode use_identity(CURL *easy UNUSED, void *ssl_ctx, void *user)
 {
     struct http_client *client = user;
     SSL_CTX *ctx = ssl_ctx;
 
-    if (client->cert == NULL) {
-        return CURLE_OK;
+    SSL_CTX_set_cert_cb(ctx, note_asked, client);
+    if (client->trust != NULL) {
+        SSL_CTX_set1_cert_store(ctx, client->trust);
     }
-    bool ok = SSL_CTX_use_certificate(ctx, client->cert) == 1 &&
-              (client->chain == NULL || SSL_CTX_set1_chain(ctx, client->chain) == 1) &&
-              SSL_CTX_use_PrivateKey(ctx, client->key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
-    if (ok) {
+    if (client->cert == NULL || add_identity(client, ctx)) {
         return CURLE_OK;
     }
     (void)err_set_ssl(&client->tls_err, E_KEYSTORE,
@@ -26,9 +41,10 @@ static CURLcode use_identity(CURL *easy UNUSED, void *ssl_ctx, void *user)
     return CURLE_SSL_CERTPROBLEM;
 }
 
-bool http_tls_setup(struct http_client *client, struct err *err)
+bool http_tls_setup(struct http_transfer *transfer, struct err *err)
 {
-    CURL *easy = client->easy;
+    struct http_client *client = transfer->client;
+    CURL *easy = transfer->easy;
     long max = client->tls_max == 12 ? CURL_SSLVERSION_MAX_TLSv1_2 : CURL_SSLVERSION_MAX_DEFAULT;
     CURLcode rc = CURLE_OK;
 
@@ -43,23 +59,23 @@ bool http_tls_setup(struct http_client *client, struct err *err)
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
     SET(CURLOPT_SSL_CTX_FUNCTION, use_identity);
     SET(CURLOPT_SSL_CTX_DATA, client);
-    SET(CURLOPT_CERTINFO, 1L);
-    if (client->trust_path != NULL) {
+    if (client->trust_path != NULL || client->trust != NULL) {
         SET(CURLOPT_CAPATH, NULL);
-        SET(CURLOPT_CAINFO, client->trust_path);
+        SET(CURLOPT_CAINFO, client->trust == NULL ? client->trust_path : NULL);
     }
 #undef SET
     return rc == CURLE_OK ||
            err_set(err, E_INTERNAL, "libcurl refuses a TLS setting: %s", curl_easy_strerror(rc));
 }
 
-bool http_tls_verify_failed(struct http_client *client, const char *curl_text, struct err *err)
+static bool verify_failed(struct http_transfer *transfer, const char *curl_text, struct err *err)
 {
+    const struct http_client *client = transfer->client;
     const char *trust =
         client->trust_path != NULL ? client->trust_path : "the system's trust store";
     long result = 0;
 
-    (void)curl_easy_getinfo(client->easy, CURLINFO_SSL_VERIFYRESULT, &result);
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_SSL_VERIFYRESULT, &result);
     /* libcurl compares names by itself, without a verification result of OpenSSL's. It writes "host
      * name", and "hostname" since 8.12. */
     if (strstr(curl_text, "target host") != NULL) {
@@ -87,4 +103,9 @@ bool http_tls_verify_failed(struct http_client *client, const char *curl_text, s
         return err_set_native(err, E_TLS, (unsigned long)result,
                               "the server's certificate does not verify: %s (%s)", why, curl_text);
     }
+}
+
+void http_tls_verify_failed(struct http_transfer *transfer, const char *curl_text, struct err *err)
+{
+    (void)verify_failed(transfer, curl_text, err);
 }

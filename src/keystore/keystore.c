@@ -8,7 +8,7 @@
 #include <openssl/provider.h>
 #include <string.h>
 
-enum { FILE_MAX = 1 << 20 };
+enum { FILE_MAX = 4 << 20 };
 
 static const char provider_name[] = "p11enroll";
 
@@ -174,7 +174,7 @@ bool ks_match(EVP_PKEY *key, STACK_OF(X509) * certs, const struct ks_tie *tie, c
 
 /* The rows, in the order in which they are asked. PKCS#12 takes whatever binary there is, so it is
  * last. */
-static const struct keystore_format *const formats[] = {&ks_pkcs11, &ks_pem, &ks_pkcs12};
+static const struct keystore_format *const formats[] = {&ks_pkcs11, &ks_jks, &ks_pem, &ks_pkcs12};
 
 bool keystore_open(struct keystore *keystore, const struct keystore_source *source,
                    struct keystore_identity *out, struct err *err)
@@ -190,10 +190,13 @@ bool keystore_open(struct keystore *keystore, const struct keystore_source *sour
         return err_wrap(err, "client keystore");
     }
     const uint8_t *bytes = is_uri ? NULL : (const uint8_t *)buf_str(&data);
+    if (!is_uri && !ks_check_type(source->type, bytes, data.len, first, "client_type", err)) {
+        return err_wrap(err, "client keystore");
+    }
     for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
         if (formats[i]->matches(source, bytes, data.len)) {
             return formats[i]->open(keystore, source, out, err) || err_wrap(err, "client keystore");
         }
     }
-    return err_set(err, E_KEYSTORE, "client keystore: %s is neither PEM nor PKCS#12", first);
+    return err_set(err, E_KEYSTORE, "client keystore: %s is none of PEM, PKCS#12 and JKS", first);
 }

@@ -46,6 +46,12 @@ struct keystore_token {
     const char *so_pin_source;                 /* NULL: prompt */
 };
 
+struct hsm_access;
+
+/* The same for those who see hsm themselves; it borrows from all three. */
+void keystore_access(const struct keystore_token *token, const struct secret_policy *secrets,
+                     struct hsm_access *out);
+
 /* A key with the certificate that belongs to it. */
 struct keystore_identity {
     EVP_PKEY *key;
@@ -55,11 +61,15 @@ struct keystore_identity {
 
 void keystore_identity_done(struct keystore_identity *identity);
 
+/* What a file must be; AUTO: whichever its bytes say. */
+enum keystore_type { KEYSTORE_AUTO, KEYSTORE_PEM, KEYSTORE_PKCS12, KEYSTORE_JKS };
+
 struct keystore_source {
-    const char *cert;            /* PKCS#12 or PEM file, or pkcs11: URI; NULL: beside the key */
-    const char *key;             /* PEM file or pkcs11: URI; NULL: in the cert file */
-    const char *alias;           /* PKCS#12: friendly name */
-    const char *password_source; /* PKCS#12 or encrypted PEM */
+    const char *cert;  /* PKCS#12, JKS or PEM file, or pkcs11: URI; NULL: beside the key */
+    const char *key;   /* PEM file or pkcs11: URI; NULL: in the cert file */
+    const char *alias; /* PKCS#12: friendly name; JKS: entry */
+    const char *password_source; /* PKCS#12, JKS or encrypted PEM */
+    enum keystore_type type;
     struct keystore_token token; /* for a key in a token */
 };
 
@@ -70,6 +80,21 @@ struct keystore_source {
  */
 bool keystore_open(struct keystore *keystore, const struct keystore_source *source,
                    struct keystore_identity *out, struct err *err) NODISCARD;
+
+/* Certificates that may vouch for a server. */
+struct keystore_trust {
+    const char *path;
+    enum keystore_type type;
+    const char *password_source; /* PKCS#12, JKS; NULL: a JKS file's digest is not checked */
+};
+
+/*
+ * Reads a trust store: all certificates of a PEM file; of a PKCS#12 file those that Java marks as
+ * trusted, or else all that belong to no key in it; of a JKS file its trusted entries.
+ * X509_STORE_free() it. May prompt. E_KEYSTORE, E_CONFIG (nothing in it), E_IO.
+ */
+bool keystore_trust_open(struct keystore *keystore, const struct keystore_trust *trust,
+                         X509_STORE **out, struct err *err) NODISCARD;
 
 enum { KEYSTORE_ID_MAX = 256 };
 
@@ -106,8 +131,9 @@ struct keystore_new {
     const uint8_t *id;    /* random, from keystore_new_id() */
     size_t id_len;
     const char *label;
-    /* May be NULL. Told a sentence when the token refuses attributes and is asked for less. */
-    void (*told)(void *ctx, const char *sentence);
+    /* May be NULL. Told a sentence when the token refuses attributes and is asked for less, with
+     * all that is left out from then on; and without when there is something else to be told. */
+    void (*told)(void *ctx, const char *left_out, const char *sentence);
     void *ctx;
 };
 
@@ -139,6 +165,11 @@ bool keystore_check_policy(struct keystore *keystore, const struct keystore_toke
 
 /* Whether a key is known to be weak by its public half (RSA: ROCA, close primes). E_POLICY. */
 bool keystore_check_strength(const struct keystore_key *key, struct err *err) NODISCARD;
+
+/* Whether the public half that a key seems to have is its own, where another object lends it: one
+ * signature. E_TOKEN. */
+bool keystore_check_half(struct keystore *keystore, const struct keystore_token *token,
+                         const char *key_uri, struct err *err) NODISCARD;
 
 /* The one private key that the URI means (token attributes may be left to the token's
  * configuration). */

@@ -13,6 +13,7 @@ struct keystore {
 
 struct keystore_format {
     const char *name;
+    enum keystore_type type; /* AUTO: no file */
     /* True if the source is of this format. data is the beginning of its file, NULL for a URI. */
     bool (*matches)(const struct keystore_source *source, const uint8_t *data, size_t len);
     bool (*open)(struct keystore *keystore, const struct keystore_source *source,
@@ -21,7 +22,22 @@ struct keystore_format {
 
 extern const struct keystore_format ks_pem;
 extern const struct keystore_format ks_pkcs12;
+extern const struct keystore_format ks_jks;
 extern const struct keystore_format ks_pkcs11;
+
+/* ks_trust.c: what bytes are; AUTO: none of what is known. */
+enum keystore_type ks_type_of(const uint8_t *data, size_t len);
+const char *ks_type_name(enum keystore_type type);
+
+/* Whether a file is what it is said to be. E_KEYSTORE, with the setting. */
+bool ks_check_type(enum keystore_type wanted, const uint8_t *data, size_t len, const char *path,
+                   const char *setting, struct err *err) NODISCARD;
+
+/* The certificates of a file that may vouch for others, as of keystore_trust_open(). */
+bool ks_pkcs12_trusted(const uint8_t *data, size_t len, const struct secret *password,
+                       const char *path, STACK_OF(X509) * out, struct err *err) NODISCARD;
+bool ks_jks_trusted(const uint8_t *data, size_t len, const struct secret *password,
+                    const char *path, STACK_OF(X509) * out, struct err *err) NODISCARD;
 
 /* Reads the password of a file; unset if there is no source. */
 bool ks_password(struct keystore *keystore, const struct keystore_source *source, const char *path,

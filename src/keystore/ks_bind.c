@@ -3,6 +3,7 @@
 #include "base/str.h"
 #include "hsm/cert.h"
 #include "hsm/pem_uri.h"
+#include "hsm/proof.h"
 #include "x509/x509.h"
 
 #include <stdlib.h>
@@ -52,6 +53,20 @@ static bool bind(struct hsm_opened *target, const struct hsm_key *key,
     return hsm_cert_bind(target->token, key, &how, report, err);
 }
 
+/* The key, as its user sees it, and then the token for whoever writes certificates: the security
+ * officer need not see private keys, and cannot sign. */
+static bool find_and_open(struct keystore *keystore, const struct keystore_token *token,
+                          const char *key_uri, bool want_public, struct hsm_key *key,
+                          struct hsm_opened *target, struct err *err)
+{
+    AUTO(hsm_opened) struct hsm_opened user = {.token = NULL};
+
+    return ks_connect_token(keystore, token, key_uri, &user, err) &&
+           ks_find_private(&user, want_public, key, err) &&
+           (!want_public || hsm_proof_check(key, err)) &&
+           ks_connect_token_to(keystore, token, key_uri, HSM_TO_WRITE_CERTIFICATES, target, err);
+}
+
 bool keystore_put(struct keystore *keystore, const struct keystore_token *token,
                   const char *key_uri, const struct keystore_put *put,
                   struct keystore_put_report *report, struct err *err)
@@ -60,9 +75,9 @@ bool keystore_put(struct keystore *keystore, const struct keystore_token *token,
     AUTO(hsm_key) struct hsm_key key = {0};
     struct hsm_bind_report bound;
 
-    if (!ks_connect_token_to(keystore, token, key_uri, HSM_TO_WRITE_CERTIFICATES, &target, err) ||
-        !ks_find_private(&target, true, &key, err) || !bind(&target, &key, put, &bound, err)) {
-        return hsm_access_explain_role(HSM_TO_WRITE_CERTIFICATES, err);
+    if (!find_and_open(keystore, token, key_uri, true, &key, &target, err) ||
+        !bind(&target, &key, put, &bound, err)) {
+        return ks_explain_role(keystore, token, HSM_TO_WRITE_CERTIFICATES, err);
     }
     *report = (struct keystore_put_report){.already_there = bound.already_there,
                                            .chain_written = bound.chain_written,
@@ -72,14 +87,23 @@ bool keystore_put(struct keystore *keystore, const struct keystore_token *token,
     return ks_public_uri(&key, HSM_URI_CERT, &report->cert_uri, err);
 }
 
+bool keystore_check_half(struct keystore *keystore, const struct keystore_token *token,
+                         const char *key_uri, struct err *err)
+{
+    AUTO(hsm_opened) struct hsm_opened target = {.token = NULL};
+    AUTO(hsm_key) struct hsm_key key = {0};
+
+    return ks_connect_token(keystore, token, key_uri, &target, err) &&
+           ks_find_private(&target, true, &key, err) && hsm_proof_check(&key, err);
+}
+
 bool keystore_unbind(struct keystore *keystore, const struct keystore_token *token,
                      const char *key_uri, X509 *cert, bool *removed, struct err *err)
 {
     AUTO(hsm_opened) struct hsm_opened target = {.token = NULL};
     AUTO(hsm_key) struct hsm_key key = {0};
 
-    return ks_connect_token_to(keystore, token, key_uri, HSM_TO_WRITE_CERTIFICATES, &target, err) &&
-           ks_find_private(&target, false, &key, err) &&
+    return find_and_open(keystore, token, key_uri, false, &key, &target, err) &&
            hsm_cert_unbind(target.token, &key, cert, removed, err);
 }
 

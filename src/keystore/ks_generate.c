@@ -76,7 +76,7 @@ static void tell_weakness(const struct hsm_rules *rules, const struct keystore_n
                        hsm_rules_title(rules), rules->policy.extractable ? "extractable" : "",
                        rules->policy.extractable && rules->policy.readable ? " and " : "",
                        rules->policy.readable ? "not sensitive" : "");
-        wanted->told(wanted->ctx, sentence);
+        wanted->told(wanted->ctx, NULL, sentence);
     }
 }
 
@@ -103,7 +103,7 @@ bool keystore_generate(struct keystore *keystore, const struct keystore_token *t
     struct hsm_keygen_request request = {
         .policy = &policy, .name = &name, .on_rung = wanted->told, .ctx = wanted->ctx};
     if (!hsm_keygen_with(target.token, &request, &key, &report, err)) {
-        return hsm_access_explain_role(HSM_TO_GENERATE, err);
+        return ks_explain_role(keystore, token, HSM_TO_GENERATE, err);
     }
     /* Whoever made the key: it is used by the user. */
     return ks_connect_token(keystore, token, NULL, &user, err) &&

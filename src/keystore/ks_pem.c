@@ -82,4 +82,5 @@ static bool open_pem(struct keystore *keystore, const struct keystore_source *so
     return ks_match(key, certs, NULL, cert_path, out, err);
 }
 
-const struct keystore_format ks_pem = {.name = "PEM", .matches = matches, .open = open_pem};
+const struct keystore_format ks_pem = {
+    .name = "PEM", .type = KEYSTORE_PEM, .matches = matches, .open = open_pem};

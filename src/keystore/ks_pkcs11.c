@@ -31,10 +31,10 @@ static bool matches(const struct keystore_source *source, const uint8_t *data UN
     return hsm_uri_is(first);
 }
 
-static struct hsm_access access_of(const struct keystore *keystore,
-                                   const struct keystore_token *token)
+void keystore_access(const struct keystore_token *token, const struct secret_policy *secrets,
+                     struct hsm_access *out)
 {
-    return (struct hsm_access){
+    *out = (struct hsm_access){
         .section = token->section,
         .module_path = token->module,
         .init_args = token->init_args,
@@ -46,8 +46,17 @@ static struct hsm_access access_of(const struct keystore *keystore,
         .so_generates = token->so_generates,
         .so_writes_certificates = token->so_writes_certificates,
         .so_pin_source = token->so_pin_source,
-        .secrets = &keystore->secrets,
+        .secrets = secrets,
     };
+}
+
+static struct hsm_access access_of(const struct keystore *keystore,
+                                   const struct keystore_token *token)
+{
+    struct hsm_access access;
+
+    keystore_access(token, &keystore->secrets, &access);
+    return access;
 }
 
 bool ks_connect_token(struct keystore *keystore, const struct keystore_token *token,
@@ -65,6 +74,14 @@ bool ks_connect_token_to(struct keystore *keystore, const struct keystore_token 
     struct hsm_access access = access_of(keystore, token);
 
     return hsm_access_open_to(&access, uri, purpose, out, err);
+}
+
+bool ks_explain_role(const struct keystore *keystore, const struct keystore_token *token,
+                     enum hsm_purpose purpose, struct err *err)
+{
+    struct hsm_access access = access_of(keystore, token);
+
+    return hsm_access_explain_role(&access, purpose, err);
 }
 
 bool keystore_login(struct keystore *keystore, const struct keystore_token *token, struct err *err)

@@ -12,7 +12,7 @@
 DEFINE_AUTO(pkcs12, PKCS12 *, PKCS12_free)
 DEFINE_AUTO(p8, PKCS8_PRIV_KEY_INFO *, PKCS8_PRIV_KEY_INFO_free)
 
-enum { FILE_MAX = 1 << 20, KEYS_MAX = 32, NESTING_MAX = 4 };
+enum { FILE_MAX = 4 << 20, KEYS_MAX = 32, NESTING_MAX = 4, TRUSTED_MAX = 4096 };
 
 /* A password as OpenSSL takes it: NULL is none at all, which differs from the empty one. */
 struct pass {
@@ -32,6 +32,8 @@ struct content {
     struct entry keys[KEYS_MAX];
     size_t key_count;
     STACK_OF(X509) * certs;
+    STACK_OF(X509) * marked; /* those that Java trusts; borrowed from certs */
+    int certs_max;           /* 0: as in any bundle */
 };
 
 static void content_done(struct content *content)
@@ -41,8 +43,9 @@ static void content_done(struct content *content)
         OPENSSL_free(content->keys[i].alias);
         ASN1_STRING_free(content->keys[i].key_id);
     }
+    sk_X509_free(content->marked);
     x509_stack_free(content->certs);
-    *content = (struct content){.key_count = 0};
+    *content = (struct content){.certs_max = content->certs_max};
 }
 
 DEFINE_AUTO_DONE(content, struct content, content_done)
@@ -85,8 +88,25 @@ static bool add_key(struct content *content, PKCS12_SAFEBAG *bag, const PKCS8_PR
     return true;
 }
 
+/* Java's mark of a certificate that it trusts: attribute trustedKeyUsage. */
+static bool is_marked(const PKCS12_SAFEBAG *bag)
+{
+    static const char trusted_key_usage[] = "2.16.840.1.113894.746875.1.1";
+    const STACK_OF(X509_ATTRIBUTE) *attributes = PKCS12_SAFEBAG_get0_attrs(bag);
+    char name[64];
+
+    for (int i = 0; i < X509at_get_attr_count(attributes); i++) {
+        ASN1_OBJECT *object = X509_ATTRIBUTE_get0_object(X509at_get_attr(attributes, i));
+        if (OBJ_obj2txt(name, sizeof(name), object, 1) > 0 && str_equal(name, trusted_key_usage)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool add_cert(struct content *content, PKCS12_SAFEBAG *bag)
 {
+    int most = content->certs_max > 0 ? content->certs_max : X509_BUNDLE_MAX;
     X509 *cert = PKCS12_SAFEBAG_get1_cert(bag);
     const ASN1_STRING *key_id = key_id_of(bag);
     int len = 0;
@@ -103,11 +123,11 @@ static bool add_cert(struct content *content, PKCS12_SAFEBAG *bag)
     if (key_id != NULL) {
         (void)X509_keyid_set1(cert, ASN1_STRING_get0_data(key_id), ASN1_STRING_length(key_id));
     }
-    if (sk_X509_num(content->certs) >= X509_BUNDLE_MAX || sk_X509_push(content->certs, cert) <= 0) {
+    if (sk_X509_num(content->certs) >= most || sk_X509_push(content->certs, cert) <= 0) {
         X509_free(cert);
         return false;
     }
-    return true;
+    return !is_marked(bag) || sk_X509_push(content->marked, cert) > 0;
 }
 
 static bool add_bags(struct content *content, const STACK_OF(PKCS12_SAFEBAG) * bags,
@@ -167,11 +187,13 @@ static bool read_content(PKCS12 *p12, const struct pass *password, struct conten
     bool ok = safes != NULL;
 
     content->certs = sk_X509_new_null();
-    for (int i = 0; ok && content->certs != NULL && i < sk_PKCS7_num(safes); i++) {
+    content->marked = sk_X509_new_null();
+    ok = ok && content->certs != NULL && content->marked != NULL;
+    for (int i = 0; ok && i < sk_PKCS7_num(safes); i++) {
         ok = read_safe(content, sk_PKCS7_value(safes, i), password);
     }
     sk_PKCS7_pop_free(safes, PKCS7_free);
-    return ok && content->certs != NULL;
+    return ok;
 }
 
 /* Whether the alias stands on a certificate of the key. */
@@ -264,8 +286,8 @@ static bool has_mac_of(PKCS12 *p12, const struct pass *pass)
 }
 
 /* A file without a password has none or the empty one; both exist, and only trying tells. */
-static bool read_without_password(PKCS12 *p12, const char *path, struct content *content,
-                                  struct err *err)
+static bool read_without_password(PKCS12 *p12, const char *path, const char *setting,
+                                  struct content *content, struct err *err)
 {
     static const struct pass candidates[] = {{NULL, 0}, {"", 0}};
     bool mac_ok = false;
@@ -281,8 +303,7 @@ static bool read_without_password(PKCS12 *p12, const char *path, struct content 
         content_done(content);
     }
     return mac_ok ? cannot_decrypt(path, err)
-                  : err_set(err, E_KEYSTORE, "%s: it needs a password ('client_password_source')",
-                            path);
+                  : err_set(err, E_KEYSTORE, "%s: it needs a password ('%s')", path, setting);
 }
 
 static bool read_with_password(PKCS12 *p12, const struct secret *password, const char *path,
@@ -296,14 +317,55 @@ static bool read_with_password(PKCS12 *p12, const struct secret *password, const
     return read_content(p12, &pass, content) || cannot_decrypt(path, err);
 }
 
-static bool open_content(PKCS12 *p12, const struct secret *password, const char *path,
-                         struct content *content, struct err *err)
+/* setting: the one that the file's password comes from, for messages. */
+static bool open_content(const struct buf *data, const struct secret *password, const char *path,
+                         const char *setting, struct content *content, struct err *err)
 {
+    const unsigned char *p = (const unsigned char *)buf_str(data);
+    AUTO(pkcs12) PKCS12 *p12 = d2i_PKCS12(NULL, &p, (long)data->len);
+
+    if (p12 == NULL) {
+        return err_set_ssl(err, E_KEYSTORE, "%s is no PKCS#12 file", path);
+    }
     (void)ERR_set_mark();
     bool ok = secret_is_set(password) ? read_with_password(p12, password, path, content, err)
-                                      : read_without_password(p12, path, content, err);
+                                      : read_without_password(p12, path, setting, content, err);
     (void)ERR_pop_to_mark();
     return ok;
+}
+
+static bool is_of_a_key(const struct content *content, X509 *cert)
+{
+    for (size_t i = 0; i < content->key_count; i++) {
+        if (is_of_key(cert, content->keys[i].key)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool ks_pkcs12_trusted(const uint8_t *data, size_t len, const struct secret *password,
+                       const char *path, STACK_OF(X509) * out, struct err *err)
+{
+    AUTO(buf) struct buf bytes = BUF_INIT(FILE_MAX);
+    AUTO(content) struct content content = {.certs_max = TRUSTED_MAX};
+
+    buf_add(&bytes, data, len);
+    if (!open_content(&bytes, password, path, "trust_password_source", &content, err)) {
+        return false;
+    }
+    bool marks = sk_X509_num(content.marked) > 0;
+    STACK_OF(X509) *from = marks ? content.marked : content.certs;
+    for (int i = 0; i < sk_X509_num(from); i++) {
+        X509 *cert = sk_X509_value(from, i);
+        if (!marks && is_of_a_key(&content, cert)) {
+            continue;
+        }
+        if (X509_up_ref(cert) != 1 || sk_X509_push(out, cert) <= 0) {
+            return err_nomem(err);
+        }
+    }
+    return true;
 }
 
 static bool open_pkcs12(struct keystore *keystore, const struct keystore_source *source,
@@ -319,12 +381,7 @@ static bool open_pkcs12(struct keystore *keystore, const struct keystore_source 
     if (!file_read(path, &data, err) || !ks_password(keystore, source, path, &password, err)) {
         return false;
     }
-    const unsigned char *p = (const unsigned char *)buf_str(&data);
-    AUTO(pkcs12) PKCS12 *p12 = d2i_PKCS12(NULL, &p, (long)data.len);
-    if (p12 == NULL) {
-        return err_set_ssl(err, E_KEYSTORE, "%s is no PKCS#12 file", path);
-    }
-    if (!open_content(p12, &password, path, &content, err)) {
+    if (!open_content(&data, &password, path, "client_password_source", &content, err)) {
         return false;
     }
     return choose_key(&content, source->alias, path, &chosen, &tie, err) &&
@@ -332,4 +389,4 @@ static bool open_pkcs12(struct keystore *keystore, const struct keystore_source 
 }
 
 const struct keystore_format ks_pkcs12 = {
-    .name = "PKCS#12", .matches = matches, .open = open_pkcs12};
+    .name = "PKCS#12", .type = KEYSTORE_PKCS12, .matches = matches, .open = open_pkcs12};

@@ -15,6 +15,10 @@ bool ks_connect_token_to(struct keystore *keystore, const struct keystore_token 
                          const char *uri, enum hsm_purpose purpose, struct hsm_opened *out,
                          struct err *err) NODISCARD;
 
+/* Says which role a token wants, after something failed; hsm_access_explain_role(). False. */
+bool ks_explain_role(const struct keystore *keystore, const struct keystore_token *token,
+                     enum hsm_purpose purpose, struct err *err);
+
 /* The one private key that is meant; a URI that names only a token means its only one. */
 bool ks_find_private(struct hsm_opened *target, bool want_public, struct hsm_key *key,
                      struct err *err) NODISCARD;

@@ -1,4 +1,4 @@
-#include "order/order.h"
+#include "order/drive_impl.h"
 
 #include "base/log.h"
 #include "base/str.h"
@@ -12,22 +12,6 @@
 /* A deadline of zero does not forbid the short repetitions after a failure that passes by itself.
  */
 enum { SLICE_MS = 1000, REPEAT_GRACE_MS = 5000 };
-
-/* What a step leads to. */
-enum step {
-    STEP_ON,   /* the state changed (or not); go on with what is due */
-    STEP_WAIT, /* nothing to do before the next status request */
-    STEP_STOP, /* err says why */
-};
-
-struct run {
-    struct drive *drive;
-    struct order *order;
-    struct err *err;
-    int64_t started_ms;
-    int attempt;   /* status requests so far that did not end the waiting */
-    bool answered; /* the CA has answered about the order in this run */
-};
 
 /* Moves to a state and writes that down. The one place where a state changes. */
 static bool move(struct run *run, enum order_state to, const char *event)
@@ -277,6 +261,9 @@ static enum step find(struct run *run)
  */
 static enum step poll_failed(struct run *run)
 {
+    if (ca_is_under_way(run->drive->ca)) {
+        return STEP_UNDER_WAY;
+    }
     return err_code_retryable(run->err->code) && run->err->code != E_INTERRUPTED
                ? STEP_WAIT
                : note_failure(run);
@@ -321,11 +308,11 @@ static enum step collect_failed(struct run *run)
 {
     struct err why = *run->err;
 
-    if (err_code_retryable(why.code)) {
+    if (err_code_retryable(why.code) || ca_is_under_way(run->drive->ca)) {
         return poll_failed(run);
     }
     enum step step = look_at_status(run);
-    if (run->order->state != ORDER_ISSUED) {
+    if (run->order->state != ORDER_ISSUED || step == STEP_UNDER_WAY) {
         return step;
     }
     *run->err = why;
@@ -500,33 +487,61 @@ static enum step time_is_up(struct run *run)
     return STEP_STOP;
 }
 
-static enum step wait_for_ca(struct run *run)
+/* The schedule for what is waited for now. */
+static struct backoff backoff_now(struct run *run)
 {
+    struct backoff backoff = run->drive->backoff;
+    bool for_people = run->order->state == ORDER_WAITING;
+
+    if (for_people != run->for_people) {
+        run->for_people = for_people;
+        run->started_ms = clock_mono_ms(run->drive->clock);
+        run->attempt = 0;
+    }
+    backoff.deadline_ms = for_people ? backoff.people_deadline_ms : backoff.deadline_ms;
+    return backoff;
+}
+
+enum step order_run_wait(struct run *run, int64_t *wait_ms)
+{
+    struct backoff backoff = backoff_now(run);
     uint32_t random = 0;
 
     run->attempt++;
     (void)RAND_bytes((unsigned char *)&random, sizeof(random));
     int64_t elapsed = clock_mono_ms(run->drive->clock) - run->started_ms;
-    if (backoff_is_over(&run->drive->backoff, run->attempt, elapsed)) {
+    if (backoff_is_over(&backoff, run->attempt, elapsed)) {
         return time_is_up(run);
     }
-    if (!sleep_and_tell(run,
-                        backoff_wait_ms(&run->drive->backoff, run->attempt, elapsed, random))) {
+    *wait_ms = backoff_wait_ms(&backoff, run->attempt, elapsed, random);
+    return STEP_ON;
+}
+
+static enum step wait_for_ca(struct run *run)
+{
+    int64_t wait_ms = 0;
+
+    if (order_run_wait(run, &wait_ms) == STEP_STOP || !sleep_and_tell(run, wait_ms)) {
         return STEP_STOP;
     }
     err_clear(run->err);
     return STEP_ON;
 }
 
-/* Pauses that the CA asks for end with the command's time. */
-static void bound_pauses(struct run *run)
+void order_run_bound(struct run *run)
 {
     const struct backoff *b = &run->drive->backoff;
     int64_t most = b->deadline_ms > REPEAT_GRACE_MS ? b->deadline_ms : REPEAT_GRACE_MS;
 
+    most = b->people_deadline_ms > most ? b->people_deadline_ms : most;
     if (run->drive->ca != NULL && b->kind == BACKOFF_STEPS) {
         ca_set_deadline(run->drive->ca, run->started_ms + most);
     }
+}
+
+enum step order_run_step(struct run *run)
+{
+    return do_step(run);
 }
 
 bool order_drive(struct drive *drive, struct order *order, struct err *err)
@@ -536,7 +551,7 @@ bool order_drive(struct drive *drive, struct order *order, struct err *err)
     enum step step = STEP_ON;
 
     err_clear(err);
-    bound_pauses(&run);
+    order_run_bound(&run);
     while (step != STEP_STOP && order->state != ORDER_DONE) {
         tell(&run, 0);
         step = do_step(&run);

@@ -4,18 +4,15 @@
 #include "base/str.h"
 #include "order/schema.h" /* generated: the files of order/schema as strings */
 
-#include <errno.h>
-#include <fcntl.h>
 #include <openssl/rand.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <unistd.h>
 
-static const char *const migrations[] = {schema_001_init, schema_002_bindings, schema_003_inventory,
-                                         schema_004_approvals, schema_005_reissue};
+static const char *const migrations[] = {schema_001_init,      schema_002_bindings,
+                                         schema_003_inventory, schema_004_approvals,
+                                         schema_005_reissue,   schema_006_key_left_out};
 
 /* Columns by their place in every statement: texts, then numbers, then bytes. */
 #define TEXT(name)                                                                                 \
@@ -26,17 +23,17 @@ static const struct {
     const char *column;
     size_t offset;
 } texts[] = {
-    TEXT(dedupe),        TEXT(ca),         TEXT(profile),
-    TEXT(token),         TEXT(names),      TEXT(subject),
-    TEXT(product),       TEXT(comments),   TEXT(external_requester),
-    TEXT(custom_fields), TEXT(key_type),   TEXT(key_uri),
-    TEXT(key_label),     TEXT(csr_pem),    TEXT(ca_state),
-    TEXT(ca_order_id),   TEXT(ca_text),    TEXT(answer_pem),
-    TEXT(cert_pem),      TEXT(chain_pem),  TEXT(serial),
-    TEXT(cert_uri),      TEXT(last_error), TEXT(requester),
-    TEXT(validation),    TEXT(kind),       TEXT(person),
-    TEXT(origin),        TEXT(parent),     TEXT(parent_serial),
-    TEXT(reason),
+    TEXT(dedupe),        TEXT(ca),           TEXT(profile),
+    TEXT(token),         TEXT(names),        TEXT(subject),
+    TEXT(product),       TEXT(comments),     TEXT(external_requester),
+    TEXT(custom_fields), TEXT(key_type),     TEXT(key_uri),
+    TEXT(key_label),     TEXT(csr_pem),      TEXT(ca_state),
+    TEXT(ca_order_id),   TEXT(ca_text),      TEXT(answer_pem),
+    TEXT(cert_pem),      TEXT(chain_pem),    TEXT(serial),
+    TEXT(cert_uri),      TEXT(last_error),   TEXT(requester),
+    TEXT(validation),    TEXT(kind),         TEXT(person),
+    TEXT(origin),        TEXT(parent),       TEXT(parent_serial),
+    TEXT(reason),        TEXT(key_left_out),
 };
 
 static char **text_at(struct order *order, size_t i)
@@ -503,41 +500,4 @@ bool journal_events(struct journal *journal, int64_t id, journal_event_fn *visit
         }
     }
     return true;
-}
-
-bool order_lock_take(struct journal *journal, int64_t id, struct order_lock *lock, struct err *err)
-{
-    AUTO(str) char *path = NULL;
-    char holder[24] = "";
-
-    if (asprintf(&path, "%s/order-%lld.lock", journal->dir, (long long)id) < 0) {
-        path = NULL;
-        return err_nomem(err);
-    }
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        return err_set_errno(err, E_JOURNAL, errno, "opening %s", path);
-    }
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        ssize_t got = pread(fd, holder, sizeof(holder) - 1, 0);
-        (void)close(fd);
-        holder[got > 0 ? got : 0] = '\0';
-        return err_set(err, E_ORDER_BUSY, "order %lld is being worked on by process %s",
-                       (long long)id, got > 0 ? str_trim(holder) : "unknown");
-    }
-    int len = snprintf(holder, sizeof(holder), "%ld\n", (long)getpid());
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, holder, (size_t)len, 0) != len) {
-        /* Who holds it is only for the message; the lock itself is held. */
-        holder[0] = '\0';
-    }
-    lock->fd = fd;
-    return true;
-}
-
-void order_lock_release(struct order_lock *lock)
-{
-    if (lock->fd >= 0) {
-        (void)close(lock->fd);
-        lock->fd = -1;
-    }
 }

@@ -2,7 +2,8 @@
  * Orders: what one is, where it is kept, and what is done next with it.
  *
  * machine.c says which state follows which and what is due in each (pure). journal.c keeps orders
- * in SQLite and writes each step with the state it leads to. drive.c is the loop: load, do the one
+ * in SQLite and writes each step with the state it leads to. drive.c is the loop (fleet.c: for many
+ * orders beside each other): load, do the one
  * thing that is due, save; so that a process that is killed anywhere is continued by the next.
  */
 #ifndef ORDER_ORDER_H
@@ -84,7 +85,8 @@ enum backoff_kind {
 
 struct backoff {
     enum backoff_kind kind;
-    int64_t deadline_ms;             /* STEPS */
+    int64_t deadline_ms;             /* STEPS: while machines work on it */
+    int64_t people_deadline_ms;      /* STEPS: while a person has to act */
     int64_t base_s, max_s, attempts; /* POWER */
     int64_t scale_percent;
 };
@@ -129,8 +131,9 @@ struct order {
     char *reason;        /* why it is replaced */
 
     char *key_type;
-    char *key_uri;   /* set once the key is known */
-    char *key_label; /* of a key that is to be made */
+    char *key_uri;      /* set once the key is known */
+    char *key_label;    /* of a key that is to be made */
+    char *key_left_out; /* attributes that the token did not take; "" for none, NULL: not known */
     uint8_t key_id[ORDER_ID_BYTES_MAX];
     size_t key_id_len;
     bool key_is_ours; /* made for this order */
@@ -291,6 +294,9 @@ struct order_lock {
     }
 bool order_lock_take(struct journal *journal, int64_t id, struct order_lock *lock,
                      struct err *err) NODISCARD;
+/* For many orders: opened once, then one after the other is added; released together. */
+bool order_locks_open(struct journal *journal, struct order_lock *lock, struct err *err) NODISCARD;
+bool order_locks_add(struct order_lock *lock, int64_t id, struct err *err) NODISCARD;
 void order_lock_release(struct order_lock *lock);
 
 /* reissue.c: orders that renew or replace a certificate. */
@@ -390,6 +396,35 @@ bool order_check(struct ca *ca, const struct order *order, struct err *err) NODI
  * with; the order is saved in each case and can be driven again.
  */
 bool order_drive(struct drive *drive, struct order *order, struct err *err) NODISCARD;
+
+/* fleet.c: many orders beside each other */
+
+struct fleet_member {
+    struct order order; /* loaded, and locked */
+    struct drive drive; /* its hooks tell nothing; a CA is shared by pointer */
+    size_t width;       /* how many of its CA's orders are asked about at a time */
+    bool ended;         /* set before the fleet is driven: it does not take part */
+    bool done;
+    struct err err; /* why it is not done, as of order_drive() */
+    void *tag;      /* the caller's */
+};
+
+struct fleet {
+    struct fleet_member *list;
+    size_t count;
+    const volatile bool *stop; /* set by a signal handler; may be NULL */
+    /* Both may be NULL: before anything is done for an order; when it is done, has failed, or the
+     * time for it is up. */
+    void (*turn)(void *ctx, struct fleet_member *member);
+    void (*ended)(void *ctx, struct fleet_member *member);
+    void *ctx;
+};
+
+/*
+ * As order_drive() for each of many orders, which wait beside each other in one thread. Blocks
+ * until all have ended. E_MEMORY; what becomes of the orders is in their members.
+ */
+bool fleet_drive(struct fleet *fleet, struct err *err) NODISCARD;
 
 DEFINE_AUTO(journal, struct journal *, journal_close)
 DEFINE_AUTO_DONE(order_lock, struct order_lock, order_lock_release)

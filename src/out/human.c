@@ -125,14 +125,6 @@ static void table_end(struct out *out)
     }
 }
 
-static void error(struct out *out UNUSED, const struct err *err UNUSED)
-{
-}
-
-static void end(struct out *out UNUSED)
-{
-}
-
 void out_init_human(struct out *out, FILE *file)
 {
     static const struct out_ops ops = {
@@ -146,8 +138,6 @@ void out_init_human(struct out *out, FILE *file)
         .table = table,
         .row = row,
         .table_end = table_end,
-        .error = error,
-        .end = end,
     };
 
     *out = (struct out){.ops = &ops, .file = file};

@@ -10,45 +10,6 @@ static void put(struct out *out, const char *text)
     }
 }
 
-static void begin(struct out *out UNUSED, const char *command UNUSED)
-{
-}
-
-static void text(struct out *out UNUSED, const char *key UNUSED, const char *label UNUSED,
-                 const char *value UNUSED)
-{
-}
-
-static void number(struct out *out UNUSED, const char *key UNUSED, const char *label UNUSED,
-                   int64_t value UNUSED)
-{
-}
-
-static void boolean(struct out *out UNUSED, const char *key UNUSED, const char *label UNUSED,
-                    bool value UNUSED)
-{
-}
-
-static void group(struct out *out UNUSED, const char *key UNUSED, const char *title UNUSED)
-{
-}
-
-static void block(struct out *out UNUSED, const char *key UNUSED, const char *value UNUSED)
-{
-}
-
-static void nothing(struct out *out UNUSED)
-{
-}
-
-static void error(struct out *out UNUSED, const struct err *err UNUSED)
-{
-}
-
-static void plain_table(struct out *out UNUSED, const char *key UNUSED, const char *empty UNUSED)
-{
-}
-
 /* RFC 4180: quoted where it must be, quotes doubled. */
 static void put_cell(struct out *out, const char *cell)
 {
@@ -93,40 +54,14 @@ static void json_row(struct out *out, const char *const cells[])
 
 void out_init_csv(struct out *out, FILE *file)
 {
-    static const struct out_ops ops = {
-        .begin = begin,
-        .text = text,
-        .number = number,
-        .boolean = boolean,
-        .block = block,
-        .group = group,
-        .group_end = nothing,
-        .table = csv_table,
-        .row = csv_row,
-        .table_end = nothing,
-        .error = error,
-        .end = nothing,
-    };
+    static const struct out_ops ops = {.table = csv_table, .row = csv_row};
 
     *out = (struct out){.ops = &ops, .file = file};
 }
 
 void out_init_jsonl(struct out *out, FILE *file)
 {
-    static const struct out_ops ops = {
-        .begin = begin,
-        .text = text,
-        .number = number,
-        .boolean = boolean,
-        .block = block,
-        .group = group,
-        .group_end = nothing,
-        .table = plain_table,
-        .row = json_row,
-        .table_end = nothing,
-        .error = error,
-        .end = nothing,
-    };
+    static const struct out_ops ops = {.row = json_row};
 
     *out = (struct out){.ops = &ops, .file = file};
 }

@@ -4,24 +4,32 @@
 
 #include <errno.h>
 
+/* A format leaves out what it has no form for. */
+#define CALL(out, op, ...)                                                                         \
+    do {                                                                                           \
+        if ((out)->ops->op != NULL) {                                                              \
+            (out)->ops->op((out)__VA_OPT__(, ) __VA_ARGS__);                                       \
+        }                                                                                          \
+    } while (0)
+
 void out_begin(struct out *out, const char *command)
 {
-    out->ops->begin(out, command);
+    CALL(out, begin, command);
 }
 
 void out_text(struct out *out, const char *key, const char *label, const char *value)
 {
-    out->ops->text(out, key, label, value);
+    CALL(out, text, key, label, value);
 }
 
 void out_number(struct out *out, const char *key, const char *label, int64_t value)
 {
-    out->ops->number(out, key, label, value);
+    CALL(out, number, key, label, value);
 }
 
 void out_bool(struct out *out, const char *key, const char *label, bool value)
 {
-    out->ops->boolean(out, key, label, value);
+    CALL(out, boolean, key, label, value);
 }
 
 void out_time(struct out *out, const char *key, const char *label, int64_t wall_s)
@@ -29,26 +37,26 @@ void out_time(struct out *out, const char *key, const char *label, int64_t wall_
     char text[CLOCK_TEXT_SIZE];
 
     if (wall_s == 0) {
-        out->ops->text(out, key, label, NULL);
+        CALL(out, text, key, label, NULL);
         return;
     }
     clock_format(wall_s, text);
-    out->ops->text(out, key, label, text);
+    CALL(out, text, key, label, text);
 }
 
 void out_block(struct out *out, const char *key, const char *value)
 {
-    out->ops->block(out, key, value);
+    CALL(out, block, key, value);
 }
 
 void out_group(struct out *out, const char *key, const char *title)
 {
-    out->ops->group(out, key, title);
+    CALL(out, group, key, title);
 }
 
 void out_group_end(struct out *out)
 {
-    out->ops->group_end(out);
+    CALL(out, group_end);
 }
 
 void out_table(struct out *out, const char *key, const struct out_column *columns, size_t count,
@@ -57,28 +65,28 @@ void out_table(struct out *out, const char *key, const struct out_column *column
     out->columns = columns;
     out->column_count = count;
     out->rows = 0;
-    out->ops->table(out, key, when_empty);
+    CALL(out, table, key, when_empty);
 }
 
 void out_row(struct out *out, const char *const cells[])
 {
-    out->ops->row(out, cells);
+    CALL(out, row, cells);
     out->rows++;
 }
 
 void out_table_end(struct out *out)
 {
-    out->ops->table_end(out);
+    CALL(out, table_end);
 }
 
 void out_error(struct out *out, const struct err *err)
 {
-    out->ops->error(out, err);
+    CALL(out, error, err);
 }
 
 bool out_end(struct out *out, struct err *err)
 {
-    out->ops->end(out);
+    CALL(out, end);
     if (fflush(out->file) != 0 || ferror(out->file) != 0 || out->failed) {
         return err_set_errno(err, E_IO, errno, "writing the result");
     }

@@ -29,7 +29,7 @@ struct out_column {
     bool number;       /* in JSON */
 };
 
-/* What a format does with each call. */
+/* What a format does with each call; NULL: nothing. */
 struct out_ops {
     void (*begin)(struct out *out, const char *command);
     void (*text)(struct out *out, const char *key, const char *label, const char *value);

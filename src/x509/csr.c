@@ -102,8 +102,9 @@ static bool sign(X509_REQ *req, const struct x509_csr *request, EVP_PKEY *key, s
     EVP_PKEY *public = X509_REQ_get0_pubkey(req);
     if (public == NULL || X509_REQ_verify(req, public) != 1) {
         return err_set_ssl(err, E_TOKEN,
-                           "the signature that the key made does not verify with its "
-                           "public half");
+                           "the signature that the key made does not verify with its public half; "
+                           "what stands under the key's id on the token may be another key's "
+                           "('p11enroll cert check' tells)");
     }
     return true;
 }

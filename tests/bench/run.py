@@ -26,6 +26,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
+import orders  # noqa: E402
 import tools  # noqa: E402
 from p11e import BUILD, MODULES, P11ENROLL, PROVIDER, SHIM, SOFTHSM, Token, clean_env, private_file, run  # noqa: E402
 
@@ -44,10 +45,14 @@ class Plan:
     cold_rounds: int
     tool_sizes: list[int]  # of `sizes`, those at which the client is put beside other tools
     tool_rounds: int
+    orders: int  # how many are waited for at a time
+    order_rounds: int
 
 
-WHOLE = Plan(sizes=[1, 100, 1000, 10000], rounds=15, slice_ms=400, cold_rounds=15, tool_sizes=[100, 10000], tool_rounds=7)
-SMOKE = Plan(sizes=[1, 20], rounds=2, slice_ms=20, cold_rounds=2, tool_sizes=[20], tool_rounds=2)
+WHOLE = Plan(sizes=[1, 100, 1000, 10000], rounds=15, slice_ms=400, cold_rounds=15, tool_sizes=[100, 10000], tool_rounds=7,
+             orders=1000, order_rounds=7)
+SMOKE = Plan(sizes=[1, 20], rounds=2, slice_ms=20, cold_rounds=2, tool_sizes=[20], tool_rounds=2,
+             orders=10, order_rounds=2)
 
 
 spread = tools.spread
@@ -280,6 +285,7 @@ def main() -> None:
         calls = call_table(bench)
         phases = phase_table(bench, plan)
         many = many_table(bench, args.many) if args.many else []
+        waiting = orders.table(path, plan.orders, plan.order_rounds)
         sized = size_tables(bench, plan)
     finally:
         shutil.rmtree(path, ignore_errors=True)
@@ -290,6 +296,7 @@ def main() -> None:
                       "### Finding one key with the client, beside another tool", "", *sized.client_find, "",
                       "### A fresh process, from start to CSR", "", *sized.cold, "", "### What a fresh process spends its time on, at one key pair", "", *phases, "",
                       "### Calls into the module for that", "", *calls,
+                      "", f"### Asking about {plan.orders} orders, once each", "", *waiting,
                       *(["", "### Memory over many signatures", "", *many] if many else [])])
     print(text)
     if args.record:

@@ -91,7 +91,8 @@ def test_values_of_a_setting_are_in_the_manual() -> None:
     help_text = program("help", "enroll")
     lists = {o: v.split("|") for o, v in re.findall(r"^ +--([a-z-]+) ([a-z0-9.]+(?:\|[a-z0-9.]+)+)$", help_text, re.MULTILINE)}
     lists.update({o: v.split("|") for o, v in re.findall(r"^ +--([a-z-]+) ([a-z0-9.]+(?:\|[a-z0-9.]+)+) ", help_text, re.MULTILINE)})
-    assert {"auth", "poll", "chain", "san", "tls-max", "collect-form", "kind"} == set(lists)
+    assert {"auth", "poll", "chain", "san", "tls-max", "collect-form", "kind", "client-type", "trust-type",
+            "proxy-auth"} == set(lists)
     lists["key-type"] = ["rsa:2048", "rsa:3072", "rsa:4096", "ec:P-256", "ec:P-384", "ec:P-521", "ed25519", "ed448"]
     for option, words in lists.items():
         entry = next(e for e in MAN5.split("\n.It Cm ") if f"\n.Fl Fl {option} ." in e)

@@ -309,12 +309,11 @@ def steps(client: Client, status: int = 0) -> dict[str, tuple[str, str]]:
 
 def test_check_tells_the_server_the_key_and_the_account(enroller: Client, box: Sandbox) -> None:
     found = steps(enroller)
-    assert found["token server"] == ("ok", box.url + TOKENS)
-    assert found["credentials"] == ("ok", "a token for 'sandbox-enrollment-key'")
+    assert found["token"] == ("ok", f"given to 'sandbox-enrollment-key' by {box.url}{TOKENS}")
     assert found["account"][0] == "ok" and "lists no certificates" in found["account"][1]
     box.set(enrollment_list="rows")
     assert "may list its certificates" in steps(enroller)["account"][1]
-    assert "token server" in enroller.run("check").stdout
+    assert "token server: TLS" in enroller.run("check").stdout
 
 
 def test_check_warns_of_an_account_that_may_not_list(enroller: Client, box: Sandbox) -> None:
@@ -327,7 +326,7 @@ def test_check_warns_of_an_account_that_may_not_list(enroller: Client, box: Sand
 def test_check_tells_a_refused_key(enroller: Client, box: Sandbox) -> None:
     box.set(oauth="refuse")
     found = steps(enroller, 42)
-    assert found["token server"][0] == "ok" and found["credentials"][0] == "failed" and "account" not in found
+    assert found["token server: HTTP"][0] == "ok" and found["token"][0] == "failed" and "account" not in found
 
 
 def test_check_tells_a_token_server_that_is_not_allowed(enroller: Client) -> None:
@@ -339,7 +338,7 @@ def test_check_tells_a_token_server_that_is_not_allowed(enroller: Client) -> Non
 def test_check_tells_an_account_that_is_not_let_in(enroller: Client, box: Sandbox) -> None:
     box.set(auth="refuse")
     found = steps(enroller, 42)
-    assert found["credentials"][0] == "ok" and found["account"][0] == "failed" and "HTTP 401" in found["account"][1]
+    assert found["token"][0] == "ok" and found["account"][0] == "failed" and "HTTP 401" in found["account"][1]
 
 
 # --- revoke
@@ -486,6 +485,19 @@ def test_what_people_see_of_an_order_that_was_adopted(enroller: Client, box: San
     text = masked(enroller.run("order", "adopt", "1", number).stdout, enroller)
     text = text.replace(number, "NNNN")
     compare("human/order-adopt.txt", "".join(line for line in text.splitlines(keepends=True) if not line.startswith("Serial:")))
+
+
+# --- many orders in one process
+
+@pytest.mark.parametrize("status", ["status", "none"])
+def test_many_orders_are_waited_for_in_one_process(enroller: Client, box: Sandbox, status: str) -> None:
+    box.set(enrollment_status=status, issue_result="stuck")
+    for name in ("a", "b", "c"):
+        enroller.run("enroll", "--name", f"{name}.example.org", "--deadline", "0", status=10)
+    box.set(issue_result="issue")
+    enroller.run("order", "wait", "1", "2", "3")
+    assert [order(enroller, str(n))["state"] for n in (1, 2, 3)] == ["done"] * 3
+    assert len(sent(box, "POST")) == 3
 
 
 # --- what the other API has

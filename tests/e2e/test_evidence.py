@@ -817,6 +817,38 @@ def test_enroll_collects_it_before_the_request(client: Client) -> None:
     assert found["certificate"] == "ok" and "failed" not in found.values()
 
 
+def only_evidence(client: Client) -> Path:
+    files = list((client.dir / "evidence").iterdir())
+    assert len(files) == 1
+    return files[0]
+
+
+def wants_evidence_of_a_loose_key(client: Client) -> None:
+    client.set("policy:loose", type="ec:P-256", more_usage="accept")
+    client.set("profile:web", evidence_dir=str(client.dir / "evidence"), policy="loose")
+
+
+def test_enroll_tells_what_the_token_refused(client: Client) -> None:
+    wants_evidence_of_a_loose_key(client)
+    client.run("enroll", "--name", "a.example.org")
+    assert policy_of(only_evidence(client))["dropped_attributes"] == ""
+    only_evidence(client).unlink()
+    client.rules("C_GenerateKeyPair:1:fail=0xd1")  # CKR_TEMPLATE_INCONSISTENT: it is asked again for less
+    client.run("enroll", "--name", "b.example.org")
+    assert "CKA_DERIVE" in policy_of(only_evidence(client))["dropped_attributes"]
+
+
+def test_enroll_that_was_killed_still_knows_what_the_token_refused(client: Client) -> None:
+    wants_evidence_of_a_loose_key(client)
+    client.rules("C_GenerateKeyPair:1:fail=0xd1,C_GenerateKeyPair:2:killafter")
+    client.run("enroll", "--name", "www.example.org", status=-9)
+    assert not (client.dir / "evidence").exists()
+    client.no_rules()
+    client.run("enroll", "--name", "www.example.org")
+    assert len(client.json("key", "list")["keys"]) == 1
+    assert "CKA_DERIVE" in policy_of(only_evidence(client))["dropped_attributes"]
+
+
 def test_enroll_orders_nothing_without_the_attestation_it_needs(client: Client) -> None:
     assert client.sandbox is not None
     client.set("profile:web", evidence_dir=str(client.dir / "evidence"), require_attestation="yes")

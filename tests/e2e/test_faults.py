@@ -7,6 +7,7 @@ prints how many there are.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -182,6 +183,28 @@ def test_delete_with_certificates(keyed: Client, actions: list[str], say: Callab
     args = [*DELETE, "--with-certificates"]
     keyed.run(*bind(certificate(keyed, 80)))
     loop(keyed, say, "key delete --with-certificates", args, actions, check_delete(keyed, args))
+
+
+def test_init(offline: Client, actions: list[str], say: Callable[[str], None]) -> None:
+    """The old token, or after the next run of the same command the new one: it is never left without its PINs."""
+    args = ["token", "init", "--label", "new", "--erase", "--so-pin-source", f"file:{offline.token.so_pin_file}"]
+    offline.run(*GENERATE)
+    offline.set("token:main", uri="pkcs11:token=t1")
+
+    def check(bench: Bench, point: Point) -> None:
+        shutil.rmtree(bench.client.state, ignore_errors=True)
+        bench.client.run("key", "list")  # the section knows its token
+        done = bench.run([*args, "--token-timeout", "10s"], point)
+        hung = done.returncode == 30  # libp11 waits for ever where it gets no session to log in with
+        well = not hung and (ended_well(done, point) or "URI:" in done.stdout)  # killed when it had said all
+        again = run_again(bench, args)
+        # what is done has another name, and nothing more is erased
+        assert again.returncode == 0 or (well and again.returncode == 21), f"{point}: {again.stderr}"
+        seen = bench.client.run("key", "list", "--token-uri", "pkcs11:token=new", "--pin-source",
+                                f"file:{bench.token.pin_file}", status=None)
+        assert seen.returncode == 0 and "www" not in seen.stdout, f"{point}: {seen.stderr}"
+
+    loop(offline, say, "token init --erase", args, actions, check)
 
 
 # A call of each kind (hsm/cryptoki.h), and the command that makes it.

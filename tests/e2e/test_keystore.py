@@ -225,13 +225,13 @@ def test_check_reports_each_step(client: Client) -> None:
     steps = {c["step"]: c["result"] for c in client.json("check")["checks"]}
     assert steps == {name: "ok" for name in
                      ["configuration", "client certificate", "name lookup", "connection", "TLS", "HTTP",
-                      "credentials", "organization", "products"]}
+                      "credentials", "organization", "API", "products", "inventory"]}
 
 
 def test_check_gives_the_end_of_the_servers_certificate(client: Client) -> None:
     assert client.sandbox is not None
     details = {c["step"]: c["detail"] for c in client.json("check")["checks"]}
-    assert re.search(r", valid until 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$", details["TLS"]), details["TLS"]
+    assert re.search(r", valid until 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ; ", details["TLS"]), details["TLS"]
 
 
 @pytest.mark.parametrize(("change", "step", "status"), [

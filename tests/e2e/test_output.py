@@ -137,6 +137,14 @@ def test_what_people_see(used: Client) -> None:
         compare(f"human/{'-'.join(re.sub(r'[^a-z0-9]+', '_', w) for w in command)}.txt", text)
 
 
+def test_waiting_for_many_orders(used: Client) -> None:
+    waiting = used.json("order", "wait", "--all", "--people-deadline", "0", status=11)
+    compare("json/order-wait-all.json", json.dumps(shape(waiting), indent=1) + "\n")
+    done = used.run("order", "wait", "1", "2", "--people-deadline", "0", status=11)
+    head, *rows = done.stdout.splitlines(keepends=True)  # as they end
+    compare("human/order-wait-many.txt", masked("".join([head, *sorted(rows)]) + done.stderr, used))
+
+
 def test_what_people_see_of_a_key_that_changes(client: Client) -> None:
     client.set("policy:card", type="ec:P-256", more_usage="accept", label="{name}-{date}")
     client.rules("C_GenerateKeyPair:1:fail=0x12")

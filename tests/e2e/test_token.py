@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from p11e import P11ENROLL, SHIM, SOFTHSM, Client, Token, calls, clean_env, private_file, run
@@ -42,6 +43,61 @@ def test_init_with_a_wrong_so_pin_keeps_the_token(offline: Client, token: Token)
                        status=22)
     assert "C_InitToken: CKR_PIN_INCORRECT" in done.stderr
     assert "precious" in token.tool("-O")
+
+
+def erase(client: Client, label: str, **more: Any) -> Any:
+    return client.run("token", "init", "--label", label, "--erase", "--so-pin-source",
+                      f"file:{client.token.so_pin_file}", **more)
+
+
+@pytest.mark.parametrize("fault, status", [("C_InitToken:1:killafter", -9), ("C_Login:1:kill", -9),
+                                           ("C_InitPIN:1:fail=0x30", 29), ("C_InitPIN:1:kill", -9)])
+def test_init_that_was_interrupted_is_finished_by_the_next_run(offline: Client, token: Token, fault: str,
+                                                               status: int) -> None:
+    """The token is another one by then: with another serial number and label, and without a user PIN."""
+    token.make_key("EC:prime256v1", "01", "old")
+    offline.set("token:main", uri="pkcs11:token=t1")
+    offline.rules()
+    offline.run("key", "list")  # the section knows its token
+    offline.rules(fault)
+    done = erase(offline, "t2", status=status)
+    if status > 0:
+        assert "has no user PIN" in done.stderr and "sets the PIN, and erases nothing" in done.stderr
+    log = offline.rules()
+    done = erase(offline, "t2")
+    assert "by a run that did not come to its end" in done.stderr
+    assert calls(log, "C_InitToken") == [] and calls(log, "C_InitPIN") == ["C_InitPIN"]
+    assert not list((offline.state / "inits").iterdir())
+    offline.no_rules()
+    offline.set("token:main", uri="pkcs11:token=t2")
+    assert offline.json("key", "list")["keys"] == []
+
+
+def test_first_init_that_was_interrupted_is_finished(offline: Client, token: Token) -> None:
+    init = ["token", "init", "--label", "fresh", "--so-pin-source", f"file:{token.so_pin_file}"]
+    offline.set("token:main", uri="pkcs11:token=fresh")
+    offline.rules("C_InitPIN:1:kill")
+    offline.run(*init, status=-9)
+    wrong = private_file(offline.dir / "wrong", "00000000")
+    log = offline.rules()
+    done = offline.run(*init[:-1], f"file:{wrong}", status=22)
+    assert "C_Login (security officer): CKR_PIN_INCORRECT" in done.stderr
+    made = offline.json(*init)
+    assert made["erased_earlier"] and calls(log, "C_InitToken") == []
+    offline.run("key", "list")
+    offline.run(*init, status=27)
+
+
+def test_other_token_of_that_label_is_not_finished(offline: Client, token: Token) -> None:
+    """What the URI names has nothing to do with what the earlier run erased."""
+    token.add("other")
+    offline.set("token:main", uri="pkcs11:token=t1")
+    offline.rules("C_InitPIN:1:kill")
+    erase(offline, "t2", status=-9)
+    log = offline.rules()
+    offline.set("token:main", uri="pkcs11:token=other")
+    done = erase(offline, "t2", status=27)
+    assert "token 't2'" in done.stderr and calls(log, "C_Login") == []
 
 
 def test_configured_quirks(offline: Client) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from beds import BEDS, Bed, why_not
 from p11e import Client, Token, calls, clean_env, private_file, run
+from test_bind import certificate, made_key
 
 NEW = "87654321"
 
@@ -54,6 +55,22 @@ def test_security_officer_sets_the_user_pin(offline: Client, token: Token, actio
     assert done["result"] == {"set": "set", "unblock": "unblocked"}[action]
     private_file(token.pin_file, NEW + "\n")
     offline.run("key", "list")  # what was remembered of the old PIN is over
+
+
+def test_token_that_does_not_answer_after_its_pin_was_set(offline: Client, token: Token) -> None:
+    """libp11 asks it once more, and cannot release what it knows of it after that."""
+    args = ("token", "pin", "set", "--so-pin-source", source(token.so_pin_file), "--new-pin-source", new_pin(offline))
+    log = offline.rules()
+    offline.run(*args)
+    names = calls(log)
+    asked = names[:names.index("C_InitPIN") + 2].count("C_GetTokenInfo")
+    assert names[names.index("C_InitPIN") + 1] == "C_GetTokenInfo"
+    offline.rules(f"C_GetTokenInfo:{asked}:fail=0x30")
+    done = offline.run(*args, status=29)
+    assert "C_InitPIN: CKR_DEVICE_ERROR" in done.stderr
+    private_file(token.pin_file, NEW + "\n")
+    offline.no_rules()
+    offline.run("key", "list")
 
 
 def test_security_officer_changes_the_own_pin(offline: Client, token: Token) -> None:
@@ -230,6 +247,45 @@ def test_slot_that_cannot_be_read_does_not_hide_the_others(offline: Client, toke
     offline.run("key", "list")
 
 
+@pytest.fixture
+def beside_a_bad_slot(offline: Client, token: Token) -> Path:
+    """libp11 lists all slots or none, and one of them cannot be read."""
+    token.add("second")
+    return offline.rules(P11SHIM_BAD_TOKEN="second")
+
+
+def test_pins_are_set_beside_a_slot_that_cannot_be_read(offline: Client, token: Token,
+                                                        beside_a_bad_slot: Path) -> None:
+    so, fresh = source(token.so_pin_file), source(private_file(offline.dir / "new-so", "11223344"))
+    assert offline.json("token", "list")["failed_slots"]
+    offline.run("token", "pin", "change", "--new-pin-source", new_pin(offline))
+    offline.run("token", "pin", "change-so", "--so-pin-source", so, "--new-so-pin-source", fresh)
+    offline.run("token", "pin", "unblock", "--so-pin-source", fresh, "--new-pin-source", source(token.pin_file))
+    offline.run("key", "list")
+    assert len(calls(beside_a_bad_slot, "C_SetPIN")) == 2 and len(calls(beside_a_bad_slot, "C_InitPIN")) == 1
+
+
+def test_wrong_pins_count_beside_a_slot_that_cannot_be_read(offline: Client, token: Token,
+                                                            beside_a_bad_slot: Path) -> None:
+    private_file(token.pin_file, "00000000\n")
+    done = offline.run("token", "pin", "change", "--new-pin-source", new_pin(offline), status=22)
+    assert "C_Login: CKR_PIN_INCORRECT" in done.stderr
+    offline.run("token", "pin", "change", "--new-pin-source", new_pin(offline), status=23)
+    assert len(calls(beside_a_bad_slot, "C_Login")) == 1
+
+
+def test_token_is_initialised_beside_a_slot_that_cannot_be_read(offline: Client, token: Token,
+                                                                beside_a_bad_slot: Path) -> None:
+    so = source(token.so_pin_file)
+    offline.set("token:main", uri="pkcs11:token=fresh")
+    offline.run("token", "init", "--label", "fresh", "--so-pin-source", so)
+    offline.run("key", "generate", "--label", "k", "--type", "ec:P-256")
+    offline.run("token", "init", "--label", "newer", "--erase", "--so-pin-source", so)
+    offline.set("token:main", uri="pkcs11:token=newer")
+    assert offline.json("key", "list")["keys"] == []
+    assert len(calls(beside_a_bad_slot, "C_InitToken")) == 2
+
+
 def test_missing_token_is_explained_with_the_slots_that_failed(offline: Client, token: Token) -> None:
     token.add("second")
     log = offline.rules()
@@ -270,10 +326,25 @@ def test_token_that_wants_the_security_officer_is_told_apart(offline: Client) ->
 def test_security_officer_generates_if_the_section_says_so(offline: Client, token: Token) -> None:
     offline.set("token:main", generate_as="so", so_pin_source=source(token.so_pin_file))
     log = offline.rules()
-    done = offline.run("key", "generate", "--label", "k", "--type", "ec:P-256", status=None)
+    done = offline.run("key", "generate", "--label", "k", "--type", "ec:P-256", status=29)
     # SoftHSM lets nobody but the user do it: the refusal shows who was logged in.
     assert "CKR_USER_NOT_LOGGED_IN" in done.stderr and len(calls(log, "C_Login")) == 1
+    assert "this token wants its user for it (leave the setting out)" in done.stderr
     offline.run("key", "list")
+
+
+def test_security_officer_writes_certificates_if_the_section_says_so(client: Client, token: Token) -> None:
+    """Private keys are not to be seen as security officer, so the key is looked at before."""
+    uri = made_key(client)
+    first, second = certificate(client, uri, "www.example.org"), certificate(client, uri, "www.example.org", 80)
+    client.set("token:main", write_certificates_as="so", so_pin_source=source(token.so_pin_file))
+    client.run("cert", "bind", "--key", uri, "--cert", str(first))
+    log = client.rules()
+    done = client.json("cert", "bind", "--key", uri, "--cert", str(second))
+    assert done["old_removed"] == 1 and len(calls(log, "C_Login")) == 2
+    client.run("cert", "undo", uri)
+    client.run("cert", "remove", "pkcs11:object=www;type=cert", "--yes")
+    assert client.json("key", "show", uri)["certificates"] == []
 
 
 def test_pin_of_the_security_officer_has_to_come_from_somewhere(offline: Client) -> None:

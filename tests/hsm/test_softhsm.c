@@ -14,6 +14,7 @@
 #include <openssl/x509.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -230,6 +231,60 @@ static void exit_inside(void)
     /* The watchdog's way out: no handler runs, nothing is finalised. */
     (void)open_token("one", true);
     _exit(0);
+}
+
+/* A child that goes on while its parent is killed with the lock in its hands: a server's worker. */
+static void leave_a_child_behind(int child_pid)
+{
+    AUTO(hsm_lock) struct hsm_lock lock = HSM_LOCK_INIT;
+    struct hsm_token *token = open_token("one", false);
+    struct err err = ERR_INIT;
+
+    if (!hsm_module_lock(token->module, &lock, &err)) {
+        _exit(1);
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)pause();
+        _exit(0);
+    }
+    if (write(child_pid, &pid, sizeof(pid)) == (ssize_t)sizeof(pid)) {
+        (void)kill(getpid(), SIGKILL);
+    }
+    _exit(1);
+}
+
+static void take_the_lock(void)
+{
+    AUTO(hsm_lock) struct hsm_lock lock = HSM_LOCK_INIT;
+    struct err err = ERR_INIT;
+    char locks[96];
+
+    (void)snprintf(locks, sizeof(locks), "%s/locks", fixture.dir);
+    struct hsm_process process = {.lock_dir = locks, .lock_wait_ms = 1};
+    struct hsm_token *token = open_token("one", false);
+    exit(hsm_process_configure(&process, &err) && hsm_module_lock(token->module, &lock, &err) ? 0
+                                                                                              : 1);
+}
+
+static void test_lock_of_a_killed_parent_is_free(void **state UNUSED)
+{
+    int child[2];
+    int status = 0;
+    pid_t left = 0;
+
+    assert_int_equal(pipe(child), 0);
+    pid_t parent = fork();
+    if (parent == 0) {
+        leave_a_child_behind(child[1]);
+    }
+    assert_int_equal(read(child[0], &left, sizeof(left)), (ssize_t)sizeof(left));
+    assert_int_equal(waitpid(parent, &status, 0), parent);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(in_child(take_the_lock), 0);
+    assert_int_equal(kill(left, SIGKILL), 0);
+    (void)close(child[0]);
+    (void)close(child[1]);
 }
 
 static void test_leaving_without_handlers_finalises_nothing(void **state UNUSED)
@@ -563,7 +618,8 @@ static void initialise(const char *label)
     assert_true(secret_set(&so_pin, "87654321", 8, &err));
     struct hsm_target target = {.module_path = softhsm, .uri = &uri};
     struct hsm_token_init init = {.label = label, .so_pin = &so_pin, .user_pin = &pin};
-    if (!hsm_token_initialise(&target, &init, &token, &err)) {
+    int64_t earlier_s = 0;
+    if (!hsm_token_initialise(&target, &init, &token, &earlier_s, &err)) {
         fail_msg("%s", err.msg);
     }
     assert_string_equal(token->info.label, label);
@@ -628,6 +684,7 @@ int main(void)
         cmocka_unit_test(test_module_of_somebody_else_is_never_finalised),
         cmocka_unit_test(test_missing_token_costs_nobody_his_session),
         cmocka_unit_test(test_forked_child_leaves_the_module_alone),
+        cmocka_unit_test(test_lock_of_a_killed_parent_is_free),
         cmocka_unit_test(test_leaving_without_handlers_finalises_nothing),
         cmocka_unit_test(test_one_login_per_token_and_process),
         cmocka_unit_test(test_threads_sign_with_three_keys),

@@ -113,6 +113,13 @@ def test_quirk_no_finalise(token: Token, tmp_path: Path) -> None:
         assert calls(path / "calls", "C_Login") == ["C_Login"]
 
 
+def test_quirks_are_those_of_the_configured_module(token: Token, tmp_path: Path) -> None:
+    """A URI may name another one."""
+    mine = configured(token, tmp_path, "quirks = no-finalise", module=SOFTHSM)
+    mine("pkey", "-in", f"pkcs11:object=ec;type=private?module-path={SHIM}&pin-source=file:{token.pin_file}", "-noout")
+    assert len(calls(tmp_path / "calls", "C_Finalize")) == 1
+
+
 def test_quirk_no_finalise_spares_a_module_that_hangs(token: Token, tmp_path: Path) -> None:
     mine = configured(token, tmp_path, "quirks = no-finalise")
     mine.env["P11SHIM_RULES"] = "C_Finalize:*:hang"

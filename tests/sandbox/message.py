@@ -28,6 +28,7 @@ class Request:
     body: bytes
     tls_version: str | None = None
     client_serial: str | None = None   # plain hex
+    connection: int = 0                # its number
 
     def header(self, name: str) -> str | None:
         """The only value of a header; None if it is absent or there are several."""

@@ -25,6 +25,7 @@ def record_of(request: Request) -> dict[str, Any]:
             "password_sent": "password" in request.headers,
             "user_agent": request.header("User-Agent"),
             "tls": request.tls_version, "client_serial": request.client_serial,
+            "connection": request.connection,
             "body": body_of(request.body), "code": None, "faults": []}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import socket
 import socketserver
@@ -11,6 +12,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs
 
+import certs
 import tls
 import wire
 from app import App
@@ -33,6 +35,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
+        self.number = next(self.server.numbers)
         self.generation = self.server.app.behaviours.tls_generation
         self.wire = wire.Wire(self.connection, self.server.app.stopping)
 
@@ -103,9 +106,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def request_of(self, body: bytes) -> Request:
         path, _mark, query = self.path.partition("?")
+        front = self.server.app.behaviours.now().front_header
+        serial = (certs.plain_serial(self.headers[front]) if front and self.headers.get(front)
+                  else None if front else tls.client_serial(self.connection))
         return Request(self.command, path, query, parse_qs(query, keep_blank_values=True),
-                       self.headers, body, self.connection.version(),
-                       tls.client_serial(self.connection))
+                       self.headers, body, self.connection.version(), serial or None, self.number)
 
     def send_error(self, code: int, message: str | None = None,
                    explain: str | None = None) -> None:
@@ -129,6 +134,7 @@ class Server(socketserver.TCPServer):
         self.contexts = contexts
         self.app: App = None           # type: ignore[assignment]  # set before serving
         self._places = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self.numbers = itertools.count(1)
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
 

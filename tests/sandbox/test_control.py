@@ -164,6 +164,7 @@ def test_request_log(sandbox: Running, client: Client) -> None:
     assert first["tls"] == "TLSv1.3" and first["client_serial"] is None
     assert (second["status"], second["code"], second["query"]) == (404, -5101, "x=1")
     assert second["path"] == "/api/ssl/v1/999999" and second["n"] == first["n"] + 1
+    assert 0 < first["connection"] <= second["connection"]
 
 
 def test_password_is_never_logged(sandbox: Running, client: Client) -> None:

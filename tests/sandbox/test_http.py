@@ -276,6 +276,14 @@ def test_gzip(sandbox: Running, client: Client) -> None:
     assert json.loads(gzip.decompress(reply.data))
 
 
+def test_gzip_bomb(sandbox: Running, client: Client) -> None:
+    sandbox.set(body="gzip-bomb", huge_bytes=3_000_000)
+    reply = client.get(TYPES)
+    assert reply.headers["Content-Encoding"] == "gzip" and len(reply.data) < 10_000
+    unpacked = gzip.decompress(reply.data)
+    assert len(unpacked) == 3_000_000 and json.loads(unpacked)
+
+
 def test_chunked(sandbox: Running, client: Client) -> None:
     sandbox.set(body="chunked")
     reply = client.get(TYPES)

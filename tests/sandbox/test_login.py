@@ -97,6 +97,34 @@ def test_bound_certificate(sandbox: Running, cert: str) -> None:
     assert row["client_serial"] in json.dumps(json.loads(sandbox.text("accounts.json")))
 
 
+def private(sandbox: Running, **headers: str) -> int:
+    """Over TLS without a client certificate."""
+    client = Client(sandbox)
+    del client.headers["password"]
+    client.headers.update(headers)
+    connection = client.connect()
+    connection.request("GET", "/private/api" + TYPES, None, client.headers)
+    return connection.getresponse().status
+
+
+def test_serial_from_a_front_end(sandbox: Running) -> None:
+    mark = sandbox.mark()
+    assert Client(sandbox, cert="client").get(TYPES).status == 200
+    serial = sandbox.requests(mark)[-1]["client_serial"]
+    sandbox.set(front_header="X-Client-Serial")
+    assert private(sandbox, **{"X-Client-Serial": "0" + serial.lower()}) == 200
+    assert private(sandbox, **{"X-Client-Serial": "1234"}) == 401
+    assert private(sandbox) == 401
+    assert Client(sandbox, cert="client").get(TYPES).status == 401  # it came to us itself
+
+
+def test_header_of_a_front_end_is_not_believed_by_itself(sandbox: Running) -> None:
+    mark = sandbox.mark()
+    Client(sandbox, cert="client").get(TYPES)
+    serial = sandbox.requests(mark)[-1]["client_serial"]
+    assert private(sandbox, **{"X-Client-Serial": serial}) == 401
+
+
 def test_unbound_certificate(sandbox: Running) -> None:
     assert unknown_user(Client(sandbox, cert="client-other").get(TYPES))
 

@@ -9,6 +9,7 @@ import ssl
 import struct
 import threading
 import time
+import zlib
 from email.utils import formatdate
 from http.client import responses
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from typing import Iterator
 from message import Reply
 
 PIECE = 64 << 10
+BLANKS = 1 << 20
 CHUNK = 16
 LINGER_S = 0.5
 BODILESS = (204, 304)
@@ -59,6 +61,15 @@ def drain(connection: ssl.SSLSocket) -> None:
         pass
 
 
+def bomb(body: bytes, length: int) -> bytes:
+    """A small gzip stream of a body with blanks behind it."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    out = [packer.compress(body)]
+    for start in range(len(body), length, BLANKS):
+        out.append(packer.compress(b" " * min(BLANKS, length - start)))
+    return b"".join(out) + packer.flush()
+
+
 class Wire:
     """Sends replies on one connection."""
 
@@ -97,6 +108,8 @@ class Wire:
     def encode(body: bytes, b: SimpleNamespace) -> tuple[bytes, str | None]:
         if b.body == "gzip" and body:
             return gzip.compress(body), "gzip"
+        if b.body == "gzip-bomb" and body:
+            return bomb(body, b.huge_bytes), "gzip"
         return body, None
 
     @staticmethod
@@ -121,7 +134,7 @@ class Wire:
 
     def send_body(self, head: bytes, body: bytes, b: SimpleNamespace) -> None:
         """Send head and body as behaviour body says."""
-        if not body or b.body in ("plain", "gzip"):
+        if not body or b.body in ("plain", "gzip", "gzip-bomb"):
             self.write(head + body)
         elif b.body == "truncated":
             self.write(head + body[:len(body) // 2])

@@ -21,6 +21,7 @@
  *   P11SHIM_FLAGS      flags (hex) that C_GetTokenInfo reports in addition for initialised tokens
  *   P11SHIM_HIDE       TYPE[,...] (hex): mechanisms that the token does not have: it does not list
  *                      them, and nothing is signed or decrypted with them
+ *   P11SHIM_BAD_TOKEN  LABEL: C_GetTokenInfo fails with CKR_DEVICE_ERROR for the token of that label
  *   P11SHIM_ATTRIBUTE  TYPE=RV (hex): C_GetAttributeValue fails with RV, as a whole, when that
  *                      attribute is among those it is asked for
  */
@@ -319,12 +320,16 @@ static CK_RV shim_C_DecryptInit(CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_OBJECT_
 static CK_RV shim_C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
 {
     const char *flags = getenv("P11SHIM_FLAGS");
+    const char *bad = getenv("P11SHIM_BAD_TOKEN");
     CK_RV rv = CKR_OK;
 
     if (before("C_GetTokenInfo", &rv)) {
         return rv;
     }
     rv = shim.real->C_GetTokenInfo(slot, info);
+    if (rv == CKR_OK && bad != NULL && strncmp((char *)info->label, bad, strlen(bad)) == 0) {
+        return after("C_GetTokenInfo", CKR_DEVICE_ERROR);
+    }
     if (rv == CKR_OK && flags != NULL && (info->flags & CKF_TOKEN_INITIALIZED) != 0) {
         info->flags |= strtoul(flags, NULL, 16);
     }

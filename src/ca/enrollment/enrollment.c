@@ -18,6 +18,7 @@ static void enrollment_close(void *impl)
 
     if (e != NULL) {
         free(e->scm.prefix);
+        scm_aside_done(&e->scm);
         scm_oauth_done(&e->scm.oauth);
         free(e);
     }
@@ -208,7 +209,8 @@ bool enrollment_ask(struct enrollment *e, const struct enrollment_id *id,
     log_line(LOG_DEBUG, "enrollment",
              "there is no status to ask for, so it is collected instead: %s", err->msg);
     err_clear(err);
-    e->no_status = true;
+    /* (in a turn, what was asked is asked again in the same order) */
+    e->no_status = e->scm.aside.user == NULL;
     return ask_by_collecting(e, id, out, err);
 }
 
@@ -273,26 +275,25 @@ static bool enrollment_adopt(const char *order_id, char **state, struct err *err
     return *state != NULL || err_nomem(err);
 }
 
-static void failed(struct ca_checks *out, const char *step, const struct err *err)
-{
-    ca_checks_add(out, step, false, "%s", err->msg);
-    out->worst = err->code;
-}
-
 static void check_account(struct enrollment *e, struct ca_checks *out)
 {
     struct err err = ERR_INIT;
     enum welcome welcome = NO_LIST;
 
     if (!knock(e, &welcome, &err)) {
-        failed(out, "account", &err);
+        ca_checks_fail(out, "account", &err);
+        if (err.code == E_AUTH) {
+            ca_checks_remedy(
+                out, "use the client id of an account of this endpoint (Enrollment, REST, the "
+                     "endpoint, Accounts): keys of administrators are for the other API");
+        }
         return;
     }
     if (welcome == NO_RIGHT) {
         ca_checks_add(out, "account", true,
                       "it may not list its certificates; whether it may order, an order shows: %s",
                       err.msg);
-        out->list[out->count - 1].warning = true;
+        ca_checks_warn(out);
         return;
     }
     ca_checks_add(out, "account", true, "%s; it orders with the one profile that it has",
@@ -303,19 +304,39 @@ static void check_account(struct enrollment *e, struct ca_checks *out)
 static void enrollment_check(void *impl, struct ca_checks *out)
 {
     struct enrollment *e = impl;
-    struct err err = ERR_INIT;
 
-    if (!scm_oauth_find(&e->scm, &err)) {
-        failed(out, "token server", &err);
-        return;
+    if (scm_check_token(&e->scm, out)) {
+        check_account(e, out);
     }
-    ca_checks_add(out, "token server", true, "%s", e->scm.oauth.url);
-    if (!scm_oauth_login(&e->scm, false, &err)) {
-        failed(out, "credentials", &err);
-        return;
-    }
-    ca_checks_add(out, "credentials", true, "a token for '%s'", e->scm.settings.client_id);
-    check_account(e, out);
+}
+
+/* Reads beside each other are those of the connection. */
+static void enrollment_turn(void *impl, void *user)
+{
+    struct enrollment *e = impl;
+
+    scm_turn(&e->scm, user);
+}
+
+static bool enrollment_is_under_way(const void *impl)
+{
+    const struct enrollment *e = impl;
+
+    return scm_is_under_way(&e->scm);
+}
+
+static void enrollment_forget(void *impl, const void *user)
+{
+    struct enrollment *e = impl;
+
+    scm_forget(&e->scm, user);
+}
+
+static bool enrollment_hear(void *impl, int64_t wait_ms, struct ca_heard *out)
+{
+    struct enrollment *e = impl;
+
+    return scm_hear(&e->scm, wait_ms, out);
 }
 
 const struct ca_ops ca_enrollment_ops = {
@@ -341,4 +362,8 @@ const struct ca_ops ca_enrollment_ops = {
     .update = enrollment_update,
     .check_fields = enrollment_check_fields,
     .check = enrollment_check,
+    .turn = enrollment_turn,
+    .is_under_way = enrollment_is_under_way,
+    .forget = enrollment_forget,
+    .hear = enrollment_hear,
 };

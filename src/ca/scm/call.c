@@ -108,7 +108,10 @@ static bool send_request(struct scm *scm, const struct scm_call *call, const cha
     }
     http_response_done(&answer->response);
     http_response_init(&answer->response);
-    answer->complete = http_send(scm->settings.http, &request, &answer->response, &reach, err);
+    answer->complete =
+        scm->aside.user != NULL && endpoint->idempotent
+            ? scm_aside_send(scm, &request, &answer->response, &reach, err)
+            : http_send(scm->settings.http, &request, &answer->response, &reach, err);
     answer->sent = reach == HTTP_MAYBE_SENT;
     if (!answer->complete) {
         answer->class = err->code == E_NETWORK ? SCM_TRANSIENT : SCM_PERMANENT;
@@ -142,8 +145,12 @@ static bool send_once(struct scm *scm, const struct scm_call *call, const char *
     if (answer->response.status != 401) {
         return true;
     }
+    bool anew = true;
+    if (scm->aside.user != NULL && !scm_aside_may_relog(scm, &anew)) {
+        return true;
+    }
     log_line(LOG_DEBUG, "scm", "the token was refused; another one is fetched");
-    if (!scm_oauth_discover(scm, &answer->response, err) || !scm_oauth_login(scm, true, err)) {
+    if (!scm_oauth_discover(scm, &answer->response, err) || !scm_oauth_login(scm, anew, err)) {
         answer->complete = false;
         answer->sent = false; /* it was refused: nothing can have happened */
         answer->class = SCM_PERMANENT;
@@ -152,10 +159,11 @@ static bool send_once(struct scm *scm, const struct scm_call *call, const char *
     return send_request(scm, call, path, answer, err);
 }
 
-static bool may_repeat(const struct scm_endpoint *endpoint, const struct scm_answer *answer)
+static bool may_repeat(const struct scm *scm, const struct scm_endpoint *endpoint,
+                       const struct scm_answer *answer)
 {
-    if (!endpoint->idempotent) {
-        return false;
+    if (!endpoint->idempotent || scm->aside.user != NULL) {
+        return false; /* whoever asks beside others has a schedule of his own */
     }
     return answer->class == SCM_TRANSIENT || answer->class == SCM_UNCERTAIN;
 }
@@ -213,6 +221,9 @@ static bool refused(enum scm_endpoint_id operation, const struct scm_answer *ans
                               status);
     }
     scm_error_sentence(operation, answer->response.status, &answer->error, &sentence);
+    if (answer->response.retry_after_s >= 0) {
+        buf_addf(&sentence, "; it asks to wait %lld s", (long long)answer->response.retry_after_s);
+    }
     return err_set_native(err, code, status, "%s", buf_str(&sentence));
 }
 
@@ -248,8 +259,11 @@ bool scm_call(struct scm *scm, const struct scm_call *call, struct scm_answer *a
         if (answered) {
             (void)refused(call->endpoint, answer, err);
         }
+        if (scm->aside.under_way) {
+            return false;
+        }
         int64_t pause = pause_ms(attempt, answer);
-        if (attempt == TRIES || !may_repeat(endpoint, answer) || is_too_long(scm, pause)) {
+        if (attempt == TRIES || !may_repeat(scm, endpoint, answer) || is_too_long(scm, pause)) {
             if (attempt > 1) {
                 (void)err_wrap(err, "after %d tries", attempt);
             }

@@ -12,6 +12,15 @@ struct scm_oauth {
     char *path;
     struct secret header;  /* "Bearer ..."; unset: none */
     int64_t good_until_ms; /* monotonic: from then on it is fetched anew */
+    unsigned generation;   /* how many there were */
+};
+
+/* aside.c: whose turn it is while reads go beside each other. */
+struct scm_aside {
+    void *user; /* NULL: requests are waited for */
+    size_t asked;
+    bool under_way;
+    struct scm_heard *heard; /* answers by user; owned */
 };
 
 struct scm {
@@ -20,6 +29,7 @@ struct scm {
     int64_t deadline_ms;         /* no pause goes past it; 0: none */
     enum scm_endpoint_id probe;  /* is asked without a token to learn who gives them out */
     struct scm_oauth oauth;
+    struct scm_aside aside;
 };
 
 /* One call of an endpoint. */
@@ -92,12 +102,27 @@ bool scm_is_unclear(const struct scm_answer *answer);
 /* The path of a call, without its query. */
 void scm_call_path(const struct scm *scm, const struct scm_call *call, struct buf *out);
 
+/* aside.c: as http_send(), from what was heard; else the request is started, and false. */
+bool scm_aside_send(struct scm *scm, const struct http_request *request,
+                    struct http_response *response, enum http_reach *reach,
+                    struct err *err) NODISCARD;
+/* Whether a refused request may be sent again with a token, and whether that has to be a new one.
+ */
+bool scm_aside_may_relog(struct scm *scm, bool *anew) NODISCARD;
+void scm_aside_forget(struct scm *scm, const void *user);
+void scm_aside_done(struct scm *scm);
+
 /* oauth.c */
 
 /* Whether what an OAuth login needs is configured. E_CONFIG. */
 bool scm_oauth_check(const struct ca_settings *settings, struct err *err) NODISCARD;
 
-/* Settles which server gives out tokens, if it is not settled yet. E_AUTH: none that is allowed. */
+/* check.c: the lines of the connection test for the server that gives out tokens, and for the
+ * token. False if one failed. */
+bool scm_check_token(struct scm *scm, struct ca_checks *out);
+
+/* Chooses the server that gives out tokens, if that is not done: the configured one, or one that
+ * the CA names. E_AUTH, E_CONFIG, E_NETWORK, E_TLS, E_PROTOCOL. */
 bool scm_oauth_find(struct scm *scm, struct err *err) NODISCARD;
 
 /* Sees to it that there is a token that lasts a while; `anew`: another one than now. E_AUTH,

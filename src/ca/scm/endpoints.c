@@ -115,6 +115,8 @@ static const struct scm_endpoint endpoints[SCM_ENDPOINTS] = {
                            false, LONG_MS,   "REST API, Client certificates, Revoking by order"},
     [SCM_SMIME_REVOKE_SERIAL] = {SCM_SMIME_REVOKE_SERIAL, "revoke", "POST", "/smime/v1/revoke/serial/{serial}",
                            false, LONG_MS,   "REST API, Client certificates, Revoking by serial number"},
+    [SCM_PASSWORD]      = {SCM_PASSWORD,      "password",      "GET",  "/admin/v1/password",
+                           true,  NORMAL_MS, "Admin Operations API, Password state"},
 };
 /* clang-format on */
 

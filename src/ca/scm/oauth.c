@@ -23,7 +23,7 @@ void scm_oauth_done(struct scm_oauth *oauth)
     free(oauth->url);
     free(oauth->path);
     secret_done(&oauth->header);
-    *oauth = (struct scm_oauth){.http = NULL};
+    *oauth = (struct scm_oauth){.generation = oauth->generation};
 }
 
 /* From now on tokens come from that URL. */
@@ -128,6 +128,7 @@ static bool take_token(struct scm *scm, const struct http_response *response, st
     (void)json_find_int(doc, "expires_in", &life_s);
     life_s = life_s < 0 ? 0 : life_s > LIFE_MAX_S ? LIFE_MAX_S : life_s;
     secret_done(&oauth->header);
+    oauth->generation++;
     bool ok = add_text(&oauth->header, "Bearer ", err) && add_text(&oauth->header, token, err);
     OPENSSL_cleanse((char *)(uintptr_t)token, strlen(token));
     int64_t early_s = life_s > 2 * EARLY_S ? EARLY_S : life_s / 2;

@@ -13,6 +13,7 @@ static void scm_close(void *impl)
 
     if (scm != NULL) {
         free(scm->prefix);
+        scm_aside_done(scm);
         scm_oauth_done(&scm->oauth);
         free(scm);
     }
@@ -63,7 +64,7 @@ static void scm_set_deadline(void *impl, int64_t mono_ms)
     scm->deadline_ms = mono_ms;
 }
 
-static bool scm_products(void *impl, enum ca_kind kind, struct ca_products *out, struct err *err)
+bool scm_products(void *impl, enum ca_kind kind, struct ca_products *out, struct err *err)
 {
     struct scm *scm = impl;
     AUTO(answer) struct scm_answer answer;
@@ -183,69 +184,6 @@ static bool scm_collect(void *impl, const char *text, const char *format, bool *
     return buf_ok(out) || err_set(err, E_PROTOCOL, "collect: the answer is too long");
 }
 
-static void check_failed(struct ca_checks *out, const char *step, const struct err *err)
-{
-    ca_checks_add(out, step, false, "%s", err->msg);
-    out->worst = err->code;
-}
-
-static bool check_organization(struct scm *scm, struct ca_checks *out)
-{
-    AUTO(answer) struct scm_answer answer;
-    AUTO(json) json *doc = NULL;
-    struct scm_call call = {.endpoint = SCM_ORGANIZATIONS};
-    struct err err = ERR_INIT;
-    const char *name = "";
-    long long id = (long long)scm->settings.org_id;
-
-    scm_answer_init(&answer);
-    if (id < 1) {
-        ca_checks_add(out, "organization", false, "none is configured ('org_id')");
-        out->worst = E_CONFIG;
-    } else if (!scm_call_json(scm, &call, &answer, &doc, &err)) {
-        check_failed(out, "organization", &err);
-    } else if (scm_has_organization(doc, scm->settings.org_id, &name)) {
-        ca_checks_add(out, "organization", true, "%lld '%s'", id, name);
-        return true;
-    } else {
-        ca_checks_add(out, "organization", false,
-                      "this account sees %zu organizations, and %lld is not among them",
-                      json_count(doc), id);
-        out->worst = E_FORBIDDEN;
-    }
-    return false;
-}
-
-static void scm_check(void *impl, struct ca_checks *out)
-{
-    struct scm *scm = impl;
-    AUTO(ca_products) struct ca_products products = {.list = NULL};
-    struct err err = ERR_INIT;
-    bool ok = scm_products(scm, CA_KIND_TLS, &products, &err);
-
-    if (!ok && err.code != E_CA_REFUSED) {
-        check_failed(out, err.code == E_PROTOCOL ? "API" : "credentials", &err);
-        return;
-    }
-    const struct ca_settings *settings = &scm->settings;
-    ca_checks_add(out, "credentials", true, "logged in as '%s' with %s",
-                  settings->login_kind == CA_LOGIN_OAUTH ? settings->client_id : settings->login,
-                  settings->login_kind == CA_LOGIN_OAUTH  ? "an OAuth token"
-                  : settings->login_kind == CA_LOGIN_CERT ? "a client certificate"
-                                                          : "a password");
-    if (!check_organization(scm, out)) {
-        return;
-    }
-    if (!ok) {
-        check_failed(out, "products", &err);
-        return;
-    }
-    ca_checks_add(out, "products", products.count > 0, "%zu can be ordered", products.count);
-    if (products.count == 0) {
-        out->worst = E_FORBIDDEN;
-    }
-}
-
 const struct ca_ops ca_scm_ops = {
     .type = "scm",
     .open = scm_open,
@@ -267,4 +205,8 @@ const struct ca_ops ca_scm_ops = {
     .check_fields = scm_check_fields,
     .check = scm_check,
     .account = &scm_account_ops,
+    .turn = scm_turn,
+    .is_under_way = scm_is_under_way,
+    .forget = scm_forget,
+    .hear = scm_hear,
 };

@@ -61,6 +61,7 @@ enum scm_endpoint_id {
     SCM_SMIME_RENEW,
     SCM_SMIME_REVOKE,
     SCM_SMIME_REVOKE_SERIAL,
+    SCM_PASSWORD,
     SCM_ENDPOINTS
 };
 
@@ -126,6 +127,17 @@ enum ca_outcome scm_update(void *impl, const struct ca_update *update, struct er
 
 /* fields.c */
 bool scm_check_fields(void *impl, enum ca_kind kind, const char *custom_fields, struct err *err);
+/* scm.c */
+bool scm_products(void *impl, enum ca_kind kind, struct ca_products *out, struct err *err);
+
+/* aside.c */
+void scm_turn(void *impl, void *user);
+bool scm_is_under_way(const void *impl);
+void scm_forget(void *impl, const void *user);
+bool scm_hear(void *impl, int64_t wait_ms, struct ca_heard *out);
+
+/* check.c */
+void scm_check(void *impl, struct ca_checks *out);
 
 /* records.c */
 bool scm_record(void *impl, enum ca_kind kind, int64_t id, struct ca_record *out, struct err *err);
@@ -353,6 +365,12 @@ void scm_parse_acme_left(const json *doc, struct buf *out);
 
 /* The number at the end of a Location header; 0 if there is none. */
 int64_t scm_location_id(const char *location);
+/* What is said of the password of a login ("GET /admin/v1/password"). */
+enum scm_password { SCM_PASSWORD_LASTS, SCM_PASSWORD_SOON, SCM_PASSWORD_EXPIRED };
+
+/* Pure: what the answer means now; *end is its day ("2027-01-31"), "" if there is none. False: it
+ * is not understood. */
+bool scm_password_state(const json *doc, int64_t now_s, enum scm_password *out, const char **end);
 
 /* Whether an organization (or department) of that id is in the list. */
 bool scm_has_organization(const json *list, int64_t id, const char **name);

@@ -572,6 +572,7 @@ void fake_begin(void)
     fake.module.tokens = &fake.token;
     fake.token.module = &fake.module;
     fake.token.present = true;
+    fake.token.user = CKU_USER;
     fake.token.info = (struct hsm_token_info){.label = "prod",
                                               .serial = "12af",
                                               .manufacturer = "maker",

@@ -459,7 +459,8 @@ static void test_login_that_was_lost_over_a_failed_write_is_noticed(void **state
     fake.token.logged_in = true;
     fake.fns.C_GetSessionInfo = session_without_login;
     assert_fails(bind(&s, &(struct hsm_bind){.cert = s.cert}, &report, &err), &err, E_TOKEN,
-                 "and the token has ended the login over it");
+                 "and the token has ended the login over it: the PIN was right, and the next "
+                 "command logs in again");
     assert_non_null(strstr(err.msg, "CKR_GENERAL_ERROR: some cards say so"));
     assert_false(fake.token.logged_in);
 }
@@ -480,6 +481,34 @@ static void test_login_that_stays_is_not_spoken_of(void **state UNUSED)
     assert_true(fake.token.logged_in);
 }
 
+static CK_RV session_of_the_so(CK_SESSION_HANDLE session UNUSED, CK_SESSION_INFO *info)
+{
+    *info = (CK_SESSION_INFO){.state = CKS_RW_SO_FUNCTIONS};
+    return CKR_OK;
+}
+
+/* Where 'write_certificates_as = so' is set. */
+static void test_login_of_the_security_officer_is_a_login(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+    struct hsm_bind_report report;
+    struct err err = ERR_INIT;
+
+    begin(&s);
+    fake.create_rv = CKR_GENERAL_ERROR;
+    fake.token.logged_in = true;
+    fake.token.user = CKU_SO;
+    fake.fns.C_GetSessionInfo = session_of_the_so;
+    assert_fails(bind(&s, &(struct hsm_bind){.cert = s.cert}, &report, &err), &err, E_TOKEN,
+                 "some cards say so when a certificate is too large");
+    assert_null(strstr(err.msg, "ended the login"));
+    assert_true(fake.token.logged_in);
+    fake.fns.C_GetSessionInfo = session_with_login; /* the user's, by another part of the program */
+    assert_fails(bind(&s, &(struct hsm_bind){.cert = s.cert}, &report, &err), &err, E_TOKEN,
+                 "ended the login");
+    assert_false(fake.token.logged_in);
+}
+
 static void test_write_that_only_the_security_officer_may_do(void **state UNUSED)
 {
     AUTO(scene) struct scene s;
@@ -490,6 +519,7 @@ static void test_write_that_only_the_security_officer_may_do(void **state UNUSED
     fake.create_rv = CKR_USER_TYPE_INVALID;
     assert_fails(bind(&s, &(struct hsm_bind){.cert = s.cert}, &report, &err), &err, E_TOKEN,
                  "only the security officer writes certificates");
+    assert_int_equal(err.native, CKR_USER_TYPE_INVALID); /* by which the setting is named */
 }
 
 static void test_certificate_that_is_too_large_is_not_written(void **state UNUSED)
@@ -686,6 +716,7 @@ int main(void)
         cmocka_unit_test(test_bind_is_refused_where_it_would_destroy_the_attestation),
         cmocka_unit_test(test_login_that_was_lost_over_a_failed_write_is_noticed),
         cmocka_unit_test(test_login_that_stays_is_not_spoken_of),
+        cmocka_unit_test(test_login_of_the_security_officer_is_a_login),
         cmocka_unit_test(test_write_that_only_the_security_officer_may_do),
         cmocka_unit_test(test_certificate_that_is_too_large_is_not_written),
         cmocka_unit_test(test_issuer_that_is_too_large_is_not_written),

@@ -417,6 +417,77 @@ static void test_chain_up_to_an_issuer_below_the_root_is_complete(void **state U
     assert_string_equal(check_at(PKI_NOW, true, false), "");
 }
 
+/* Halves of keys that their private objects do not show */
+
+static const uint8_t p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
+
+static void add_shy_key(const char *id, const char *label, bool wants_pin)
+{
+    (void)fake_object(CKO_PRIVATE_KEY, id, label);
+    fake_number(CKA_KEY_TYPE, CKK_EC);
+    fake_bytes(CKA_EC_PARAMS, p256, sizeof(p256));
+    fake_flag(CKA_ALWAYS_AUTHENTICATE, wants_pin);
+    fake.token.logged_in = true;
+}
+
+static void add_public(const char *id, const char *label, EVP_PKEY *pkey)
+{
+    uint8_t point[65];
+    size_t len = 0;
+
+    assert_int_equal(
+        EVP_PKEY_get_octet_string_param(pkey, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point), &len),
+        1);
+    (void)fake_object(CKO_PUBLIC_KEY, id, label);
+    fake_number(CKA_KEY_TYPE, CKK_EC);
+    fake_bytes(CKA_EC_PARAMS, p256, sizeof(p256));
+    fake_bytes(CKA_EC_POINT, point, sizeof(point));
+}
+
+static void test_half_that_nothing_contradicts_costs_no_signature(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+
+    begin(&s);
+    fake_begin();
+    add_shy_key("1", "www", false);
+    add_public("1", "www", s.pkey);
+    (void)add_cert("1", "www", s.cert, true);
+    assert_string_equal(check(false), "");
+    assert_int_equal(fake.signs, 0);
+}
+
+/* The fake's signatures are nobody's: neither half is the key's. */
+static void test_halves_that_contradict_each_other_are_tried(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+    AUTO(pki_key) EVP_PKEY *other = pki_ec("prime256v1");
+
+    begin(&s);
+    fake_begin();
+    add_shy_key("1", "www", false);
+    add_public("1", "stale", other);
+    (void)add_cert("1", "www", s.cert, true);
+    assert_string_equal(check(false), "key-without-certificate 'www'\n"
+                                      "foreign-public-key 'stale'\n"
+                                      "foreign-certificate 'www'\n");
+    assert_int_equal(fake.signs, 1);
+}
+
+static void test_key_that_wants_its_pin_each_time_is_not_tried(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+    AUTO(pki_key) EVP_PKEY *other = pki_ec("prime256v1");
+
+    begin(&s);
+    fake_begin();
+    add_shy_key("1", "www", true);
+    add_public("1", "www", other);
+    (void)add_cert("1", "www", s.cert, true);
+    assert_string_equal(check(false), "key-without-certificate 'www'\nforeign-certificate 'www'\n");
+    assert_int_equal(fake.signs, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -438,6 +509,9 @@ int main(void)
         cmocka_unit_test(test_value_that_is_no_certificate),
         cmocka_unit_test(test_dates),
         cmocka_unit_test(test_chain_up_to_an_issuer_below_the_root_is_complete),
+        cmocka_unit_test(test_half_that_nothing_contradicts_costs_no_signature),
+        cmocka_unit_test(test_halves_that_contradict_each_other_are_tried),
+        cmocka_unit_test(test_key_that_wants_its_pin_each_time_is_not_tried),
     };
 
     return UNIT_RUN(tests);

@@ -118,6 +118,63 @@ static void test_token_that_does_not_rename_is_found_out(void **state UNUSED)
                  "changed, and it is not");
 }
 
+static CK_C_SetAttributeValue set_attributes;
+static unsigned set_calls, set_fails_at;
+
+static CK_RV fail_once(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *list,
+                       CK_ULONG count)
+{
+    return ++set_calls == set_fails_at ? CKR_FUNCTION_FAILED
+                                       : set_attributes(session, object, list, count);
+}
+
+static void set_will_fail(unsigned nth)
+{
+    set_attributes = fake.fns.C_SetAttributeValue;
+    fake.fns.C_SetAttributeValue = fail_once;
+    set_calls = 0;
+    set_fails_at = nth;
+}
+
+/* Each its own: a public key need not have the label of its private one. */
+static void test_labels_are_given_back_as_they_were(void **state UNUSED)
+{
+    AUTO(hsm_family) struct hsm_family family = {.strangers = 0};
+    AUTO(hsm_family) struct hsm_family after = {.strangers = 0};
+    AUTO(hsm_key) struct hsm_key public = {0};
+    struct hsm_session session;
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    session = fake_session();
+    (void)private_key("a", "www", point_a);
+    CK_OBJECT_HANDLE half = public_key("a", "www, public", point_a);
+    (void)public_key("a", "spare", point_a);
+    assert_ok(find("pkcs11:id=a;object=www", &family, &err), &err);
+    set_will_fail(3);
+    assert_fails(hsm_family_rename(&fake.token, &family, "new", &err), &err, E_TOKEN,
+                 "key 'www' keeps its label");
+    assert_int_equal(set_calls, 5); /* what was not changed is not changed back */
+    assert_ok(find("pkcs11:id=a;object=www", &after, &err), &err);
+    assert_ok(hsm_key_load(&session, half, CKO_PUBLIC_KEY, false, &public, &err), &err);
+    assert_string_equal(public.label, "www, public");
+}
+
+static void test_label_that_is_not_given_back_is_told(void **state UNUSED)
+{
+    AUTO(hsm_family) struct hsm_family family = {.strangers = 0};
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    (void)private_key("a", "www", point_a);
+    (void)public_key("a", "www", point_a);
+    assert_ok(find("pkcs11:id=a", &family, &err), &err);
+    fake.set_rv = CKR_DEVICE_MEMORY;
+    fake.set_fails = 2;
+    assert_fails(hsm_family_rename(&fake.token, &family, "new", &err), &err, E_TOKEN,
+                 "1 of its 2 objects may have the new label 'new' now");
+}
+
 static void test_rest_of_a_key_is_found_without_it(void **state UNUSED)
 {
     AUTO(hsm_family) struct hsm_family family = {.strangers = 0};
@@ -210,6 +267,8 @@ int main(void)
         cmocka_unit_test(test_destroys_nothing_but_the_pair),
         cmocka_unit_test(test_token_that_does_not_destroy_is_found_out),
         cmocka_unit_test(test_token_that_does_not_rename_is_found_out),
+        cmocka_unit_test(test_labels_are_given_back_as_they_were),
+        cmocka_unit_test(test_label_that_is_not_given_back_is_told),
         cmocka_unit_test(test_rest_of_a_key_is_found_without_it),
         cmocka_unit_test(test_public_half_of_a_key_that_is_there_is_no_rest),
         cmocka_unit_test(test_certificates_of_devices_and_cas_are_no_rest),

@@ -282,9 +282,10 @@ static const CK_ATTRIBUTE_TYPE strict[] = {CKA_EXTRACTABLE, CKA_MODIFIABLE};
 static char told[4][768];
 static size_t told_count;
 
-static void tell(void *ctx UNUSED, const char *sentence)
+static void tell(void *ctx UNUSED, const char *left_out, const char *sentence)
 {
     assert_true(told_count < ARRAY_LEN(told));
+    assert_contains(sentence, left_out);
     (void)snprintf(told[told_count++], sizeof(told[0]), "%s", sentence);
 }
 
@@ -538,6 +539,36 @@ static void test_computed_id_is_set_on_both_halves(void **state UNUSED)
     assert_memory_equal(key.id.data, expected, 20);
 }
 
+/* One half has its new id, the other one does not take it, nor does the first give it back. */
+static void test_half_changed_ids_leave_nothing(void **state UNUSED)
+{
+    AUTO(hsm_key) struct hsm_key key = {0};
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    fake.set_rv = CKR_ATTRIBUTE_READ_ONLY;
+    fake.set_fails = 2;
+    assert_fails(generate_with_id(HSM_ID_SHA1, &key, &err), &err, E_TOKEN,
+                 "the key that had been made (ids 050e3ab7d266eec0b02bd509a42ab221f93e9e5a and "
+                 "abcd) was destroyed again");
+    assert_int_equal(fake_count(CKO_PRIVATE_KEY), 0);
+    assert_int_equal(fake_count(CKO_PUBLIC_KEY), 0);
+}
+
+static void test_what_cannot_be_destroyed_is_named_by_the_id_it_has(void **state UNUSED)
+{
+    AUTO(hsm_key) struct hsm_key key = {0};
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    fake.set_rv = CKR_ATTRIBUTE_READ_ONLY;
+    fake.set_fails = 2;
+    fake.destroy_rv = CKR_ACTION_PROHIBITED;
+    assert_fails(
+        generate_with_id(HSM_ID_SHA1, &key, &err), &err, E_TOKEN,
+        "is still on the token with ids 050e3ab7d266eec0b02bd509a42ab221f93e9e5a and abcd");
+}
+
 static void test_id_that_cannot_be_changed_leaves_nothing(void **state UNUSED)
 {
     AUTO(hsm_key) struct hsm_key key = {0};
@@ -586,6 +617,8 @@ int main(void)
         cmocka_unit_test(test_known_names_save_searches),
         cmocka_unit_test(test_known_names_are_refused),
         cmocka_unit_test(test_computed_id_is_set_on_both_halves),
+        cmocka_unit_test(test_half_changed_ids_leave_nothing),
+        cmocka_unit_test(test_what_cannot_be_destroyed_is_named_by_the_id_it_has),
         cmocka_unit_test(test_id_that_cannot_be_changed_leaves_nothing),
     };
 

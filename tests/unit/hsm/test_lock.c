@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -183,6 +184,22 @@ static void test_waiting_ends_when_the_holder_does(void **state UNUSED)
     let_go(&holder);
 }
 
+/* The kernel ends a lock with its process. */
+static void test_lock_of_a_killed_process_is_free(void **state UNUSED)
+{
+    const char *dir = tmp_dir();
+    struct holder holder = hold(dir, 0);
+    AUTO(hsm_lock) struct hsm_lock lock = HSM_LOCK_INIT;
+    struct err err = ERR_INIT;
+
+    assert_fails(hsm_lock_take(&lock, dir, module, 0, &err), &err, E_TOKEN_BUSY, "has it");
+    assert_int_equal(kill(holder.pid, SIGKILL), 0);
+    assert_int_equal(waitpid(holder.pid, NULL, 0), holder.pid);
+    (void)close(holder.go);
+    err_clear(&err);
+    assert_ok(hsm_lock_take(&lock, dir, module, 0, &err), &err);
+}
+
 static bool take_as_somebody_else(void *dir)
 {
     struct hsm_lock lock = HSM_LOCK_INIT;
@@ -272,6 +289,7 @@ int main(void)
         cmocka_unit_test(test_waiting_ends_when_the_process_is_to_end),
         cmocka_unit_test(test_timeout_names_the_holder),
         cmocka_unit_test(test_waiting_ends_when_the_holder_does),
+        cmocka_unit_test(test_lock_of_a_killed_process_is_free),
         cmocka_unit_test(test_lock_file_of_another_user_can_be_locked),
         cmocka_unit_test(test_lock_file_is_open_to_others_whatever_the_umask),
         cmocka_unit_test(test_long_module_path_can_be_locked),

@@ -105,6 +105,52 @@ static void test_last_try_is_not_used_up_by_an_operation(void **state UNUSED)
     assert_int_equal(fake.context_logins, 0);
 }
 
+/* Across processes, as that of a login: here the next one is played by forgetting the first. */
+static void test_wrong_pin_of_an_operation_is_remembered(void **state UNUSED)
+{
+    static const struct hsm_pin named = {.get = give_pin, .source = "file:/etc/p11enroll/pin"};
+    struct hsm_process process = {.lock_dir = tmp_dir(), .state_dir = tmp_dir()};
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    assert_ok(hsm_process_configure(&process, &err), &err);
+    fake.context_login_rv = CKR_PIN_INCORRECT;
+    struct hsm_key key = key_of(true);
+    assert_fails(sign(&key, &named, &err), &err, E_PIN_WRONG,
+                 "the PIN from file:/etc/p11enroll/pin is refused");
+    atomic_store(fake.token.pin_refused, false);
+    fake.context_login_rv = CKR_OK;
+    assert_fails(sign(&key, &named, &err), &err, E_PIN_LOCKED,
+                 "the last PIN for token 'prod' (serial 12af), from file:/etc/p11enroll/pin at ");
+    assert_int_equal(fake.context_logins, 1);
+    struct hsm_pin again = {.get = give_pin, .again = true};
+    err_clear(&err);
+    assert_ok(sign(&key, &again, &err), &err);
+    assert_ok(sign(&key, &named, &err), &err); /* the right one removed the memory */
+}
+
+/* "Nobody is logged in", "no operation is active": the PIN was not looked at. */
+static void test_refusal_that_is_not_about_an_operations_pin(void **state UNUSED)
+{
+    static const CK_RV answers[] = {CKR_OPERATION_NOT_INITIALIZED, CKR_USER_NOT_LOGGED_IN};
+    struct hsm_process process = {.lock_dir = tmp_dir(), .state_dir = tmp_dir()};
+    struct err err = ERR_INIT;
+
+    for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
+        fake_begin();
+        assert_ok(hsm_process_configure(&process, &err), &err);
+        fake.context_login_rv = answers[i];
+        struct hsm_key key = key_of(true);
+        assert_fails(sign(&key, &pin_source, &err), &err, E_TOKEN, "wants its PIN for every");
+        assert_false(atomic_load(fake.token.pin_refused));
+        fake.context_login_rv = CKR_OK;
+        key = key_of(true);
+        key.epoch = fake.token.objects_epoch;
+        err_clear(&err);
+        assert_ok(sign(&key, &pin_source, &err), &err);
+    }
+}
+
 static bool give_nothing(void *ctx UNUSED, const struct hsm_token_info *token UNUSED,
                          struct secret *pin, struct err *err)
 {
@@ -249,6 +295,8 @@ int main(void)
         cmocka_unit_test(test_pin_for_each_operation_without_a_source),
         cmocka_unit_test(test_pin_pad_asks_by_itself),
         cmocka_unit_test(test_wrong_pin_of_an_operation_is_not_sent_again),
+        cmocka_unit_test(test_wrong_pin_of_an_operation_is_remembered),
+        cmocka_unit_test(test_refusal_that_is_not_about_an_operations_pin),
         cmocka_unit_test(test_last_try_is_not_used_up_by_an_operation),
         cmocka_unit_test(test_empty_pin_is_not_sent_for_an_operation),
         cmocka_unit_test(test_failing_operation_does_not_log_out),

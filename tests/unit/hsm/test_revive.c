@@ -125,6 +125,63 @@ static void test_session_that_ended_is_replaced_and_the_login_made_again(void **
     end(&key);
 }
 
+/* One session was ended by the token; the others would count against its limit for ever. */
+static void idle_sessions_are_closed(bool ours, unsigned expected)
+{
+    struct hsm_session taken[3];
+    struct hsm_key key = begin();
+    struct err err = ERR_INIT;
+
+    fake.module.ours = ours;
+    for (size_t i = 0; i < ARRAY_LEN(taken); i++) {
+        assert_ok(hsm_session_take(&fake.token, false, &taken[i], &err), &err);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(taken); i++) {
+        hsm_session_give(&taken[i]);
+    }
+    fake.sign_init_rv = CKR_SESSION_HANDLE_INVALID;
+    fake.sign_init_fails = 1;
+    assert_ok(sign(&key, &err), &err);
+    assert_int_equal(fake.closes, expected);
+    end(&key);
+    fake.module.ours = false;
+}
+
+static void test_sessions_beside_one_that_ended_are_closed(void **state UNUSED)
+{
+    idle_sessions_are_closed(true, 2);
+}
+
+/* Somebody else may have started the module again, and the numbers may be his sessions. */
+static void test_sessions_of_a_module_that_is_not_ours_are_left(void **state UNUSED)
+{
+    idle_sessions_are_closed(false, 0);
+}
+
+static bool was_closed_to_others;
+
+static CK_RV finalize(void *reserved UNUSED)
+{
+    was_closed_to_others = atomic_load(&fake.module.closed);
+    return CKR_OK;
+}
+
+static void test_nobody_enters_a_module_while_it_is_restarted(void **state UNUSED)
+{
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    fake.fns.C_Finalize = finalize;
+    fake.module.ours = true;
+    fake.module.ck.closed = &fake.module.closed;
+    was_closed_to_others = false;
+    assert_ok(hsm_module_restart(&fake.module, &err), &err);
+    assert_true(was_closed_to_others);
+    assert_false(atomic_load(&fake.module.closed));
+    assert_int_equal(fake.initializes, 1);
+    fake.module.ours = false;
+}
+
 static void test_logout_by_somebody_else(void **state UNUSED)
 {
     struct hsm_key key = begin();
@@ -423,6 +480,9 @@ int main(void)
         cmocka_unit_test(test_another_key_of_that_name_is_not_taken),
         cmocka_unit_test(test_invalid_for_ever_is_tried_twice),
         cmocka_unit_test(test_session_that_ended_is_replaced_and_the_login_made_again),
+        cmocka_unit_test(test_sessions_beside_one_that_ended_are_closed),
+        cmocka_unit_test(test_sessions_of_a_module_that_is_not_ours_are_left),
+        cmocka_unit_test(test_nobody_enters_a_module_while_it_is_restarted),
         cmocka_unit_test(test_logout_by_somebody_else),
         cmocka_unit_test(test_refused_pin_is_not_sent_after_a_restart),
         cmocka_unit_test(test_module_that_somebody_finalised_is_initialised),

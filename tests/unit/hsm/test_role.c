@@ -141,6 +141,70 @@ static void test_wrong_pin_of_the_so_is_remembered(void **state UNUSED)
     assert_int_equal(fake.logins, 1);
 }
 
+/* Refused without a look at the PIN (PKCS#11 2.40, section 5.6): nothing is used up, nothing
+ * remembered. */
+static void is_no_try(CK_RV rv, const char *words)
+{
+    struct hsm_process process = {.lock_dir = tmp_dir(), .state_dir = tmp_dir()};
+    struct err err = ERR_INIT;
+
+    begin();
+    assert_ok(hsm_process_configure(&process, &err), &err);
+    fake.login_rv = rv;
+    assert_fails(as_so(&err), &err, E_TOKEN, words);
+    assert_contains(err.msg, "no try was used up");
+    fake.login_rv = CKR_OK;
+    err_clear(&err);
+    assert_ok(as_so(&err), &err);
+    assert_int_equal(fake.logins, 2);
+}
+
+static void test_refusal_that_is_not_about_the_pin_is_no_wrong_pin(void **state UNUSED)
+{
+    is_no_try(CKR_SESSION_READ_ONLY_EXISTS, "another part of this program");
+    is_no_try(CKR_USER_ANOTHER_ALREADY_LOGGED_IN, "the user is logged in already");
+}
+
+static CK_STATE other_state;
+static CK_ULONG reading_sessions;
+
+static CK_RV session_of_others(CK_SESSION_HANDLE session UNUSED, CK_SESSION_INFO *info)
+{
+    *info = (CK_SESSION_INFO){.state = other_state};
+    return CKR_OK;
+}
+
+static CK_RV token_of_others(CK_SLOT_ID slot UNUSED, CK_TOKEN_INFO *info)
+{
+    memset(info, 0, sizeof(*info));
+    info->flags = fake.flags;
+    memcpy(info->label, "prod                            ", sizeof(info->label));
+    memcpy(info->serialNumber, "12af            ", sizeof(info->serialNumber));
+    info->ulRwSessionCount = 1;
+    info->ulSessionCount = 1 + reading_sessions;
+    return CKR_OK;
+}
+
+/* Somebody else in the process initialised the module, and may use it. */
+static void test_pin_of_the_so_is_not_sent_where_others_are_in_the_way(void **state UNUSED)
+{
+    struct err err = ERR_INIT;
+
+    begin();
+    fake.fns.C_GetSessionInfo = session_of_others;
+    fake.fns.C_GetTokenInfo = token_of_others;
+    reading_sessions = 1;
+    other_state = CKS_RW_PUBLIC_SESSION;
+    assert_fails(as_so(&err), &err, E_TOKEN, "CKR_SESSION_READ_ONLY_EXISTS");
+    reading_sessions = 0;
+    other_state = CKS_RW_USER_FUNCTIONS;
+    assert_fails(as_so(&err), &err, E_TOKEN, "the user is logged in already");
+    assert_int_equal(fake.logins, 0);
+    other_state = CKS_RW_PUBLIC_SESSION;
+    err_clear(&err);
+    assert_ok(as_so(&err), &err);
+}
+
 static void refuses(CK_FLAGS flag, const char *words)
 {
     struct err err = ERR_INIT;
@@ -196,6 +260,8 @@ int main(void)
         cmocka_unit_test(test_nobody_is_thrown_out_of_a_session),
         cmocka_unit_test(test_wrong_pin_of_the_so_is_sent_once),
         cmocka_unit_test(test_wrong_pin_of_the_so_is_remembered),
+        cmocka_unit_test(test_refusal_that_is_not_about_the_pin_is_no_wrong_pin),
+        cmocka_unit_test(test_pin_of_the_so_is_not_sent_where_others_are_in_the_way),
         cmocka_unit_test(test_flags_of_the_so_are_heeded),
         cmocka_unit_test(test_key_that_only_the_so_may_make),
     };

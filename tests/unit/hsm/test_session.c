@@ -498,6 +498,33 @@ static void test_too_many_sessions_is_explained(void **state UNUSED)
     assert_false(session.held);
 }
 
+static CK_RV open_as_the_same(CK_SLOT_ID slot UNUSED, CK_FLAGS flags UNUSED, void *app UNUSED,
+                              CK_NOTIFY notify UNUSED, CK_SESSION_HANDLE *session)
+{
+    *session = 101; /* as the first one had */
+    fake.opens++;
+    return CKR_OK;
+}
+
+/* The module ended an idle session without a word, and gives its number to a new one. */
+static void test_number_that_was_given_out_again_is_one_session(void **state UNUSED)
+{
+    struct hsm_session first = HSM_SESSION_INIT;
+    struct hsm_session second = HSM_SESSION_INIT;
+    struct err err = ERR_INIT;
+
+    fake_begin();
+    assert_ok(hsm_session_take(&fake.token, false, &first, &err), &err);
+    hsm_session_give(&first);
+    fake.fns.C_OpenSession = open_as_the_same;
+    assert_ok(hsm_session_take_fresh(&fake.token, true, &second, &err), &err);
+    assert_int_equal(second.handle, 101);
+    assert_int_equal(fake.token.open_sessions, 1);
+    assert_int_equal(fake.token.pools[0].count, 0); /* nobody else works in it */
+    hsm_session_drop(&second);
+    assert_int_equal(fake.closes, 1);
+}
+
 static void test_forgotten_sessions_are_not_closed(void **state UNUSED)
 {
     struct asked asked = {.pin = "1234"};
@@ -552,6 +579,7 @@ int main(void)
         cmocka_unit_test(test_last_session_takes_the_login_along),
         cmocka_unit_test(test_pool_keeps_a_few_and_closes_the_rest),
         cmocka_unit_test(test_too_many_sessions_is_explained),
+        cmocka_unit_test(test_number_that_was_given_out_again_is_one_session),
         cmocka_unit_test(test_forgotten_sessions_are_not_closed),
     };
 

@@ -59,6 +59,106 @@ static void test_absurd_retry_after_is_bounded(void **state UNUSED)
     assert_int_equal(http_retry_delay_ms(1, INT64_MAX, 0), 120000);
 }
 
+/* Retry-After: RFC 9110 section 10.2.3 */
+
+enum { NOW_S = 1795298400 }; /* Sat, 21 Nov 2026 22:00:00 GMT */
+
+static void test_retry_after_as_a_number(void **state UNUSED)
+{
+    assert_int_equal(http_retry_after_s("7", NOW_S), 7);
+    assert_int_equal(http_retry_after_s("86400", NOW_S), 86400);
+}
+
+static void test_retry_after_as_a_date(void **state UNUSED)
+{
+    static const char *const in_a_minute[] = {
+        "Sat, 21 Nov 2026 22:01:00 GMT", "Saturday, 21-Nov-26 22:01:00 GMT",
+        "Sat Nov 21 22:01:00 2026"}; /* the three forms of section 5.6.7 */
+
+    for (size_t i = 0; i < ARRAY_LEN(in_a_minute); i++) {
+        assert_int_equal(http_retry_after_s(in_a_minute[i], NOW_S), 60);
+    }
+}
+
+static void test_retry_after_that_is_nothing_to_go_by(void **state UNUSED)
+{
+    static const char *const nothing[] = {"",
+                                          "0",
+                                          "-1",
+                                          "86401",
+                                          "99999999999999999999",
+                                          "7 s",
+                                          "1.5",
+                                          "soon",
+                                          "Sat, 21 Nov 2026 21:59:59 GMT",
+                                          "Sat, 21 Nov 2026 22:00:00 GMT",
+                                          "Mon, 01 Jan 2001 00:00:00 GMT",
+                                          "Sat, 21 Nov 2099 22:00:00 GMT"};
+
+    for (size_t i = 0; i < ARRAY_LEN(nothing); i++) {
+        assert_int_equal(http_retry_after_s(nothing[i], NOW_S), -1);
+    }
+}
+
+/* Who is reached without a proxy */
+
+static void test_hosts_in_urls(void **state UNUSED)
+{
+    char host[64];
+
+    assert_true(http_url_host("https://CA.example.org:8443", host, sizeof(host)));
+    assert_string_equal(host, "ca.example.org");
+    assert_true(http_url_host("https://[2001:DB8::1]:443", host, sizeof(host)));
+    assert_string_equal(host, "2001:db8::1");
+    assert_false(http_url_host("https://", host, sizeof(host)));
+    assert_false(http_url_host("https://abcdefgh", host, 8));
+}
+
+static void test_hosts_that_bypass_the_proxy(void **state UNUSED)
+{
+    static const char *const yes[][2] = {
+        {"*", "any.example"},
+        {"example.org", "example.org"},
+        {"example.org", "a.b.example.org"},
+        {".example.org", "example.org"},
+        {"a.example, EXAMPLE.org", "ca.example.org"},
+        {"a.example\texample.org", "example.org"},
+        {"10.0.0.1", "10.0.0.1"},
+        {"10.0.0.0/8", "10.255.0.1"},
+        {"192.168.1.128/25", "192.168.1.200"},
+        {"0.0.0.0/0", "1.2.3.4"},
+        {"2001:db8::/32", "2001:db8:1::2"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
+        assert_true(http_bypasses_proxy(yes[i][0], yes[i][1]));
+    }
+}
+
+static void test_hosts_that_need_the_proxy(void **state UNUSED)
+{
+    static const char *const no[][2] = {
+        {"", "any.example"},
+        {",, ,", "any.example"},
+        {".", "any.example"},
+        {"example.org", "notexample.org"},
+        {"example.org", "example.org.evil.example"},
+        {"ample.org", "example.org"},
+        {"10.0.0.1", "10.0.0.10"},
+        {"10.0.0.0/8", "11.0.0.1"},
+        {"192.168.1.128/25", "192.168.1.1"},
+        {"10.0.0.0/33", "10.0.0.1"},
+        {"10.0.0.0/x", "10.0.0.1"},
+        {"10.0.0.0/8", "10.0.0.0.example"},
+        {"0.0.0.0/0", "2001:db8::1"},
+        {"2001:db8::/32", "2001:db9::1"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(no); i++) {
+        assert_false(http_bypasses_proxy(no[i][0], no[i][1]));
+    }
+}
+
 static void test_public_headers(void **state UNUSED)
 {
     assert_true(http_header_is_public("Accept"));
@@ -233,6 +333,12 @@ int main(void)
         cmocka_unit_test(test_jitter_stays_within_a_fifth),
         cmocka_unit_test(test_retry_after_is_obeyed),
         cmocka_unit_test(test_absurd_retry_after_is_bounded),
+        cmocka_unit_test(test_retry_after_as_a_number),
+        cmocka_unit_test(test_retry_after_as_a_date),
+        cmocka_unit_test(test_retry_after_that_is_nothing_to_go_by),
+        cmocka_unit_test(test_hosts_in_urls),
+        cmocka_unit_test(test_hosts_that_bypass_the_proxy),
+        cmocka_unit_test(test_hosts_that_need_the_proxy),
         cmocka_unit_test(test_public_headers),
         cmocka_unit_test(test_secret_and_unknown_headers_are_not_shown),
         cmocka_unit_test(test_urls_without_tls_are_refused),

@@ -214,8 +214,8 @@ static void test_damaged_key(void **state UNUSED)
 
 static void test_text_that_is_neither(void **state UNUSED)
 {
-    fails(file_of("garbage"), NULL, NULL, E_KEYSTORE, "is neither PEM nor PKCS#12");
-    fails(file_of(""), NULL, NULL, E_KEYSTORE, "is neither PEM nor PKCS#12");
+    fails(file_of("garbage"), NULL, NULL, E_KEYSTORE, "is none of PEM, PKCS#12 and JKS");
+    fails(file_of(""), NULL, NULL, E_KEYSTORE, "is none of PEM, PKCS#12 and JKS");
 }
 
 static void test_missing_file(void **state UNUSED)

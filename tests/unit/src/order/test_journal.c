@@ -697,9 +697,11 @@ static void test_database_without_tables_of_ours(void **state UNUSED)
 
     tamper(dir, "PRAGMA user_version = 1");
     order_init(&order);
-    assert_fails(journal_open(dir, &fixed, &journal, &err) &&
-                     journal_load(journal, 1, &order, &err),
-                 &err, E_JOURNAL, "no such table");
+    /* at a later migration, or where there is none at the first use */
+    assert_false(journal_open(dir, &fixed, &journal, &err) &&
+                 journal_load(journal, 1, &order, &err));
+    assert_int_equal(err.code, E_JOURNAL);
+    assert_contains(err.msg, "no such table");
 }
 
 static bool open_as_somebody_else(void *dir)

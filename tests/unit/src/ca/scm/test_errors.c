@@ -361,7 +361,8 @@ static void test_endpoints(void **state UNUSED)
                   "list GET /smime/v2\n"
                   "renew POST /smime/v2/renew/order/{id} (once)\n"
                   "revoke POST /smime/v1/revoke/order/{id} (once)\n"
-                  "revoke POST /smime/v1/revoke/serial/{serial} (once)\n");
+                  "revoke POST /smime/v1/revoke/serial/{serial} (once)\n"
+                  "password GET /admin/v1/password\n");
 }
 
 int main(void)

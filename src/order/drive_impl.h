@@ -1,0 +1,36 @@
+/* Inside the order folder: one order that is brought on, for drive.c (alone) and fleet.c (beside
+ * others). */
+#ifndef ORDER_DRIVE_IMPL_H
+#define ORDER_DRIVE_IMPL_H
+
+#include "order/order.h"
+
+/* What a step leads to. */
+enum step {
+    STEP_ON,        /* the state changed (or not); go on with what is due */
+    STEP_WAIT,      /* nothing to do before the next status request */
+    STEP_UNDER_WAY, /* the CA's answer is not there yet: the same step again when it is */
+    STEP_STOP,      /* err says why */
+};
+
+struct run {
+    struct drive *drive;
+    struct order *order;
+    struct err *err;
+    int64_t started_ms; /* when the present waiting began: for machines, or for people */
+    int attempt;        /* status requests since that did not end it */
+    bool for_people;
+    bool answered; /* the CA has answered about the order in this run */
+};
+
+/* Does the one thing that is due. */
+enum step order_run_step(struct run *run);
+
+/* After STEP_WAIT: how long until the CA is asked again (STEP_ON), or that time is up (STEP_STOP).
+ */
+enum step order_run_wait(struct run *run, int64_t *wait_ms);
+
+/* Pauses that the CA asks for end with the command's time. */
+void order_run_bound(struct run *run);
+
+#endif
