@@ -169,6 +169,14 @@ bool app_wait(struct app *app, const struct app_wait *request, struct app_waited
 bool app_open_orders(struct app *app, int64_t **ids, size_t *count, struct err *err) NODISCARD;
 
 /* Gives up an order that was not sent to the CA. E_USAGE, E_ORDER_AMBIGUOUS if it was. */
+/*
+ * Goes on with an order of which it was not known whether the CA has it, as the one that somebody
+ * found there under that id. The id is refused if the CA has nothing there, or a certificate for
+ * another key. E_USAGE, E_ORDER_MISSING, E_CERT_REJECTED, and as app_resume().
+ */
+bool app_adopt(struct app *app, int64_t id, const char *ca_order, struct order *order,
+               struct err *err) NODISCARD;
+
 bool app_abandon(struct app *app, int64_t id, struct order *order, struct err *err) NODISCARD;
 
 /* False for the name that stands for a section which nobody wrote. */

@@ -182,6 +182,8 @@ static bool open_ca(struct app *app, struct app_ca *out, struct err *err)
         .token_net = &out->token_net,
         .org_id = config_org_id(&app->selection),
         .collect_by_path = c->collect_form == CONFIG_COLLECT_PATH,
+        .status_form = (enum ca_status_form)c->status_form,
+        .order_fields = c->order_fields,
     };
 
     return ca_open(&settings, &out->ca, err);
@@ -190,7 +192,9 @@ static bool open_ca(struct app *app, struct app_ca *out, struct err *err)
 bool app_ca_open(struct app *app, struct app_ca *out, struct err *err)
 {
     *out = (struct app_ca){.ca = NULL};
-    if (!open_identity(app, out, err) || !open_trust(app, out, err) ||
+    const struct config_ca *c = app->selection.ca;
+    if (!ca_type_check(c->type, login_kind(c->auth), c->url, err) ||
+        !open_identity(app, out, err) || !open_trust(app, out, err) ||
         !read_secrets(app, out, err) || !open_http(app, out, err) || !open_ca(app, out, err)) {
         app_ca_close(out);
         return err_wrap(err, "CA '%s'", app->selection.ca->name);

@@ -13,7 +13,7 @@ bool plan_check_profile(const struct config_selection *selection, struct err *er
 {
     const struct config_profile *p = selection->profile;
 
-    if (config_product(selection) == NULL) {
+    if (config_product(selection) == NULL && !ca_type_has_fixed_product(selection->ca->type)) {
         return err_set(err, E_CONFIG,
                        "no product is configured ('product' in the profile or the CA section; "
                        "'p11enroll products' lists them)");
@@ -60,6 +60,34 @@ bool plan_check_kind(struct app *app, const struct app_enroll *request, struct w
             app_check_kind(app->selection.ca, wish->kind, err));
 }
 
+/* The account has one product; some of them want its number nevertheless. */
+static bool take_fixed_product(const struct config_selection *selection, struct order *order,
+                               struct err *err)
+{
+    const struct config_ca *ca = selection->ca;
+    const char *given = config_product(selection);
+    struct ca_products none = {.list = NULL};
+    uint64_t number = 0;
+
+    if (given != NULL && !str_to_u64(given, INT64_MAX, &number)) {
+        return err_set(err, E_CONFIG,
+                       "product: at this API an account has one product of its own; leave "
+                       "'product' out, or give its number, not '%.80s'",
+                       given);
+    }
+    if (number == 0 && ca->catalog != NULL) {
+        return err_set(err, E_POLICY,
+                       "at this API an account does not tell its product, so it cannot be held "
+                       "against the catalog of [ca:%s]: give its number as 'product', or leave the "
+                       "catalog out",
+                       ca->name);
+    }
+    order->product_id = (int64_t)number;
+    struct ca_product product = {.id = order->product_id, .name = (char[]){"the account's own"}};
+    return app_check_catalog(selection, &none, &product, err) &&
+           order_set(&order->product, product.name, err);
+}
+
 /* What the CA and the token can tell. */
 static bool preflight(struct app *app, struct ca *ca, const struct app_enroll *request,
                       struct wish *wish, struct err *err)
@@ -70,6 +98,10 @@ static bool preflight(struct app *app, struct ca *ca, const struct app_enroll *r
     const struct config_profile *p = app->selection.profile;
 
     order->term_days = config_term_days(&app->selection);
+    if (ca_type_has_fixed_product(app->selection.ca->type)) {
+        return take_fixed_product(&app->selection, order, err) && ca_products(ca, &products, err) &&
+               plan_look_at_key(app, request, wish, err);
+    }
     if (!ca_products_of(ca, (enum ca_kind)p->kind, &products, err) ||
         !app_check_organization(&app->selection, ca, err) ||
         !ca_product_find(&products, config_product(&app->selection), &product, err) ||
@@ -113,6 +145,9 @@ bool plan_dedupe(const struct app *app, const struct x509_names *names, struct o
     buf_addf(&text, "%s\n%lld\n%lld\n%s\n%s\n", app->selection.ca->url,
              (long long)config_org_id(&app->selection), (long long)order->product_id, token->name,
              app_has_section(token->name) || token->uri == NULL ? "" : token->uri);
+    if (ca_type_has_fixed_product(app->selection.ca->type)) {
+        buf_addf(&text, "%s\n", app->selection.ca->client_id); /* whose product it is */
+    }
     for (size_t i = 0; i < names->count; i++) {
         buf_addf(&text, "%s\n", sorted[i]);
     }

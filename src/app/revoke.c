@@ -62,6 +62,55 @@ static bool find_serial(struct ca *ca, const char *serial, int64_t *id, struct e
                                 serial));
 }
 
+/* The newest order of ours whose certificate has that serial number. */
+struct recall {
+    const char *serial, *ca;
+    int64_t id;
+};
+
+static bool recall_one(void *ctx, const struct order *order)
+{
+    struct recall *recall = ctx;
+
+    if (!str_equal(order->ca, recall->ca) || !ca_same_serial(order->serial, recall->serial)) {
+        return true;
+    }
+    recall->id = order->id;
+    return false;
+}
+
+/* Not every CA has a list to look in: then the journal may know the serial number. */
+static bool find_serial_somewhere(struct app *app, struct work *work, const char *serial,
+                                  int64_t *ca_order, struct err *err)
+{
+    struct recall recall = {.serial = serial, .ca = app->selection.ca->name};
+    AUTO(order) struct order order;
+    struct err ignored = ERR_INIT;
+    char text[64];
+    uint64_t number = 0;
+
+    order_init(&order);
+    if (find_serial(work->connection.ca, serial, ca_order, err)) {
+        return true;
+    }
+    if (err->code == E_AUTH || err->code == E_ORDER_MISSING || err_code_retryable(err->code)) {
+        return false;
+    }
+    if (!journal_list(work->journal, false, INT32_MAX, recall_one, &recall, &ignored) ||
+        recall.id == 0 || !journal_load(work->journal, recall.id, &order, &ignored)) {
+        return err_wrap(err, "the serial number %.80s, which no order of the journal has", serial);
+    }
+    ca_order_id(order.ca_state, text);
+    if (!str_to_u64(text, INT64_MAX, &number) || number == 0) {
+        return false;
+    }
+    log_line(LOG_INFO, "order", "the certificate with that serial number is that of order %lld",
+             (long long)recall.id);
+    err_clear(err);
+    *ca_order = (int64_t)number;
+    return true;
+}
+
 /* The order of ours behind the CA's number, if there is one. */
 static bool find_ours(struct app *app, struct work *work, int64_t ca_order, struct err *err)
 {
@@ -74,6 +123,21 @@ static bool find_ours(struct app *app, struct work *work, int64_t ca_order, stru
     }
     return id == 0 || (order_lock_take(work->journal, id, &work->lock, err) &&
                        journal_load(work->journal, id, &work->order, err));
+}
+
+static bool no_number(const struct order *order, const char *text, struct err *err)
+{
+    if (text[0] != '\0') {
+        return err_set(err, E_USAGE,
+                       "order %lld is '%s' at the CA, which is no number: this command cannot "
+                       "revoke it, an administrator "
+                       "of the CA account can",
+                       (long long)order->id, text);
+    }
+    return err_set(err, E_USAGE,
+                   "order %lld is in the state '%s': the CA has given it no number, so there is "
+                   "nothing to revoke",
+                   (long long)order->id, order_state_name(order->state));
 }
 
 /* Settles which certificate is meant: ours, and the CA's number. */
@@ -89,10 +153,7 @@ static bool settle(struct app *app, const struct app_revoke *request, struct wor
         }
         ca_order_id(work->order.ca_state, text);
         if (!str_to_u64(text, INT64_MAX, &number) || number == 0) {
-            return err_set(err, E_USAGE,
-                           "order %lld is in the state '%s': the CA has given it no number, so "
-                           "there is nothing to revoke",
-                           (long long)request->order, order_state_name(work->order.state));
+            return no_number(&work->order, text, err);
         }
         *ca_order = (int64_t)number;
         return app_ca_open(app, &work->connection, err);
@@ -100,7 +161,7 @@ static bool settle(struct app *app, const struct app_revoke *request, struct wor
     *ca_order = request->ca_order;
     return app_ca_open(app, &work->connection, err) &&
            (request->serial == NULL ||
-            find_serial(work->connection.ca, request->serial, ca_order, err)) &&
+            find_serial_somewhere(app, work, request->serial, ca_order, err)) &&
            find_ours(app, work, *ca_order, err);
 }
 
@@ -138,7 +199,10 @@ static bool revoke(struct work *work, const struct ca_revocation *revocation,
  */
 static bool check_serial(const char *wanted, const struct ca_record *record, struct err *err)
 {
-    return wanted == NULL || ca_same_serial(wanted, record->serial) ||
+    /* One that is revoked already need not be told any more. */
+    bool silent = record->revoked && record->serial == NULL;
+
+    return wanted == NULL || silent || ca_same_serial(wanted, record->serial) ||
            err_set(err, E_CA_REFUSED,
                    "number %lld at the CA is a certificate with the serial number %.80s now, and "
                    "not %.80s, so nothing was revoked: it was replaced there, or the CA found "

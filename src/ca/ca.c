@@ -15,7 +15,7 @@ struct ca {
 };
 
 /* The back ends. */
-static const struct ca_ops *const all_ops[] = {&ca_scm_ops};
+static const struct ca_ops *const all_ops[] = {&ca_scm_ops, &ca_enrollment_ops};
 
 static const struct ca_ops *find_ops(const char *type)
 {
@@ -25,6 +25,20 @@ static const struct ca_ops *find_ops(const char *type)
         }
     }
     return NULL;
+}
+
+bool ca_type_has_fixed_product(const char *type)
+{
+    const struct ca_ops *ops = find_ops(type);
+
+    return ops != NULL && ops->fixed_product;
+}
+
+bool ca_type_check(const char *type, enum ca_login login, const char *url, struct err *err)
+{
+    const struct ca_ops *ops = find_ops(type);
+
+    return ops == NULL || ops->check_type == NULL || ops->check_type(login, url, err);
 }
 
 const struct ca_ops *ca_ops_of(const struct ca *ca)
@@ -451,15 +465,33 @@ bool ca_product_check(const struct ca_product *product, const char *key_kind, in
                    product->name, key_kind, buf_str(&kinds));
 }
 
+bool ca_adopt(struct ca *ca, const char *order_id, char **state, struct err *err)
+{
+    uint64_t number = 0;
+
+    if (ca->ops->adopt != NULL) {
+        return ca->ops->adopt(order_id, state, err);
+    }
+    if (!str_to_u64(order_id, INT64_MAX, &number) || number == 0) {
+        return err_set(err, E_USAGE, "'%.40s' is not a number of an order at the CA", order_id);
+    }
+    return asprintf(state, "{\"id\":%llu}", (unsigned long long)number) >= 0 || err_nomem(err);
+}
+
 void ca_order_id(const char *state, char out[static 64])
 {
     AUTO(json) json *doc = NULL;
     struct err ignored = ERR_INIT;
+    const char *text = NULL;
     int64_t id = 0;
 
     out[0] = '\0';
-    if (state != NULL && json_parse((const uint8_t *)state, strlen(state), &doc, &ignored) &&
-        json_find_int(doc, "id", &id)) {
+    if (state == NULL || !json_parse((const uint8_t *)state, strlen(state), &doc, &ignored)) {
+        return;
+    }
+    if (json_find_string(doc, "id", &text)) {
+        (void)snprintf(out, 64, "%.63s", text);
+    } else if (json_find_int(doc, "id", &id)) {
         (void)snprintf(out, 64, "%lld", (long long)id);
     }
 }

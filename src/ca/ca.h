@@ -29,6 +29,8 @@ struct ca;
 enum ca_login { CA_LOGIN_CERT, CA_LOGIN_PASSWORD, CA_LOGIN_OAUTH };
 enum ca_send_names { CA_NAMES_AUTO, CA_NAMES_ALWAYS, CA_NAMES_NEVER };
 
+/* Enrollment API: how an order's status is learnt; auto: by asking, else by collecting. */
+enum ca_status_form { CA_STATUS_AUTO, CA_STATUS_ASK, CA_STATUS_COLLECT };
 /* Kinds of certificates; not every CA has all of them. */
 enum ca_kind { CA_KIND_TLS, CA_KIND_DEVICE, CA_KIND_SMIME, CA_KINDS };
 
@@ -39,7 +41,7 @@ bool ca_kind_parse(const char *name, enum ca_kind *out);
 
 /* How to reach and to be let in. Borrowed for the life of the struct ca. */
 struct ca_settings {
-    const char *type; /* "scm" */
+    const char *type; /* "scm", "scm-enrollment" */
     struct http_client *http;
     const struct clock *clock;
     const char *api_path;
@@ -57,7 +59,17 @@ struct ca_settings {
     const struct http_settings *token_net; /* for that server: trust, proxy, time limits */
     int64_t org_id;
     bool collect_by_path;
+    enum ca_status_form status_form;
+    const char *order_fields; /* Enrollment API: what an order carries beside the request */
 };
+
+/* Whether the accounts of CAs of that type have one product each, which no order names. */
+bool ca_type_has_fixed_product(const char *type);
+
+/* Whether a CA of that type can be logged in to like that, and is reached at such a URL. E_CONFIG.
+ */
+bool ca_type_check(const char *type, enum ca_login login, const char *url,
+                   struct err *err) NODISCARD;
 
 bool ca_open(const struct ca_settings *settings, struct ca **out, struct err *err) NODISCARD;
 void ca_close(struct ca *ca);
@@ -355,7 +367,11 @@ void ca_forget(struct ca *ca, const void *user);
 /* Waits at most that long for an answer. False: none came. */
 bool ca_hear(struct ca *ca, int64_t wait_ms, struct ca_heard *out) NODISCARD;
 
-/* The CA's own number for an order, out of its state; "" if there is none. */
+/* The state of an order that a person found at the CA under that id; free() it. E_USAGE: it is
+ * none. */
+bool ca_adopt(struct ca *ca, const char *order_id, char **state, struct err *err) NODISCARD;
+
+/* The CA's own number (or id) for an order, out of its state; "" if there is none. */
 void ca_order_id(const char *state, char out[static 64]);
 
 /* One line of the connection test. */

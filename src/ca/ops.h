@@ -42,6 +42,8 @@ struct ca_account_ops {
 
 struct ca_ops {
     const char *type;
+    bool fixed_product; /* the account has one, which no order names */
+    bool (*check_type)(enum ca_login login, const char *url, struct err *err); /* NULL: any */
     bool (*open)(const struct ca_settings *settings, void **impl, struct err *err);
     void (*close)(void *impl);
     void (*set_deadline)(void *impl, int64_t mono_ms);
@@ -57,6 +59,8 @@ struct ca_ops {
     const char *const *formats; /* ends with NULL */
     bool (*find_submitted)(void *impl, const struct ca_request *request, bool *found, char **state,
                            struct err *err);
+    /* NULL: ids are numbers. */
+    bool (*adopt)(const char *order_id, char **state, struct err *err);
     bool (*record)(void *impl, enum ca_kind kind, int64_t id, struct ca_record *out,
                    struct err *err);
     bool (*list)(void *impl, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
@@ -79,5 +83,6 @@ const struct ca_ops *ca_ops_of(const struct ca *ca);
 void *ca_impl_of(struct ca *ca);
 
 extern const struct ca_ops ca_scm_ops;
+extern const struct ca_ops ca_enrollment_ops;
 
 #endif

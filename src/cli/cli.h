@@ -156,6 +156,7 @@ bool cmd_order_list(struct cli *cli, struct err *err);
 bool cmd_order_show(struct cli *cli, struct err *err);
 bool cmd_order_wait(struct cli *cli, struct err *err);
 bool cmd_order_collect(struct cli *cli, struct err *err);
+bool cmd_order_adopt(struct cli *cli, struct err *err);
 bool cmd_order_abandon(struct cli *cli, struct err *err);
 bool cmd_order_request(struct cli *cli, struct err *err);
 bool cmd_order_approve(struct cli *cli, struct err *err);

@@ -38,8 +38,15 @@ bool cmd_products(struct cli *cli, struct err *err)
                         err)) {
         return false;
     }
+    bool fixed = ca_type_has_fixed_product(cli->selection.ca->type);
+    if (fixed) {
+        out_bool(&cli->out, "fixed_product", "Fixed product", true);
+    }
     out_table(&cli->out, "products", product_columns, ARRAY_LEN(product_columns),
-              "The account may order nothing.");
+              fixed ? "At this API an account has one product of its own, which it does not tell; "
+                      "'product' in the "
+                      "profile may be left out."
+                    : "The account may order nothing.");
     for (size_t i = 0; i < products.count; i++) {
         print_product(cli, &products.list[i]);
     }

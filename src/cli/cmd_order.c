@@ -190,6 +190,25 @@ bool cli_resume(struct cli *cli, bool once, struct order *order, struct err *err
     return ok;
 }
 
+bool cmd_order_adopt(struct cli *cli, struct err *err)
+{
+    const struct opts_order_result *opts = cli->opts;
+    AUTO(order) struct order order;
+    int64_t id = 0;
+
+    order_init(&order);
+    if (!cli_check_results(opts->cert_out, opts->chain_out, err) || !resolve(cli, &id, err) ||
+        !cli_app(cli, err)) {
+        return false;
+    }
+    bool ok = app_adopt(&cli->app, id, cli->operands[1], &order, err);
+    cli_progress_end(cli);
+    if (order.id != 0) {
+        cli_print_order(cli, &order);
+    }
+    return ok && cli_write_results(&order, opts->cert_out, opts->chain_out, err);
+}
+
 bool cmd_order_abandon(struct cli *cli, struct err *err)
 {
     AUTO(order) struct order order;

@@ -141,6 +141,11 @@ static const struct opt order_approvals_opts[] = {
      "write texts, signatures and certificates there, for checks with other programs"},
 };
 
+static const struct opt order_result_opts[] = {
+    {"cert-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, cert_out), "write the certificate as PEM"},
+    {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, chain_out), "write its issuers as PEM"},
+};
+
 static const struct opt order_collect_opts[] = {
     {"cert-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, cert_out), "write the certificate as PEM"},
     {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, chain_out), "write its issuers as PEM"},
@@ -397,6 +402,8 @@ const struct cmd cli_cmds[] = {
      OPTS(order_renew_opts, opts_reissue), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_renew},
     {"order", "replace", "have a certificate issued anew under the same number at the CA", "[ORDER]", 0, 1,
      OPTS(order_replace_opts, opts_reissue), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_replace},
+    {"order", "adopt", "go on with an order whose answer was lost, as the one found at the CA under an id", "ORDER ID", 2, 2,
+     OPTS(order_result_opts, opts_order_result), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_adopt},
     {"order", "abandon", "give up an order that was not sent to the CA", "ORDER", 1, 1, NO_OPTS,
      GENERAL, NOTHING, cmd_order_abandon},
 

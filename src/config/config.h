@@ -37,6 +37,7 @@ enum config_store { CONFIG_STORE_AUTO, CONFIG_STORE_PEM, CONFIG_STORE_PKCS12, CO
 /* How a proxy is logged in to; ANY: the best that it offers. */
 enum config_proxy_auth { CONFIG_PROXY_ANY, CONFIG_PROXY_BASIC, CONFIG_PROXY_DIGEST };
 enum config_collect { CONFIG_COLLECT_QUERY, CONFIG_COLLECT_PATH };
+enum config_status { CONFIG_STATUS_AUTO, CONFIG_STATUS_ASK, CONFIG_STATUS_COLLECT };
 
 /* Where certificates of a token's keys are put. */
 enum config_certificates { CONFIG_CERTS_TOKEN, CONFIG_CERTS_DETACHED };
@@ -113,6 +114,8 @@ struct config_ca {
     char *dcv_hook, *dcv_cleanup_hook, *dcv_hook_style, *dcv_hook_env;
     int64_t dcv_hook_timeout_s;
     char *dns_servers, *web_server; /* to look whether it is published; NULL: the real ones */
+    int status_form;                /* enum config_status */
+    char *order_fields;
 };
 
 struct config_token {

@@ -107,6 +107,7 @@ WORDS(set_proxy_auth, "any", "basic", "digest")
 WORDS(set_san, "auto", "always", "never")
 WORDS(set_kind, "ssl", "device", "smime")
 WORDS(set_collect, "query", "path")
+WORDS(set_status, "auto", "ask", "collect")
 WORDS(set_certificates, "token", "detached")
 
 static bool set_chain(void *field, const char *value, struct err *err)
@@ -191,7 +192,8 @@ static const struct row rows[] = {
       "longest time a call into a PKCS#11 module may take; 0: limits by kind of call"},
      set_span, GENERAL(token_timeout_s)},
 
-    {{CONFIG_CA, "type", NULL, "WORD", "scm", "kind of CA: scm (Sectigo Certificate Manager)"},
+    {{CONFIG_CA, "type", NULL, "WORD", "scm", 
+      "kind of CA: scm (Sectigo Certificate Manager), or scm-enrollment (its Enrollment API)"},
      set_text, CA(type)},
     {{CONFIG_CA, "url", "ca-url", "URL", "https://cert-manager.com", "https://host[:port] of the CA"},
      set_text, CA(url)},
@@ -295,6 +297,12 @@ static const struct row rows[] = {
     {{CONFIG_CA, "collect_form", "collect-form", "query|path", "query",
       "collect/ID?format=F, or collect/ID/F"},
      set_collect, CA(collect_form)},
+    {{CONFIG_CA, "status_form", NULL, "auto|ask|collect", "auto",
+      "Enrollment API: how the status of an order is learnt: by asking, or by collecting"},
+     set_status, CA(status_form)},
+    {{CONFIG_CA, "order_fields", NULL, "LIST", "product, term, names, comments, requester, custom",
+      "Enrollment API: what an order carries beside the request, if it is set; or none"},
+     set_text, CA(order_fields)},
     {{CONFIG_CA, "public_trust", NULL, "BOOL", "yes",
       "certificates are for everybody, so no Ed25519 or Ed448 key is made or sent; no: a private CA"},
      set_bool, CA(public_trust)},

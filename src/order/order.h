@@ -344,6 +344,11 @@ bool order_decline_late(struct journal *journal, struct order *order, const char
  */
 bool order_abandon(struct journal *journal, struct order *order, struct err *err) NODISCARD;
 
+/* Takes what a person found at the CA for an order that may have been sent; the state is that of
+ * ca_adopt(). */
+bool order_adopt(struct journal *journal, struct order *order, const char *ca_state,
+                 struct err *err) NODISCARD;
+
 /* Lets the certificate of a rejected order be verified again; other orders stay as they are. */
 bool order_look_again(struct journal *journal, struct order *order, struct err *err) NODISCARD;
 

@@ -149,3 +149,17 @@ bool order_look_again(struct journal *journal, struct order *order, struct err *
     return order->state != ORDER_REJECTED || order->answer_pem == NULL ||
            change(journal, order, ORDER_COLLECTED, "the certificate is checked again", err);
 }
+
+bool order_adopt(struct journal *journal, struct order *order, const char *ca_state,
+                 struct err *err)
+{
+    char number[64];
+    char event[128];
+
+    ca_order_id(ca_state, number);
+    (void)snprintf(event, sizeof(event), "somebody found it at the CA as order %s", number);
+    return order_set(&order->ca_state, ca_state, err) &&
+           order_set(&order->ca_order_id, number, err) &&
+           order_set(&order->last_error, NULL, err) &&
+           change(journal, order, ORDER_PENDING, event, err);
+}

@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char id[64];
 
     ca_order_id(text, id);
-    CHECK(strlen(id) < 24);
+    CHECK(strlen(id) < sizeof(id));
     if (scm_state_read(text, &kept, &state, &err)) {
         AUTO(str) char *again = scm_state_text(&state);
         CHECK((state.id > 0 || state.renews > 0) && state.kind < CA_KINDS);

@@ -18,7 +18,9 @@ from errors import ScmError
 CUSTOMER = "sandbox"
 ADMIN = "sandbox-admin"
 APPROVER = "sandbox-approver"
-SECRET_FILES = {ADMIN: "admin-client-secret.txt"}
+ENROLLER = "sandbox-enrollment"
+ADMINISTRATION, ENROLLMENT = "administration", "enrollment"
+SECRET_FILES = {ADMIN: "admin-client-secret.txt", ENROLLER: "enrollment-client-secret.txt"}
 PASSWORD_FILES = {ADMIN: "admin-password.txt", APPROVER: "approver-password.txt"}
 PRIVILEGES = ["sslRequest", "sslRenew", "sslReplace", "sslRevoke", "sslApprove",
               "autoApproveCertificates", "allowDCV"]
@@ -32,13 +34,24 @@ def new_account(login: str, serials: list[str]) -> dict[str, Any]:
             "email": f"{login}@sandbox.invalid", "passwordExpirationDate": None}
 
 
+def enrollment_account() -> dict[str, Any]:
+    """An account of the Enrollment API: one profile, one term, one organization, and no rights of an admin."""
+    return {**new_account(ENROLLER, []), "privileges": ["autoApproveCertificates"], "organizations": [103],
+            "enrollment": {"certType": 1013, "term": 199}}
+
+
+def surface(account: dict[str, Any]) -> str:
+    """The API that an account is for."""
+    return ENROLLMENT if "enrollment" in account else ADMINISTRATION
+
+
 class Accounts:
     """The admins of a directory."""
 
     def __init__(self, directory: Path, admin_serials: list[str]) -> None:
         self._directory = directory
         self._lock = threading.RLock()
-        default = [new_account(ADMIN, admin_serials), new_account(APPROVER, [])]
+        default = [new_account(ADMIN, admin_serials), new_account(APPROVER, []), enrollment_account()]
         new = not (directory / "accounts.json").exists()
         self._file = files.JsonFile(directory / "accounts.json", default)
         if new:

@@ -10,11 +10,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from behaviour import HTTP_GROUP, Behaviours
+import enrollment
 from errors import TEXTS, ScmError
 from exchanges import Exchanges
 from message import Reply, Request, error_reply, page_reply, plain_error
 from reqlog import RequestLog, record_of
-from scm import Api
+from scm import ROUTES, Api
+
+ROUTES.extend(enrollment.ROUTES)
 
 # behaviour enroll_fault in words of the http group
 ENROLL_FAULTS: dict[str, dict[str, Any]] = {

@@ -25,6 +25,7 @@ TEXTS: dict[int, str] = {
     -107: "DCV is incomplete or expired for {0}",
     -109: "The certificate is not available now, try later",
     -110: "The certificate is revoked and cannot be downloaded",
+    -111: "There is no certificate profile with that id",
     -123: "The certificate to renew is invalid",
     -124: "Wrong SSL id",
     -126: "Unknown certificate format: {0}",

@@ -56,17 +56,24 @@ def refuse_no_certificate(b: SimpleNamespace) -> Refused:
     return refuse(b)
 
 
-def login(request: Request, private: bool, accounts: Accounts, tokens: Tokens, b: SimpleNamespace) -> Admin:
+def login(request: Request, private: bool, accounts: Accounts, tokens: Tokens, b: SimpleNamespace,
+          surface: str = admins.ADMINISTRATION) -> Admin:
     """The admin who sends a request; raises Refused."""
     if request.header("Authorization") is not None and not private:
         account = accounts.find(tokens.owner(request) or "")
         if b.auth == "refuse" or account is None or not account.get("active", True):
             raise refuse(b)
+        if admins.surface(account) != surface:
+            raise refuse(b)
         return Admin(account, "token")
+    if surface == admins.ENROLLMENT:
+        raise refuse(b)                # which takes tokens alone
     if private and request.client_serial is None:
         raise refuse_no_certificate(b)
     account = accounts.find(request.header("login") or "")
     if b.auth == "refuse" or account is None or not account.get("active", True):
+        raise refuse(b)
+    if admins.surface(account) != surface:
         raise refuse(b)
     if not admins.customer_fits(account, request.header("customerUri") or ""):
         raise refuse(b)

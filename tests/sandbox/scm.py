@@ -118,7 +118,8 @@ class Api:
         if parts is None:
             return plain_error(404, f"No such resource: {request.path}")
         try:
-            admin = login(request, parts[0], self.accounts, self.tokens, b)
+            surface = admins.ENROLLMENT if parts[1][:2] == ["v1", "certificates"] else admins.ADMINISTRATION
+            admin = login(request, parts[0], self.accounts, self.tokens, b, surface)
             record["auth"] = admin.mode
             return self._dispatch(request, parts[1], b, admin)
         except Refused as refused:

@@ -101,7 +101,8 @@ static bool send_request(struct scm *scm, const struct scm_call *call, const cha
     };
 
     add_login(&request, scm);
-    http_request_header(&request, "Accept", "application/json, */*;q=0.5");
+    http_request_header(&request, "Accept",
+                        call->accept != NULL ? call->accept : "application/json, */*;q=0.5");
     if (call->body != NULL) {
         http_request_header(&request, "Content-Type", "application/json;charset=utf-8");
     }

@@ -27,6 +27,7 @@ struct scm {
     struct ca_settings settings; /* borrowed */
     char *prefix;                /* "/private/api" or "/api" */
     int64_t deadline_ms;         /* no pause goes past it; 0: none */
+    enum scm_endpoint_id probe;  /* is asked without a token to learn who gives them out */
     struct scm_oauth oauth;
     struct scm_aside aside;
 };
@@ -40,6 +41,7 @@ struct scm_call {
     const char *format; /* for {format} */
     const char *query;  /* without '?'; NULL: none */
     const char *body;   /* JSON; NULL: none */
+    const char *accept; /* what is wanted; NULL: JSON */
 };
 
 /* The answer, sorted. */
@@ -111,6 +113,13 @@ void scm_aside_forget(struct scm *scm, const void *user);
 void scm_aside_done(struct scm *scm);
 
 /* oauth.c */
+
+/* Whether what an OAuth login needs is configured. E_CONFIG. */
+bool scm_oauth_check(const struct ca_settings *settings, struct err *err) NODISCARD;
+
+/* check.c: the lines of the connection test for the server that gives out tokens, and for the
+ * token. False if one failed. */
+bool scm_check_token(struct scm *scm, struct ca_checks *out);
 
 /* Chooses the server that gives out tokens, if that is not done: the configured one, or one that
  * the CA names. E_AUTH, E_CONFIG, E_NETWORK, E_TLS, E_PROTOCOL. */

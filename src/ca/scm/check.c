@@ -53,7 +53,7 @@ static void unknown(struct ca_checks *out, const char *step, const struct err *e
     ca_checks_remedy(out, "%s", remedy);
 }
 
-static bool check_token(struct scm *scm, struct ca_checks *out)
+bool scm_check_token(struct scm *scm, struct ca_checks *out)
 {
     static const char *const steps[CA_CONNECTION_STEPS] = {
         "token server: name lookup", "token server: connection", "token server: proxy",
@@ -249,7 +249,7 @@ void scm_check(void *impl, struct ca_checks *out)
     AUTO(ca_products) struct ca_products products = {.list = NULL};
     struct err err = ERR_INIT;
 
-    if (scm->settings.login_kind == CA_LOGIN_OAUTH && !check_token(scm, out)) {
+    if (scm->settings.login_kind == CA_LOGIN_OAUTH && !scm_check_token(scm, out)) {
         return;
     }
     bool ok = scm_products(scm, CA_KIND_TLS, &products, &err);

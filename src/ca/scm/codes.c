@@ -40,10 +40,22 @@ static int context_of(const char *path, bool idempotent)
     return context;
 }
 
-const struct scm_code *scm_code_in(const char *path, bool idempotent, int64_t code)
+/* The Enrollment API tells its resources apart by the method. */
+static int context_of_enrollment(enum scm_endpoint_id operation)
 {
-    int context = context_of(path, idempotent);
+    switch ((int)operation) {
+    case ENROLLMENT_COLLECT:
+    case ENROLLMENT_STATUS:
+        return COLLECT;
+    case ENROLLMENT_REVOKE:
+        return REVOKE;
+    default:
+        return 0;
+    }
+}
 
+static const struct scm_code *find(int context, int64_t code)
+{
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         bool fits = rows[i].contexts == ANY || (rows[i].contexts & context) != 0;
         if (rows[i].code.code == code && fits) {
@@ -53,11 +65,17 @@ const struct scm_code *scm_code_in(const char *path, bool idempotent, int64_t co
     return NULL;
 }
 
+const struct scm_code *scm_code_in(const char *path, bool idempotent, int64_t code)
+{
+    return find(context_of(path, idempotent), code);
+}
+
 const struct scm_code *scm_code_find(enum scm_endpoint_id operation, int64_t code)
 {
     const struct scm_endpoint *endpoint = scm_endpoint(operation);
 
-    return scm_code_in(endpoint->path, endpoint->idempotent, code);
+    return find(context_of(endpoint->path, endpoint->idempotent) | context_of_enrollment(operation),
+                code);
 }
 
 const struct scm_code *scm_code_at(size_t i)

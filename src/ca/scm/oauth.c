@@ -171,14 +171,14 @@ static bool choose_server(struct scm *scm, struct err *err)
 {
     AUTO(http_response) struct http_response response;
     AUTO(buf) struct buf path = BUF_INIT(URL_MAX);
-    const struct scm_endpoint *endpoint = scm_endpoint(SCM_TYPES);
+    const struct scm_endpoint *endpoint = scm_endpoint(scm->probe);
     enum http_reach reach = HTTP_NOT_SENT;
 
     http_response_init(&response);
     if (scm->settings.token_url != NULL) {
         return use_server(scm, scm->settings.token_url, err);
     }
-    scm_call_path(scm, &(struct scm_call){.endpoint = SCM_TYPES}, &path);
+    scm_call_path(scm, &(struct scm_call){.endpoint = scm->probe}, &path);
     struct http_request request = {
         .method = endpoint->method, .path = buf_str(&path), .operation = "login"};
     if (!http_send(scm->settings.http, &request, &response, &reach, err)) {
@@ -201,6 +201,17 @@ static bool choose_server(struct scm *scm, struct err *err)
                        usual_host);
     }
     return scm->oauth.http != NULL || use_server(scm, usual_url, err);
+}
+
+bool scm_oauth_check(const struct ca_settings *s, struct err *err)
+{
+    if (s->client_id == NULL || s->client_id[0] == '\0') {
+        return err_set(err, E_CONFIG, "no client id is configured for the CA ('client_id')");
+    }
+    return (s->client_secret != NULL && secret_is_set(s->client_secret)) ||
+           err_set(err, E_CONFIG,
+                   "no client secret is configured for the CA "
+                   "('client_secret_source')");
 }
 
 bool scm_oauth_find(struct scm *scm, struct err *err)

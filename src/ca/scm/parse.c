@@ -343,7 +343,7 @@ static bool is_only_the_cn(const struct ca_request *request)
            str_equal_nocase(request->names->list[0], buf_str(&cn));
 }
 
-static bool wants_names(const struct ca_request *request)
+bool scm_wants_names(const struct ca_request *request)
 {
     switch (request->send_names) {
     case CA_NAMES_ALWAYS:
@@ -391,7 +391,7 @@ bool scm_build_enroll(const struct ca_request *request, int64_t org_id, struct b
         !json_add_string(body, "csr", request->csr_pem)) {
         return err_nomem(err);
     }
-    if (wants_names(request)) {
+    if (scm_wants_names(request)) {
         AUTO(str) char *names = x509_names_join(request->names, ',');
         if (names == NULL || !json_add_string(body, "subjAltNames", names)) {
             return err_nomem(err);

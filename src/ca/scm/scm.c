@@ -21,21 +21,10 @@ static void scm_close(void *impl)
 
 DEFINE_AUTO(scm, struct scm *, scm_close)
 
-static bool check_oauth(const struct ca_settings *s, struct err *err)
-{
-    if (s->client_id == NULL || s->client_id[0] == '\0') {
-        return err_set(err, E_CONFIG, "no client id is configured for the CA ('client_id')");
-    }
-    return (s->client_secret != NULL && secret_is_set(s->client_secret)) ||
-           err_set(err, E_CONFIG,
-                   "no client secret is configured for the CA "
-                   "('client_secret_source')");
-}
-
 static bool check_settings(const struct ca_settings *s, struct err *err)
 {
     if (s->login_kind == CA_LOGIN_OAUTH) {
-        return check_oauth(s, err);
+        return scm_oauth_check(s, err);
     }
     if (s->login == NULL || s->login[0] == '\0') {
         return err_set(err, E_CONFIG, "no login name is configured for the CA ('login')");
@@ -63,6 +52,7 @@ static bool scm_open(const struct ca_settings *settings, void **impl, struct err
         return err_nomem(err);
     }
     scm->settings = *settings;
+    scm->probe = SCM_TYPES;
     *impl = TAKE(scm);
     return true;
 }

@@ -8,6 +8,13 @@
 
 enum scm_endpoint_id {
     SCM_TYPES,
+    ENROLLMENT_ORDER, /* of the Enrollment API (ca/enrollment) */
+    ENROLLMENT_COLLECT,
+    ENROLLMENT_STATUS,
+    ENROLLMENT_LIST,
+    ENROLLMENT_REVOKE,
+    ENROLLMENT_RENEW,
+    ENROLLMENT_REPLACE,
     SCM_ENROLL,
     SCM_DETAILS,
     SCM_COLLECT_QUERY,
@@ -291,6 +298,10 @@ bool scm_csr_cn(const char *csr_pem, struct buf *out);
 
 bool scm_build_enroll(const struct ca_request *request, int64_t org_id, struct buf *out,
                       struct err *err) NODISCARD;
+
+/* Whether names are sent beside the request: as it says, and with `auto` if there are others than
+ * the CN. */
+bool scm_wants_names(const struct ca_request *request);
 
 /* build.c */
 

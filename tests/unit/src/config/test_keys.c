@@ -65,6 +65,8 @@ static const struct {
     {"ca:x", "backoff_attempts", "9", NUMBER, OF(ca, backoff_attempts), 9},
     {"ca:x", "poll_scale", "1", NUMBER, OF(ca, poll_scale_percent), 1},
     {"ca:x", "collect_form", "path", WORD, OF(ca, collect_form), CONFIG_COLLECT_PATH},
+    {"ca:x", "status_form", "collect", WORD, OF(ca, status_form), CONFIG_STATUS_COLLECT},
+    {"ca:x", "order_fields", "term", TEXT, OF(ca, order_fields), 0},
     {"ca:x", "public_trust", "no", FLAG, OF(ca, public_trust), 0},
     {"ca:x", "dcv_method", "http", TEXT, OF(ca, dcv_method), 0},
     {"ca:x", "dcv_hook", "/h", TEXT, OF(ca, dcv_hook), 0},

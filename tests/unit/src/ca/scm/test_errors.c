@@ -220,6 +220,8 @@ static void test_not_ready_replies_of_collect(void **state UNUSED)
         assert_string_equal(class_of(SCM_COLLECT_QUERY, 400, code_body(codes[i])), "not-ready");
         assert_string_equal(class_of(SCM_COLLECT_PATH, 400, code_body(codes[i])), "not-ready");
         assert_string_equal(class_of(SCM_COLLECT_QUERY, 404, code_body(codes[i])), "not-ready");
+        assert_string_equal(class_of(ENROLLMENT_COLLECT, 404, code_body(codes[i])), "not-ready");
+        assert_string_equal(class_of(ENROLLMENT_STATUS, 404, code_body(codes[i])), "not-ready");
     }
 }
 
@@ -278,6 +280,7 @@ static void test_unknown_error_leaves_an_order_unsure(void **state UNUSED)
 {
     assert_string_equal(class_of(SCM_ENROLL, 400, code_body(-1)), "unsure");
     assert_string_equal(class_of(SCM_ENROLL, 400, code_body(-14)), "unsure");
+    assert_string_equal(class_of(ENROLLMENT_ORDER, 400, code_body(-1)), "unsure");
     assert_string_equal(class_of(SCM_RENEW, 400, code_body(-1)), "unsure");
     assert_string_equal(class_of(SCM_REPLACE, 400, code_body(-14)), "unsure");
     assert_string_equal(class_of(SCM_DEVICE_RENEW, 400, code_body(-1)), "unsure");
@@ -306,6 +309,13 @@ static void test_endpoints(void **state UNUSED)
     }
     assert_golden(buf_str(&out),
                   "products GET /ssl/{version}/types\n"
+                  "enroll POST /{version}/certificates (once)\n"
+                  "collect GET /{version}/certificates/{word}\n"
+                  "status GET /{version}/certificates/{word}/status\n"
+                  "list GET /{version}/certificates\n"
+                  "revoke DELETE /{version}/certificates/{word} (once)\n"
+                  "renew POST /{version}/certificates/{word}/renew (once)\n"
+                  "replace POST /{version}/certificates/{word}/replace (once)\n"
                   "enroll POST /ssl/{version}/enroll (once)\n"
                   "status GET /ssl/{version}/{id}\n"
                   "collect GET /ssl/{version}/collect/{id}\n"
