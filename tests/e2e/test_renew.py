@@ -374,6 +374,20 @@ def test_unknown_number_is_told(client: Client) -> None:
     assert "(code -5101)" in done.stderr
 
 
+def test_many_are_waited_for_at_once(client: Client) -> None:
+    enrolled(client)
+    assert client.sandbox is not None
+    client.sandbox.once("POST", "/renewById/", enroll_fault="stored-cut")
+    client.run("order", "renew", "1", status=14)
+    client.sandbox.set(replace_old_collects=100000)
+    client.run("order", "replace", "1", "--reason", "x", "--new-key", "--deadline", "0", status=10)
+    client.run("order", "wait", "2", "3", "--deadline", "1s", status=10)
+    assert [client.json("order", "show", n)["state"] for n in ("2", "3")] == ["done", "issued"]
+    client.sandbox.set(replace_old_collects=0)
+    client.run("order", "wait", "2", "3")
+    assert client.json("order", "show", "3")["state"] == "done" and len(posts(client, "/re")) == 2
+
+
 # --- what holds for every order
 
 def test_product_outside_the_catalog_is_not_renewed(client: Client, token: Token) -> None:
