@@ -82,8 +82,7 @@ struct config_ca {
     int client_type; /* enum config_store */
     char *client_token;
     int64_t org_id;
-    bool org_id_is_option; /* named on the command line, so the profile's does not count */
-    char *product;         /* for profiles that name none; so are the next three */
+    char *product; /* for profiles that name none; so are the next three */
     int64_t term_days;
     char *policy;
     char *requester;
@@ -107,8 +106,9 @@ struct config_ca {
     int64_t backoff_base_s, backoff_max_s;
     int64_t backoff_attempts;
     int64_t poll_scale_percent;
-    bool public_trust; /* what it issues is for everybody: no kinds of keys that few accept */
-    int collect_form;  /* enum config_collect */
+    bool public_trust;     /* what it issues is for everybody: no kinds of keys that few accept */
+    bool org_id_is_option; /* named on the command line, so the profile's does not count */
+    int collect_form;      /* enum config_collect */
 };
 
 struct config_token {
