@@ -85,8 +85,7 @@ struct config_ca {
     char *client_password_source;
     char *client_token;
     int64_t org_id;
-    bool org_id_is_option; /* named on the command line, so the profile's does not count */
-    char *product;         /* for profiles that name none; so are the next three */
+    char *product; /* for profiles that name none; so are the next three */
     int64_t term_days;
     char *policy;
     char *requester;
@@ -105,17 +104,18 @@ struct config_ca {
     int64_t backoff_base_s, backoff_max_s;
     int64_t backoff_attempts;
     int64_t poll_scale_percent;
-    int tls_max;
-    int poll;          /* enum config_poll */
-    int collect_form;  /* enum config_collect */
-    bool http2;        /* where the server offers it */
-    bool public_trust; /* what it issues is for everybody: no kinds of keys that few accept */
-    char *dcv_method;  /* what the next five are about: domain validation */
+    char *dcv_method; /* what the next five are about: domain validation */
     char *dcv_hook, *dcv_cleanup_hook, *dcv_hook_style, *dcv_hook_env;
     int64_t dcv_hook_timeout_s;
     char *dns_servers, *web_server; /* to look whether it is published; NULL: the real ones */
-    int status_form;                /* enum config_status */
     char *order_fields;
+    int tls_max;
+    int poll;              /* enum config_poll */
+    int collect_form;      /* enum config_collect */
+    int status_form;       /* enum config_status */
+    bool http2;            /* where the server offers it */
+    bool public_trust;     /* what it issues is for everybody: no kinds of keys that few accept */
+    bool org_id_is_option; /* named on the command line, so the profile's does not count */
 };
 
 struct config_token {
