@@ -81,7 +81,9 @@ struct config_ca {
     char *client_alias;
     char *client_password_source;
     int client_type; /* enum config_store */
+    int status_form; /* enum config_status */
     char *client_token;
+    char *order_fields;
     int64_t org_id;
     bool org_id_is_option; /* named on the command line, so the profile's does not count */
     char *product;         /* for profiles that name none; so are the next three */
@@ -110,8 +112,6 @@ struct config_ca {
     int64_t poll_scale_percent;
     bool public_trust; /* what it issues is for everybody: no kinds of keys that few accept */
     int collect_form;  /* enum config_collect */
-    int status_form;   /* enum config_status */
-    char *order_fields;
 };
 
 struct config_token {
