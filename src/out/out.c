@@ -5,31 +5,31 @@
 #include <errno.h>
 
 /* A format leaves out what it has no form for. */
-#define CALL(out, op, ...)                                                                         \
+#define CALL(out, op, args)                                                                        \
     do {                                                                                           \
         if ((out)->ops->op != NULL) {                                                              \
-            (out)->ops->op((out)__VA_OPT__(, ) __VA_ARGS__);                                       \
+            (out)->ops->op args;                                                                   \
         }                                                                                          \
     } while (0)
 
 void out_begin(struct out *out, const char *command)
 {
-    CALL(out, begin, command);
+    CALL(out, begin, (out, command));
 }
 
 void out_text(struct out *out, const char *key, const char *label, const char *value)
 {
-    CALL(out, text, key, label, value);
+    CALL(out, text, (out, key, label, value));
 }
 
 void out_number(struct out *out, const char *key, const char *label, int64_t value)
 {
-    CALL(out, number, key, label, value);
+    CALL(out, number, (out, key, label, value));
 }
 
 void out_bool(struct out *out, const char *key, const char *label, bool value)
 {
-    CALL(out, boolean, key, label, value);
+    CALL(out, boolean, (out, key, label, value));
 }
 
 void out_time(struct out *out, const char *key, const char *label, int64_t wall_s)
@@ -37,26 +37,26 @@ void out_time(struct out *out, const char *key, const char *label, int64_t wall_
     char text[CLOCK_TEXT_SIZE];
 
     if (wall_s == 0) {
-        CALL(out, text, key, label, NULL);
+        CALL(out, text, (out, key, label, NULL));
         return;
     }
     clock_format(wall_s, text);
-    CALL(out, text, key, label, text);
+    CALL(out, text, (out, key, label, text));
 }
 
 void out_block(struct out *out, const char *key, const char *value)
 {
-    CALL(out, block, key, value);
+    CALL(out, block, (out, key, value));
 }
 
 void out_group(struct out *out, const char *key, const char *title)
 {
-    CALL(out, group, key, title);
+    CALL(out, group, (out, key, title));
 }
 
 void out_group_end(struct out *out)
 {
-    CALL(out, group_end);
+    CALL(out, group_end, (out));
 }
 
 void out_table(struct out *out, const char *key, const struct out_column *columns, size_t count,
@@ -65,28 +65,28 @@ void out_table(struct out *out, const char *key, const struct out_column *column
     out->columns = columns;
     out->column_count = count;
     out->rows = 0;
-    CALL(out, table, key, when_empty);
+    CALL(out, table, (out, key, when_empty));
 }
 
 void out_row(struct out *out, const char *const cells[])
 {
-    CALL(out, row, cells);
+    CALL(out, row, (out, cells));
     out->rows++;
 }
 
 void out_table_end(struct out *out)
 {
-    CALL(out, table_end);
+    CALL(out, table_end, (out));
 }
 
 void out_error(struct out *out, const struct err *err)
 {
-    CALL(out, error, err);
+    CALL(out, error, (out, err));
 }
 
 bool out_end(struct out *out, struct err *err)
 {
-    CALL(out, end);
+    CALL(out, end, (out));
     if (fflush(out->file) != 0 || ferror(out->file) != 0 || out->failed) {
         return err_set_errno(err, E_IO, errno, "writing the result");
     }
