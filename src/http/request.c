@@ -176,8 +176,6 @@ static size_t take_header(char *data, size_t size, size_t count, void *user)
         (void)snprintf(response->location, sizeof(response->location), "%s", str_trim(line));
     } else if (header_value(data, len, "x-request-id:", line, sizeof(line))) {
         take_request_id(response, line);
-    } else if (header_value(data, len, "location:", line, sizeof(line))) {
-        (void)snprintf(response->location, sizeof(response->location), "%s", str_trim(line));
     }
     return len;
 }
