@@ -164,7 +164,7 @@ def test_a_recheck_that_says_the_state_alone_is_followed_by_a_question(client: C
 
 @pytest.mark.parametrize(("code", "status", "says"), [
     ("-3", 43, "needs the privilege 'Allow DCV'"), ("-107", 44, "validate the domain first"),
-    ("-196", 45, "try again later"), ("-705", 44, "delegation has to be requested and approved"),
+    ("-196", 45, "ask again later"), ("-705", 44, "delegation has to be requested and approved"),
     ("-715", 44, "has to activate it"), ("-723", 44, "the registered domain above it"),
     ("-724", 44, "'dcv clear' gives up"), ("-727", 44, "has to create it at the CA"),
     ("-1603", 44, "what has to be published is not there"), ("-1608", 44, "not switched on for this customer")])

@@ -178,8 +178,8 @@ def test_what_was_approved_here_stays_as_it_was(client: Client) -> None:
     client.run("order", "wait", "1", "--deadline", "0", status=11)
     number = str(client.json("order", "show", "1")["ca_order"])
     for args in (("--name", "b.example.org"), ("--set-term", "365"), ("--set-product", "1015")):
-        done = client.run("request", "update", number, *args, status=28)
-        assert "stay as they were approved" in done.stderr
+        done = client.run("request", "update", number, *args, status=43)
+        assert "has to be approved here as it is" in done.stderr
     assert sent(client, "PUT", "/ssl/v1") == []
     client.run("request", "update", number, "--set-comments", "x")
 
