@@ -17,7 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SECRET_MAX = 4096 };
+/* An RSA-8192 key as PKCS#8 and long access tokens fit. */
+enum { SECRET_MAX = 6144 };
 
 struct secret {
     uint8_t *data; /* owned, NUL-terminated beyond len; NULL while unset */

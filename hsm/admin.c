@@ -159,12 +159,20 @@ static struct hsm_pin so_pin_of(const struct hsm_token_init *init)
         .deliberate = true, .again = init->try_again, .source = init->so_source};
 }
 
-/* The security officer sets the first user PIN. */
-static bool set_user_pin(struct hsm_admin_slot *slot, const struct hsm_token_init *init,
+/* The security officer sets the first user PIN. *so is what came of his own: CKR_OK as well where
+ * it was not sent. */
+static bool set_user_pin(struct hsm_admin_slot *slot, const struct hsm_token_init *init, CK_RV *so,
                          struct err *err)
 {
-    return hsm_admin_begin(slot, err) && hsm_admin_login(slot, CKU_SO, init->so_pin, err) &&
-           hsm_admin_init_pin(slot, init->user_pin, err);
+    *so = CKR_OK;
+    if (!hsm_admin_begin(slot, err)) {
+        return false;
+    }
+    if (!hsm_admin_login(slot, CKU_SO, init->so_pin, err)) {
+        *so = (CK_RV)err->native;
+        return false;
+    }
+    return hsm_admin_init_pin(slot, init->user_pin, err);
 }
 
 /* What is left to do of an initialisation that was interrupted. */
@@ -178,8 +186,9 @@ static bool finish(struct hsm_token *token, const struct hsm_token_init *init, s
         !hsm_admin_open(token, &slot, err) || !begin_so(token, &so, &attempt, err)) {
         return false;
     }
-    bool ok = set_user_pin(&slot, init, err);
-    end_so(token, &so, &attempt, ok ? CKR_OK : (CK_RV)err->native);
+    CK_RV login = CKR_OK;
+    bool ok = set_user_pin(&slot, init, &login, err);
+    end_so(token, &so, &attempt, login);
     return ok || err_wrap(err,
                           "token '%s' was initialised by an earlier run that ended before its user "
                           "PIN was set, and still has none (run the same command again)",
@@ -239,8 +248,9 @@ static bool begin_anew(struct hsm_module *module, const struct hsm_uri *uri,
         !hsm_admin_open(token, &slot, err) || !init_token(token, &slot, init, err)) {
         return false;
     }
+    CK_RV login = CKR_OK;
     remember_new(module, init);
-    if (!set_user_pin(&slot, init, err)) {
+    if (!set_user_pin(&slot, init, &login, err)) {
         err->code = E_TOKEN;
         return err_wrap(err,
                         "token '%s' is initialised now and has no user PIN (run the same command "

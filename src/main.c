@@ -41,6 +41,8 @@ static void set_signals(void)
     (void)sigemptyset(&action.sa_mask);
     (void)sigaction(SIGINT, &action, NULL); /* without SA_RESTART: a read() at a prompt ends */
     (void)sigaction(SIGTERM, &action, NULL);
+    (void)signal(SIGCHLD,
+                 SIG_DFL); /* whoever ignores it, and started us, takes our hooks' status */
     (void)signal(SIGPIPE, SIG_IGN); /* modules behind sockets die of it otherwise */
 }
 

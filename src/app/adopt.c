@@ -1,6 +1,7 @@
 #include "app/app.h"
 
 #include "base/log.h"
+#include "base/str.h"
 
 #include <stdlib.h>
 
@@ -38,8 +39,10 @@ static bool is_free(struct adoption *a, const struct order *order, struct err *e
     int64_t other = 0;
 
     ca_order_id(a->state, number);
-    return journal_find_ca_order(a->journal, order->ca, number, &other, err) &&
+    return journal_find_ca_order(a->journal, order->ca, order->kind, number, &other, err) &&
            (other == 0 || other == order->id ||
+            (order->parent != NULL && str_equal(order->parent, number) &&
+             str_equal(order->origin, order_origin_name(ORIGIN_REPLACE))) ||
             err_set(err, E_USAGE, "%s at the CA is order %lld already", number, (long long)other));
 }
 

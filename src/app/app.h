@@ -185,6 +185,11 @@ bool app_has_section(const char *name);
 /* Whether the CA has to be asked for what is due. */
 bool app_needs_ca(struct app *app, struct journal *journal, const struct order *order);
 
+/* The order behind a number at the selected CA, of the profile's kind of certificate. *id 0: there
+ * is none. E_USAGE: it is that of an order of another kind. */
+bool app_find_ca_order(const struct app *app, struct journal *journal, int64_t number, int64_t *id,
+                       struct err *err) NODISCARD;
+
 /* Selects the sections that an order was made with; options given now still override single
  * settings. */
 bool app_select_for(struct app *app, const struct order *order, struct err *err) NODISCARD;

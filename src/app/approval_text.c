@@ -7,7 +7,7 @@
 #include <openssl/evp.h>
 #include <string.h>
 
-static const char purpose[] = "p11enroll: decision on a certificate order, version 1";
+static const char purpose[] = "p11enroll: decision on a certificate order, version 2";
 
 static const char *send_word(int send_names)
 {
@@ -80,12 +80,17 @@ static bool add_texts(json *doc, const struct config_selection *selection,
         const char *name, *value;
     } texts[] = {
         {"ca", order->ca},
+        {"ca_path", selection->ca->api_path},
         {"ca_url", selection->ca->url},
+        {"client_id", selection->ca->client_id},
         {"comments", order->comments},
         {"custom_fields", order->custom_fields},
         {"external_requester", order->external_requester},
+        {"customer_uri", selection->ca->customer_uri},
         {"kind", order->kind},
+        {"login", selection->ca->login},
         {"mark", order->mark},
+        {"order_fields", selection->ca->order_fields},
         {"origin", order->origin},
         {"parent", order->parent},
         {"parent_serial", order->parent_serial},

@@ -32,15 +32,20 @@ static void enter(const struct dcv_work *work, struct dcv_task *task, enum dcv_s
     task->due_ms = task->since_ms;
 }
 
+/* certbot's hooks are two programs: the one that publishes cannot take anything away. */
+static bool has_no_cleanup(const struct dcv_hook *hook)
+{
+    return hook->style == DCV_STYLE_CERTBOT && hook->cleanup_path == NULL;
+}
+
 /* The hook takes the record away; that it could not is told, but spoils nothing that was reached.
  */
 static void remove_record(const struct dcv_work *work, struct dcv_task *task, bool good)
 {
     const struct dcv_hook *hook = &work->request->hook;
     struct err failure = ERR_INIT;
-    bool has_no_hook = hook->style == DCV_STYLE_CERTBOT && hook->cleanup_path == NULL;
 
-    if (!task->published || has_no_hook) {
+    if (!task->published || has_no_cleanup(hook)) {
         return;
     }
     task->published = false;
@@ -69,6 +74,14 @@ static void remove_left(const struct dcv_work *work, struct dcv_task *task)
 
     if (task->left.domain == NULL ||
         (task->record.domain != NULL && same_record(&task->left, &task->record))) {
+        return;
+    }
+    if (has_no_cleanup(&work->request->hook)) {
+        log_line(LOG_WARN, "dcv",
+                 "domain %s: what an earlier run published stays, because there is no "
+                 "'dcv_cleanup_hook'",
+                 task->report->domain);
+        dcv_record_done(&task->left);
         return;
     }
     say(work, task, "removing the record of an earlier run", 0);

@@ -362,11 +362,12 @@ static bool take_up(struct enrolment *e, int64_t id, struct order *order, struct
 /* The order that was wished for is now in the journal. */
 static bool begin(struct enrolment *e, struct order *order, struct err *err)
 {
+    int64_t id = e->wish.order.id;
+
     order_done(order);
-    *order = e->wish.order;
-    order_init(&e->wish.order);
-    log_set_order((long)order->id);
-    return order_lock_take(e->journal, order->id, &e->lock, err);
+    log_set_order((long)id);
+    return order_lock_take(e->journal, id, &e->lock, err) &&
+           journal_load(e->journal, id, order, err) && order_is_fresh(order, err);
 }
 
 /* Everything that can be found out before a key is made and an order is written down. */

@@ -60,11 +60,8 @@ static bool take_number(struct work *work, struct err *err)
 /* The order of ours behind the CA's number, if there is one. */
 static bool find_parent(struct work *work, int64_t *id, struct err *err)
 {
-    char number[24];
-
     work->number = work->request->ca_order;
-    (void)snprintf(number, sizeof(number), "%lld", (long long)work->number);
-    return journal_find_ca_order(work->journal, work->app->selection.ca->name, number, id, err);
+    return app_find_ca_order(work->app, work->journal, work->number, id, err);
 }
 
 /* Settles what is renewed or replaced, and with which sections. */
@@ -79,7 +76,7 @@ static bool settle(struct work *work, struct err *err)
                     !take_number(work, err) || !app_select_for(work->app, &work->parent, err))) {
         return false;
     }
-    work->kind = (enum ca_kind)work->app->selection.profile->kind;
+    work->kind = id != 0 ? CA_KIND_TLS : (enum ca_kind)work->app->selection.profile->kind;
     if (work->parent.kind != NULL && !ca_kind_parse(work->parent.kind, &work->kind)) {
         return err_set(err, E_JOURNAL, "order %lld is of a kind this program does not know",
                        (long long)id);
@@ -289,7 +286,9 @@ static bool find_other(struct work *work, int64_t *other, struct err *err)
 
     *other = 0;
     (void)snprintf(number, sizeof(number), "%lld", (long long)work->number);
-    if (!order_set(&order->ca, work->app->selection.ca->name, err) ||
+    if (!order_set(&order->kind, work->kind == CA_KIND_TLS ? NULL : ca_kind_name(work->kind),
+                   err) ||
+        !order_set(&order->ca, work->app->selection.ca->name, err) ||
         !order_set(&order->origin, order_origin_name(origin_of(work->request)), err) ||
         !order_set(&order->parent, number, err)) {
         return false;
@@ -344,8 +343,17 @@ static bool revise(struct work *work, struct order *order, struct err *err)
     bool named = order->send_names == CA_NAMES_ALWAYS;
     AUTO(str) char *names = request->names != NULL ? x509_names_join(request->names, ',') : NULL;
 
-    if (order_state_is_sent(order->state) || !request->replace) {
+    if (order_state_is_sent(order->state)) {
         return true;
+    }
+    char user[ORDER_USER_MAX];
+    bool changed = false;
+    order_user(user);
+    if (!order_add_requester(order, user, &changed, err)) {
+        return false;
+    }
+    if (!request->replace) {
+        return !changed || order_approve_anew(work->journal, order, err);
     }
     if (named != (names != NULL) || (named && !str_equal(order->names, names))) {
         return err_set(err, E_ORDER_EXISTS,
@@ -353,9 +361,28 @@ static bool revise(struct work *work, struct order *order, struct err *err)
                        "'p11enroll order abandon %lld' ends it",
                        id, (long long)work->number, id);
     }
-    return str_equal(order->reason, request->reason) ||
-           (order_set(&order->reason, request->reason, err) &&
-            journal_save(work->journal, order, "the reason is another one now", err));
+    if (!str_equal(order->reason, request->reason)) {
+        changed = true;
+        if (!order_set(&order->reason, request->reason, err)) {
+            return false;
+        }
+    }
+    return !changed || order_approve_anew(work->journal, order, err);
+}
+
+/* It goes on with the sections it was begun with: their rules, roots and token are its own. */
+static bool follow(struct work *work, const struct order *order, struct err *err)
+{
+    const struct config_ca *before = work->app->selection.ca;
+
+    if (!app_select_for(work->app, order, err)) {
+        return false;
+    }
+    if (work->app->selection.ca == before) {
+        return true;
+    }
+    app_ca_close(&work->connection);
+    return app_ca_open(work->app, &work->connection, err);
 }
 
 static bool take_up(struct work *work, int64_t id, struct order *order, struct err *err)
@@ -365,7 +392,7 @@ static bool take_up(struct work *work, int64_t id, struct order *order, struct e
         return false;
     }
     return journal_load(work->journal, id, order, err) && !is_in_the_way(work, order, err) &&
-           revise(work, order, err);
+           revise(work, order, err) && follow(work, order, err);
 }
 
 static bool begin(struct work *work, struct order *order, struct err *err)
@@ -380,11 +407,12 @@ static bool begin(struct work *work, struct order *order, struct err *err)
         return err_set(err, E_ORDER_BUSY, "order %lld for the same was begun just now",
                        (long long)other);
     }
+    int64_t id = work->wish.order.id;
+
     order_done(order);
-    *order = work->wish.order;
-    order_init(&work->wish.order);
-    log_set_order((long)order->id);
-    return order_lock_take(work->journal, order->id, &work->lock, err);
+    log_set_order((long)id);
+    return order_lock_take(work->journal, id, &work->lock, err) &&
+           journal_load(work->journal, id, order, err) && order_is_fresh(order, err);
 }
 
 /* Best effort: the order that was renewed or replaced says so, too. */

@@ -27,12 +27,10 @@ DEFINE_AUTO_DONE(ours, struct ours, ours_done)
 
 static bool find_ours(struct app *app, int64_t number, struct ours *ours, struct err *err)
 {
-    char text[24];
     int64_t id = 0;
 
-    (void)snprintf(text, sizeof(text), "%lld", (long long)number);
     if (!journal_open(app->state_dir, app->clock, &ours->journal, err) ||
-        !journal_find_ca_order(ours->journal, app->selection.ca->name, text, &id, err)) {
+        !app_find_ca_order(app, ours->journal, number, &id, err)) {
         return false;
     }
     return id == 0 || (order_lock_take(ours->journal, id, &ours->lock, err) &&

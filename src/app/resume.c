@@ -29,6 +29,33 @@ bool app_select_for(struct app *app, const struct order *order, struct err *err)
     return true;
 }
 
+bool app_find_ca_order(const struct app *app, struct journal *journal, int64_t number, int64_t *id,
+                       struct err *err)
+{
+    const char *ca = app->selection.ca->name;
+    enum ca_kind selected = (enum ca_kind)app->selection.profile->kind;
+    char text[24];
+
+    (void)snprintf(text, sizeof(text), "%lld", (long long)number);
+    for (int kind = 0; kind < CA_KINDS; kind++) {
+        const char *name = kind == CA_KIND_TLS ? NULL : ca_kind_name((enum ca_kind)kind);
+        int64_t other = 0;
+        if ((enum ca_kind)kind != selected &&
+            !journal_find_ca_order(journal, ca, name, text, &other, err)) {
+            return false;
+        }
+        if (other != 0) {
+            return err_set(err, E_USAGE,
+                           "number %s at CA '%s' is that of order %lld, of the kind '%s', and the "
+                           "profile is for '%s': name the order, or a profile of its kind",
+                           text, ca, (long long)other, ca_kind_name((enum ca_kind)kind),
+                           ca_kind_name(selected));
+        }
+    }
+    return journal_find_ca_order(
+        journal, ca, selected == CA_KIND_TLS ? NULL : ca_kind_name(selected), text, id, err);
+}
+
 static bool is_for_ca(const struct order *order)
 {
     switch (order_state_action(order->state)) {

@@ -114,11 +114,9 @@ static bool find_serial_somewhere(struct app *app, struct work *work, const char
 /* The order of ours behind the CA's number, if there is one. */
 static bool find_ours(struct app *app, struct work *work, int64_t ca_order, struct err *err)
 {
-    char number[24];
     int64_t id = 0;
 
-    (void)snprintf(number, sizeof(number), "%lld", (long long)ca_order);
-    if (!journal_find_ca_order(work->journal, app->selection.ca->name, number, &id, err)) {
+    if (!app_find_ca_order(app, work->journal, ca_order, &id, err)) {
         return false;
     }
     return id == 0 || (order_lock_take(work->journal, id, &work->lock, err) &&

@@ -10,6 +10,10 @@ typedef bool set_fn(void *field, const char *value, struct err *err);
 
 static bool set_text(void *field, const char *value, struct err *err)
 {
+    /* options are set anew at each choice of sections, and what is open borrows the texts */
+    if (*(char **)field != NULL && str_equal(*(char **)field, value)) {
+        return true;
+    }
     char *copy = str_dup(value);
 
     if (copy == NULL) {

@@ -21,6 +21,8 @@ enum {
     OUTPUT_MAX = 64 * 1024,
     ERRORS_MAX = 64 * 1024,
     LAST_LINE_MAX = 300,
+    STATUS_LOST = 0xff00, /* "ended with status 255" */
+    READS_MAX = 64,       /* of 4 KiB, before the time is looked at again */
 };
 
 /* What a hook sees of our environment without being told. */
@@ -210,12 +212,13 @@ struct running {
     int64_t end_ms;
 };
 
-/* Reads what there is; the end of the pipe closes it. What does not fit is read and dropped. */
+/* Reads what there is, within bounds: a hook may write without end. The end of the pipe closes it.
+ * What does not fit is read and dropped. */
 static void drain(int *fd, struct buf *into)
 {
     char data[4096];
 
-    while (*fd >= 0) {
+    for (int reads = 0; *fd >= 0 && reads < READS_MAX; reads++) {
         ssize_t got = read(*fd, data, sizeof(data));
         if (got > 0) {
             size_t room = into != NULL ? into->max - into->len : 0;
@@ -246,8 +249,12 @@ static bool step(struct running *running)
 
     (void)poll(fds, ARRAY_LEN(fds), POLL_MS);
     drain_both(running);
-    if (waitpid(running->pid, &running->status, WNOHANG) != running->pid) {
+    pid_t ended = waitpid(running->pid, &running->status, WNOHANG);
+    if (ended == 0 || (ended < 0 && errno == EINTR)) {
         return false;
+    }
+    if (ended < 0) { /* somebody else took its status */
+        running->status = STATUS_LOST;
     }
     drain_both(running);
     return true;

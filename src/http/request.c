@@ -219,6 +219,8 @@ static CURLcode set_proxy(const struct http_client *client, CURL *easy)
     /* Empty texts keep curl from asking the environment (http_proxy, NO_PROXY). */
     SET(CURLOPT_PROXY, client->proxy != NULL ? client->proxy : "");
     SET(CURLOPT_NOPROXY, "");
+    /* what a proxy says when it connects is not the CA's answer */
+    SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     if (client->proxy != NULL && client->proxy_user != NULL) {
         SET(CURLOPT_PROXYAUTH, (long)auth_mask(client->proxy_auth));
         SET(CURLOPT_PROXYUSERNAME, client->proxy_user);

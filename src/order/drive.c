@@ -225,6 +225,30 @@ static enum step submit(struct run *run)
     return note_failure(run);
 }
 
+/* What was found may be an older order of the same key and names. *other: whose it is. A
+ * replacement has the number of what it replaces. */
+static bool is_free(struct run *run, const char *state, int64_t *other)
+{
+    const struct order *order = run->order;
+    char number[64];
+
+    *other = 0;
+    ca_order_id(state, number);
+    if (str_equal(order->origin, order_origin_name(ORIGIN_REPLACE))) {
+        return true;
+    }
+    if (!journal_find_ca_order(run->drive->journal, order->ca, order->kind, number, other,
+                               run->err)) {
+        return false;
+    }
+    if (*other == 0 || *other == order->id) {
+        return true;
+    }
+    return err_set(run->err, E_ORDER_AMBIGUOUS,
+                   "order %lld: all that the CA lists of it is %s, and that is order %lld",
+                   (long long)order->id, number, (long long)*other);
+}
+
 /* After a lost answer or a crash: asks the CA for our mark. Absence now proves nothing, so
  * nothing is sent. */
 static enum step find(struct run *run)
@@ -250,6 +274,11 @@ static enum step find(struct run *run)
                                                  : "lists no order with the mark",
                       run->order->parent != NULL ? run->order->parent : run->order->mark);
         return STEP_WAIT;
+    }
+    int64_t other = 0;
+    if (!is_free(run, state, &other)) {
+        free(state);
+        return other == 0 ? STEP_STOP : STEP_WAIT;
     }
     if (!take_ca_state(run->order, state, run->err)) {
         return STEP_STOP;

@@ -256,7 +256,7 @@ static bool find_same(struct journal *journal, const struct order *order, int64_
     if (!db_query(journal->db,
                   order->parent != NULL
                       ? "SELECT id, state, not_after_s, NULL FROM orders WHERE parent = ? AND "
-                        "ca = ? AND (origin = ?) = ? ORDER BY id DESC"
+                        "ca = ? AND (origin = ?) = ? AND kind IS ? ORDER BY id DESC"
                       : "SELECT id, state, not_after_s, parent FROM orders WHERE dedupe = ? "
                         "ORDER BY id DESC",
                   &query, err)) {
@@ -267,6 +267,7 @@ static bool find_same(struct journal *journal, const struct order *order, int64_
         db_bind_text(query, 2, order->ca);
         db_bind_text(query, 3, replace);
         db_bind_int(query, 4, again_and_again ? 1 : 0);
+        db_bind_text(query, 5, order->kind);
     }
     while (db_step(query, &row, err)) {
         enum order_state state = ORDER_STATES;
@@ -435,20 +436,22 @@ bool journal_resolve(struct journal *journal, const char *text, int64_t *id, str
     return true;
 }
 
-bool journal_find_ca_order(struct journal *journal, const char *ca, const char *ca_order_id,
-                           int64_t *id, struct err *err)
+bool journal_find_ca_order(struct journal *journal, const char *ca, const char *kind,
+                           const char *ca_order_id, int64_t *id, struct err *err)
 {
     AUTO(db_query) struct db_query *query = NULL;
     bool row = false;
 
     *id = 0;
     if (!db_query(journal->db,
-                  "SELECT id FROM orders WHERE ca_order_id = ? AND ca = ? ORDER BY id DESC LIMIT 1",
+                  "SELECT id FROM orders WHERE ca_order_id = ? AND ca = ? AND kind IS ? "
+                  "ORDER BY id DESC LIMIT 1",
                   &query, err)) {
         return false;
     }
     db_bind_text(query, 1, ca_order_id);
     db_bind_text(query, 2, ca);
+    db_bind_text(query, 3, kind);
     if (!db_step(query, &row, err)) {
         return false;
     }

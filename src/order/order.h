@@ -201,9 +201,10 @@ bool journal_load(struct journal *journal, int64_t id, struct order *out,
 bool journal_resolve(struct journal *journal, const char *text, int64_t *id,
                      struct err *err) NODISCARD;
 
-/* The newest order that has that number at that CA (a section's name). *id 0: there is none. */
-bool journal_find_ca_order(struct journal *journal, const char *ca, const char *ca_order_id,
-                           int64_t *id, struct err *err) NODISCARD;
+/* The newest order that has that number at that CA (a section's name) among those of that kind of
+ * certificate (NULL: TLS; each kind has numbers of its own). *id 0: there is none. */
+bool journal_find_ca_order(struct journal *journal, const char *ca, const char *kind,
+                           const char *ca_order_id, int64_t *id, struct err *err) NODISCARD;
 
 /* Visits orders, newest first, at most `limit`; only open ones if asked. Ends when visit returns
  * false. */
@@ -324,6 +325,18 @@ bool order_is_stale(const struct order *order, STACK_OF(X509) * answer, bool *st
 void order_mark_renewal(struct ca *ca, const struct order *order, char said[static 256]);
 
 /* revise.c: what a command changes in an order beside driving it. */
+
+/* Whoever takes an unsent order up has a hand in it from then on. *changed stays if he had before.
+ */
+bool order_add_requester(struct order *order, const char *who, bool *changed,
+                         struct err *err) NODISCARD;
+
+/* Saves an unsent order in which something has changed; what was approved of it is not that. */
+bool order_approve_anew(struct journal *journal, struct order *order, struct err *err) NODISCARD;
+
+/* Whether an order that was added just now, and is locked since, is as it was added. E_ORDER_BUSY:
+ * between the two somebody else brought it on. */
+bool order_is_fresh(const struct order *order, struct err *err) NODISCARD;
 
 /*
  * Takes over what has been configured since for an order that was not sent: product, term, texts,

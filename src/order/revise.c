@@ -50,8 +50,17 @@ static void take_numbers(struct order *order, const struct order *wish, bool *ch
     order->send_names = wish->send_names;
 }
 
+bool order_is_fresh(const struct order *order, struct err *err)
+{
+    return order->state == ORDER_PLANNED ||
+           err_set(err, E_ORDER_BUSY,
+                   "order %lld was taken up by another process as soon as it was begun, and is in "
+                   "the state '%s' now; 'p11enroll order show %lld' tells more",
+                   (long long)order->id, order_state_name(order->state), (long long)order->id);
+}
+
 /* Whoever takes an order up has a hand in it from then on, and none of them may approve it. */
-static bool add_requester(struct order *order, const char *who, bool *changed, struct err *err)
+bool order_add_requester(struct order *order, const char *who, bool *changed, struct err *err)
 {
     AUTO(str) char *both = NULL;
 
@@ -67,6 +76,15 @@ static bool add_requester(struct order *order, const char *who, bool *changed, s
         return err_nomem(err);
     }
     return order_set(&order->requester, both, err);
+}
+
+bool order_approve_anew(struct journal *journal, struct order *order, struct err *err)
+{
+    if (order->state == ORDER_AWAITING) {
+        return change(journal, order, ORDER_SIGNED,
+                      "settings taken as they are configured now; it is to be approved anew", err);
+    }
+    return journal_save(journal, order, "settings taken as they are configured now", err);
 }
 
 bool order_revise(struct journal *journal, struct order *order, const struct order *wish,
@@ -86,7 +104,7 @@ bool order_revise(struct journal *journal, struct order *order, const struct ord
         !take_text(&order->external_requester, wish->external_requester, &changed, err) ||
         !take_text(&order->custom_fields, wish->custom_fields, &changed, err) ||
         !take_text(&order->validation, wish->validation, &changed, err) ||
-        !add_requester(order, wish->requester, &changed, err)) {
+        !order_add_requester(order, wish->requester, &changed, err)) {
         return false;
     }
     bool is_signed = order->state == ORDER_SIGNED || order->state == ORDER_AWAITING;
@@ -98,12 +116,7 @@ bool order_revise(struct journal *journal, struct order *order, const struct ord
     if (may_rename && !take_text(&order->key_uri, wish->key_uri, &changed, err)) {
         return false;
     }
-    if (changed && order->state == ORDER_AWAITING) {
-        return change(journal, order, ORDER_SIGNED,
-                      "settings taken as they are configured now; it is to be approved anew", err);
-    }
-    return !changed ||
-           journal_save(journal, order, "settings taken as they are configured now", err);
+    return !changed || order_approve_anew(journal, order, err);
 }
 
 bool order_abandon(struct journal *journal, struct order *order, struct err *err)

@@ -10,21 +10,35 @@ static void put(struct out *out, const char *text)
     }
 }
 
-/* RFC 4180: quoted where it must be, quotes doubled. */
+/* Texts of the CA were written by others: a terminal obeys control characters (C1 of UTF-8, too).
+ */
+static void put_char(struct out *out, const char *p)
+{
+    unsigned char c = (unsigned char)*p;
+    unsigned char next = (unsigned char)p[1];
+    bool is_control = (c < 0x20 && c != '\r' && c != '\n') || c == 0x7f;
+
+    if (is_control || (c == 0xc2 && next >= 0x80 && next < 0xa0)) {
+        put(out, "?");
+    } else {
+        (void)fputc(c, out->file);
+    }
+}
+
+/* RFC 4180: quoted where it must be, quotes doubled. A spreadsheet takes a text that begins like a
+ * formula for one; an apostrophe keeps it a text. */
 static void put_cell(struct out *out, const char *cell)
 {
-    if (cell[strcspn(cell, ",\"\r\n")] == '\0') {
-        put(out, cell);
-        return;
-    }
-    put(out, "\"");
+    bool is_formula = cell[0] != '\0' && strchr("=+-@\t\r", cell[0]) != NULL;
+    bool is_quoted = is_formula || cell[strcspn(cell, ",\"\r\n")] != '\0';
+
+    put(out, is_quoted ? "\"" : "");
+    put(out, is_formula ? "'" : "");
     for (const char *p = cell; *p != '\0'; p++) {
-        if (*p == '"') {
-            put(out, "\"");
-        }
-        (void)fputc(*p, out->file);
+        put(out, *p == '"' ? "\"" : "");
+        put_char(out, p);
     }
-    put(out, "\"");
+    put(out, is_quoted ? "\"" : "");
 }
 
 static void csv_row(struct out *out, const char *const cells[])

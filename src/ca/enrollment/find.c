@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE = 200, PAGES_MAX = 500, CANDIDATES_MAX = 200 };
+enum { PAGE = 200, PAGES_MAX = 500, CANDIDATES_MAX = 200, BACKDATED_S = 2 * 86400 };
 
 /* One page of the list, which a JSON array of objects must be. */
 static bool get_page(struct enrollment *e, int64_t position, struct scm_answer *answer, json **doc,
@@ -95,14 +95,31 @@ static bool read_list(struct search *search, struct err *err)
     return true;
 }
 
-/* Whether it is the certificate that is renewed or replaced. */
+/* When the request was sent; 0: that was not noted. */
+static int64_t sent_s(const struct ca_request *request)
+{
+    AUTO(json) json *kept = NULL;
+    struct err ignored = ERR_INIT;
+    int64_t sent = 0;
+
+    if (request->before == NULL ||
+        !json_parse((const uint8_t *)request->before, strlen(request->before), &kept, &ignored) ||
+        !json_find_int(kept, "sent", &sent)) {
+        return 0;
+    }
+    return sent;
+}
+
+/* Whether it is the certificate that is renewed or replaced, or one from before the request. CAs
+ * date certificates back, by a day at most. */
 static bool is_old(const struct search *search, X509 *leaf)
 {
     AUTO(x509_info) struct x509_info info = {.subject = NULL};
     struct err ignored = ERR_INIT;
 
     return x509_info(leaf, &info, &ignored) &&
-           ca_same_serial(info.serial, search->request->parent_serial);
+           (ca_same_serial(info.serial, search->request->parent_serial) ||
+            info.not_before_s + BACKDATED_S < sent_s(search->request));
 }
 
 /* Whether the certificate of an id is for our key, and a new one. What cannot be had tells nothing.

@@ -27,11 +27,16 @@ bool enrollment_check_request(void *impl, const struct ca_request *request, stru
     return check_key(request, err) && enrollment_build(request, e->fields, &body, err);
 }
 
-/* What is needed to find it again is in the request. */
-bool enrollment_before_submit(void *impl UNUSED, const struct ca_request *request UNUSED,
-                              char **before, struct err *err UNUSED)
+/* When it was sent: an older certificate for the same key is not what it became. */
+bool enrollment_before_submit(void *impl, const struct ca_request *request UNUSED, char **before,
+                              struct err *err)
 {
-    *before = NULL;
+    const struct enrollment *e = impl;
+
+    if (asprintf(before, "{\"sent\":%lld}", (long long)clock_wall_s(e->scm.settings.clock)) < 0) {
+        *before = NULL;
+        return err_nomem(err);
+    }
     return true;
 }
 

@@ -289,6 +289,11 @@ bool scm_call_json(struct scm *scm, const struct scm_call *call, struct scm_answ
     if (body->len == 0 || !json_parse((const uint8_t *)buf_str(body), body->len, doc, err)) {
         struct scm_error what;
         scm_parse_error(&answer->response, &what);
+        /* Answers about ACME accounts hold keys: they are neither quoted nor left in memory. */
+        if (str_starts_with(scm_endpoint(call->endpoint)->path, "/acme/")) {
+            (void)snprintf(what.text, sizeof(what.text), "no JSON that can be read");
+            OPENSSL_cleanse(answer->response.body.data, answer->response.body.len);
+        }
         (void)err_set(err, E_PROTOCOL, "HTTP %d, but the answer is not the API's: %s",
                       answer->response.status, what.text);
         return err_wrap(err, "%s", scm_endpoint(call->endpoint)->name);

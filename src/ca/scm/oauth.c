@@ -131,9 +131,13 @@ static bool take_token(struct scm *scm, const struct http_response *response, st
     oauth->generation++;
     bool ok = add_text(&oauth->header, "Bearer ", err) && add_text(&oauth->header, token, err);
     OPENSSL_cleanse((char *)(uintptr_t)token, strlen(token));
+    if (!ok) {
+        secret_done(&oauth->header);
+        return false;
+    }
     int64_t early_s = life_s > 2 * EARLY_S ? EARLY_S : life_s / 2;
     oauth->good_until_ms = clock_mono_ms(scm->settings.clock) + (life_s - early_s) * 1000;
-    return ok;
+    return true;
 }
 
 static bool fetch(struct scm *scm, struct err *err)

@@ -34,6 +34,24 @@ static bool check_replaceable(const struct ca_request *request, const struct ca_
                    request->parent_serial);
 }
 
+/* An order can have waited for days since it was planned. */
+static bool check_renewable(const struct ca_request *request, const struct ca_record *old,
+                            struct err *err)
+{
+    if (old->phase != CA_ISSUED && !str_equal_nocase(old->status, "expired")) {
+        return err_set(err, E_CA_REFUSED,
+                       "number %lld at the CA is in the state '%.40s', and only a certificate that "
+                       "is issued can be renewed",
+                       (long long)old->id, old->status != NULL ? old->status : "");
+    }
+    return request->parent_serial == NULL || ca_same_serial(old->serial, request->parent_serial) ||
+           err_set(err, E_CA_REFUSED,
+                   "number %lld at the CA is a certificate with the serial number %.80s now, and "
+                   "not %.80s, for which the renewal was ordered: it was replaced there",
+                   (long long)old->id, old->serial != NULL ? old->serial : "(none)",
+                   request->parent_serial);
+}
+
 /* The numbers under the name that the renewal will have, too. */
 static bool note_renewal(struct scm *scm, const struct ca_request *request,
                          const struct ca_record *old, char **before, struct err *err)
@@ -61,8 +79,10 @@ bool scm_before_submit(void *impl, const struct ca_request *request, char **befo
     if (!read_parent(impl, request, &old, err)) {
         return false;
     }
-    return request->how == CA_REPLACE ? check_replaceable(request, &old, err)
-                                      : note_renewal(impl, request, &old, before, err);
+    if (request->how == CA_REPLACE) {
+        return check_replaceable(request, &old, err);
+    }
+    return check_renewable(request, &old, err) && note_renewal(impl, request, &old, before, err);
 }
 
 static bool same_names(const char *a, const char *b)

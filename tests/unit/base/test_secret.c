@@ -69,7 +69,7 @@ static void test_more_than_the_maximum_is_refused(void **state UNUSED)
     char text[SECRET_MAX + 1];
 
     memset(text, 'a', sizeof(text));
-    assert_fails(secret_set(&secret, text, sizeof(text), &err), &err, E_USAGE, "longer than 4096");
+    assert_fails(secret_set(&secret, text, sizeof(text), &err), &err, E_USAGE, "longer than 6144");
     assert_false(secret_is_set(&secret));
 }
 

@@ -386,7 +386,7 @@ static void test_pin_longer_than_a_secret_is_refused(void **state UNUSED)
 {
     static char text[HSM_URI_MAX];
 
-    (void)snprintf(text, sizeof(text), "pkcs11:?pin-value=%05000d", 7);
+    (void)snprintf(text, sizeof(text), "pkcs11:?pin-value=%07000d", 7);
     refuses(text, "pin-value: a secret is longer");
 }
 
