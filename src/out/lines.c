@@ -10,19 +10,20 @@ static void put(struct out *out, const char *text)
     }
 }
 
-/* Texts of the CA were written by others: a terminal obeys control characters (C1 of UTF-8, too).
- */
-static void put_char(struct out *out, const char *p)
+/* Texts of the CA were written by others, and a terminal obeys control characters (C1 in UTF-8 as
+ * well). Returns how many bytes it was. */
+static size_t put_char(struct out *out, const char *p)
 {
-    unsigned char c = (unsigned char)*p;
+    unsigned char c = (unsigned char)p[0];
     unsigned char next = (unsigned char)p[1];
-    bool is_control = (c < 0x20 && c != '\r' && c != '\n') || c == 0x7f;
+    bool is_c1 = c == 0xc2 && next >= 0x80 && next < 0xa0;
 
-    if (is_control || (c == 0xc2 && next >= 0x80 && next < 0xa0)) {
+    if (is_c1 || c == 0x7f || (c < 0x20 && c != '\r' && c != '\n')) {
         put(out, "?");
     } else {
         (void)fputc(c, out->file);
     }
+    return is_c1 ? 2 : 1;
 }
 
 /* RFC 4180: quoted where it must be, quotes doubled. A spreadsheet takes a text that begins like a
@@ -34,9 +35,9 @@ static void put_cell(struct out *out, const char *cell)
 
     put(out, is_quoted ? "\"" : "");
     put(out, is_formula ? "'" : "");
-    for (const char *p = cell; *p != '\0'; p++) {
+    for (const char *p = cell; *p != '\0';) {
         put(out, *p == '"' ? "\"" : "");
-        put_char(out, p);
+        p += put_char(out, p);
     }
     put(out, is_quoted ? "\"" : "");
 }

@@ -241,6 +241,17 @@ def test_an_order_that_is_not_in_the_list_stays_ambiguous(enroller: Client, box:
     assert order(enroller)["state"] == "ambiguous" and len(sent(box, "POST")) == 1
 
 
+def test_an_older_order_of_the_same_key_is_not_the_lost_one(enroller: Client, box: Sandbox) -> None:
+    box.set(enrollment_list="rows")
+    enroller.run("enroll", "--name", "www.example.org")
+    key = str(order(enroller)["key_uri"])
+    box.once("POST", f"^{ORDERS}$", enroll_fault="cut")
+    enroller.run("enroll", "--name", "www.example.org", "--key", key, "--again", status=14)
+    done = enroller.run("order", "wait", "2", "--deadline", "1s", status=14)
+    assert "that is order 1" in done.stderr
+    assert order(enroller, "2")["state"] == "ambiguous" and len(sent(box, "POST")) == 2
+
+
 # --- tokens
 
 def test_a_token_that_ends_in_the_middle_is_fetched_again(enroller: Client, box: Sandbox) -> None:

@@ -521,6 +521,31 @@ static void test_table_as_csv(void **state UNUSED)
                                                 "2,plain,x,\r\n");
 }
 
+/* Cells are written by others, and are opened in spreadsheets and shown on terminals. */
+static void test_cells_of_csv_do_nothing(void **state UNUSED)
+{
+    static const char *const cells[] = {"=1+1", "+1", "@x",
+                                        "a\x1b[2Jb\xc2\x9b"
+                                        "c\xc3\xa9"};
+    static const struct out_column four[] = {
+        {"a", "A", 1, false}, {"b", "B", 1, false}, {"c", "C", 1, false}, {"d", "D", 1, false}};
+    char *text = NULL;
+    size_t len = 0;
+    FILE *file = open_memstream(&text, &len);
+    struct out out;
+    struct err err = ERR_INIT;
+
+    assert_non_null(file);
+    out_init_csv(&out, file);
+    out_table(&out, "rows", four, ARRAY_LEN(four), "");
+    out_row(&out, cells);
+    out_table_end(&out);
+    assert_ok(out_end(&out, &err), &err);
+    (void)fclose(file);
+    assert_string_equal(text, "a,b,c,d\r\n\"'=1+1\",\"'+1\",\"'@x\",a?[2Jb?c\xc3\xa9\r\n");
+    free(text);
+}
+
 static void test_table_as_json_lines(void **state UNUSED)
 {
     assert_string_equal(
@@ -533,6 +558,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table_as_csv),
+        cmocka_unit_test(test_cells_of_csv_do_nothing),
         cmocka_unit_test(test_table_as_json_lines),
         cmocka_unit_test(test_fields_for_people),
         cmocka_unit_test(test_values_are_aligned),
