@@ -233,6 +233,16 @@ static bool is_rule_for(struct app *app, const struct order *order, bool *needed
     return approval_is_needed(&settings, order, needed, err);
 }
 
+/* Rules look at a product's name and validation and at all names: of another product they are not
+ * known here, and a request has names of its own. So where there is a rule at all, it counts. */
+static bool is_unknown_to_rules(const struct app *app, const struct ca_update *update)
+{
+    struct config_approval settings = config_approval(&app->selection);
+
+    return str_equal(settings.rule, "required") &&
+           (update->product_id != 0 || update->csr_pem != NULL);
+}
+
 bool app_approval_allows(struct app *app, const struct order *order, const struct ca_update *update,
                          struct err *err)
 {
@@ -255,7 +265,7 @@ bool app_approval_allows(struct app *app, const struct order *order, const struc
         (product.id != 0 && !app_check_catalog(&app->selection, NULL, &product, err))) {
         return false;
     }
-    return (!before && !after) ||
+    return (!before && !after && !is_unknown_to_rules(app, update)) ||
            err_set(err, E_FORBIDDEN,
                    "such an order has to be approved here as it is ('approval'), so it is not "
                    "changed at the CA; have it declined there and order anew");

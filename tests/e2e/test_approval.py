@@ -589,6 +589,16 @@ def test_an_order_is_not_changed_into_one_that_needs_approval(client: Client, pe
     assert sum(r["method"] == "PUT" for r in client.sandbox.requests()) == 1
 
 
+def test_a_rule_counts_for_a_product_that_it_cannot_see(client: Client, people: dict[str, Person]) -> None:
+    assert client.sandbox is not None
+    client.sandbox.set(approval="manual")
+    require(client, people["alice"].cert, approval_for="ev")
+    client.run("enroll", "--cn", "www.example.org", "--deadline", "0", status=11)
+    number = str(client.json("order", "show", "1")["ca_order"])
+    client.run("request", "update", number, "--set-product", "1018", status=43)
+    assert not [r for r in client.sandbox.requests() if r["method"] == "PUT"]
+
+
 def test_the_catalog_holds_for_renewals(client: Client) -> None:
     client.run("enroll", "--cn", "www.example.org")
     client.set("ca:sandbox", catalog="1019")
