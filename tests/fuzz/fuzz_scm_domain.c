@@ -18,7 +18,8 @@ static void check_record(const struct dcv_record *record)
 
     CHECK(strpbrk(record->name, " \t\r\n\"'\\$`;&|<>") == NULL);
     if (record->kind == DCV_FILE) {
-        CHECK(str_starts_with(record->name, "/.well-known/") && strstr(record->name, "..") == NULL);
+        CHECK(str_starts_with(record->name, "/.well-known/") &&
+              strstr(record->name + 1, "/.") == NULL && strstr(record->name, "//") == NULL);
     } else {
         CHECK(len > sizeof(domain) &&
               str_equal_nocase(record->name + len - strlen(domain), domain));
