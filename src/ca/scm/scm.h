@@ -128,6 +128,10 @@ enum ca_submit scm_submit(void *impl, const struct ca_request *request, char **s
                           struct err *err);
 bool scm_find_submitted(void *impl, const struct ca_request *request, bool *found, char **state,
                         struct err *err);
+bool scm_adopt(const struct ca_request *request, const char *order_id, char **state,
+               struct err *err);
+/* E_USAGE: what was asked for cannot have that number. */
+bool scm_may_have_number(const struct ca_request *request, int64_t id, struct err *err) NODISCARD;
 
 /* renew.c */
 bool scm_before_submit(void *impl, const struct ca_request *request, char **before,
