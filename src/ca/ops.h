@@ -59,8 +59,8 @@ struct ca_ops {
     const char *const *formats; /* ends with NULL */
     bool (*find_submitted)(void *impl, const struct ca_request *request, bool *found, char **state,
                            struct err *err);
-    /* NULL: ids are numbers. */
-    bool (*adopt)(const char *order_id, char **state, struct err *err);
+    bool (*adopt)(const struct ca_request *request, const char *order_id, char **state,
+                  struct err *err);
     bool (*record)(void *impl, enum ca_kind kind, int64_t id, struct ca_record *out,
                    struct err *err);
     bool (*list)(void *impl, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,

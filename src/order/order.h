@@ -108,6 +108,7 @@ struct order {
     int64_t id;
     char mark[ORDER_MARK_SIZE]; /* unique text by which the CA's records can be searched */
     enum order_state state;
+    enum order_state saved; /* the state that the journal has; journal.c's own */
     int64_t created_s, updated_s;
     char *dedupe; /* same for orders of the same thing: CA, product and names */
 
@@ -189,7 +190,8 @@ bool journal_same(struct journal *journal, const struct order *order, int64_t *o
                   struct err *err) NODISCARD;
 
 /* Writes the order as it is now, with an event ("submitted", "CA says Applied"). Durable when it
- * returns. */
+ * returns. E_ORDER_BUSY: another process has changed its state since it was loaded, and nothing was
+ * written. */
 bool journal_save(struct journal *journal, struct order *order, const char *event,
                   struct err *err) NODISCARD;
 
@@ -313,12 +315,22 @@ bool order_request(const struct order *order, struct x509_names *names, struct c
                    struct err *err) NODISCARD;
 
 /*
+ * Notes in the order how what it renews or replaces stands at the CA. When an order is planned, and
+ * again right before it is sent: then somebody else may have done it since (E_ORDER_EXISTS,
+ * E_CA_REFUSED). again: it may have been renewed already when this is planned.
+ */
+bool order_look(struct ca *ca, struct order *order, bool again, struct err *err) NODISCARD;
+
+/*
  * Whether the CA gives the certificate that is being replaced still, or one for another key:
  * *stale, and err says which (E_ORDER_PENDING). Only certificates for the order's key with another
  * serial number than the old one count.
  */
 bool order_is_stale(const struct order *order, STACK_OF(X509) * answer, bool *stale,
                     struct err *err) NODISCARD;
+
+/* Whether one of the certificates has the serial number of what is renewed or replaced. */
+bool order_has_old(const struct order *order, STACK_OF(X509) * answer);
 
 /* Writes our mark and the comments into the CA's record of a renewal, which had no way to carry
  * them. Best effort: *said is what became of it. */

@@ -197,6 +197,7 @@ const struct ca_ops ca_scm_ops = {
     .collect = scm_collect,
     .formats = formats,
     .find_submitted = scm_find_submitted,
+    .adopt = scm_adopt,
     .record = scm_record,
     .list = scm_list,
     .revoke = scm_revoke,
