@@ -188,6 +188,11 @@ bool ca_find_submitted(struct ca *ca, const struct ca_request *request, bool *fo
     return ca->ops->find_submitted(ca->impl, request, found, state, err);
 }
 
+bool ca_can_show_absence(const struct ca *ca)
+{
+    return ca->ops->shows_absence;
+}
+
 bool ca_record(struct ca *ca, int64_t id, struct ca_record *out, struct err *err)
 {
     return ca_record_of(ca, CA_KIND_TLS, id, out, err);

@@ -215,6 +215,10 @@ const char *ca_format_at(struct ca *ca, size_t i);
 bool ca_find_submitted(struct ca *ca, const struct ca_request *request, bool *found, char **state,
                        struct err *err) NODISCARD;
 
+/* Whether that shows it in the end, if it is looked for often and long enough: the CA has a list
+ * with everything, and what we mark an order with is in it. */
+bool ca_can_show_absence(const struct ca *ca);
+
 /* What the CA says of one certificate or order. Strings are owned, NULL where it says nothing. */
 struct ca_record {
     int64_t id;

@@ -51,6 +51,10 @@ bool order_run_has_ca(struct run *run) NODISCARD;
 enum step order_run_submit(struct run *run);
 enum step order_run_find(struct run *run);
 
+/* absence.c: one more look has found nothing of the order. STEP_WAIT, or STEP_ON when it is certain
+ * that the CA did not get it. */
+enum step order_run_absent(struct run *run);
+
 /* Pauses that the CA asks for end with the command's time. */
 void order_run_bound(struct run *run);
 

@@ -119,12 +119,13 @@ struct order {
     char *product;
     int64_t term_days;
     char *comments, *external_requester, *custom_fields;
-    char *requester;    /* the system users who ordered it, commas between */
-    char *validation;   /* "EV" if the product says so */
-    int64_t awaiting_s; /* since when it awaits approval; 0: it does not */
-    int send_names;     /* enum ca_send_names */
-    char *kind;         /* of certificate: ca_kind_name(); NULL: TLS */
-    char *person;       /* S/MIME: first and last name */
+    char *requester;                      /* the system users who ordered it, commas between */
+    char *validation;                     /* "EV" if the product says so */
+    int64_t awaiting_s;                   /* since when it awaits approval; 0: it does not */
+    int64_t absent_since_s, absent_looks; /* first looked for in vain, and how often since */
+    int send_names;                       /* enum ca_send_names */
+    char *kind;                           /* of certificate: ca_kind_name(); NULL: TLS */
+    char *person;                         /* S/MIME: first and last name */
 
     char *origin;        /* order_origin_name(); NULL: enrolled */
     char *parent;        /* the CA's number of what is renewed or replaced */
@@ -138,6 +139,7 @@ struct order {
     uint8_t key_id[ORDER_ID_BYTES_MAX];
     size_t key_id_len;
     bool key_is_ours; /* made for this order */
+    bool sent_again;  /* the CA did not get it the first time */
     uint8_t spki_hash[X509_SPKI_HASH_LEN];
     char *csr_pem;
 
@@ -413,7 +415,15 @@ struct drive {
     const struct clock *clock;
     struct backoff backoff;
     const struct drive_hooks *hooks;
+    int64_t absence_after_s; /* see order_is_absent(); below 0: never */
 };
+
+/*
+ * Whether an order that may have been sent is certain not to have reached the CA: it was looked for
+ * at least three times, for so many seconds, and was never there. Once in its life: what was sent
+ * again and is missing again is for a person.
+ */
+bool order_is_absent(const struct order *order, int64_t after_s, int64_t now_s);
 
 /* Whether an order could be sent as it is, as far as that can be told without the CA, a key and a
  * request. E_CONFIG, E_USAGE. */

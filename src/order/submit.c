@@ -179,8 +179,8 @@ static bool is_free(struct run *run, const char *state, int64_t *other)
                    (long long)order->id, number, (long long)*other);
 }
 
-/* After a lost answer or a crash: asks the CA for our mark. Absence now proves nothing, so
- * nothing is sent. */
+/* After a lost answer or a crash: asks the CA for our mark. One look that finds
+ * nothing proves nothing; absence.c has the rule. */
 enum step order_run_find(struct run *run)
 {
     AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
@@ -198,12 +198,7 @@ enum step order_run_find(struct run *run)
     }
     run->answered = true;
     if (!found) {
-        (void)err_set(run->err, E_ORDER_AMBIGUOUS, "order %lld: the CA %s %s so far",
-                      (long long)run->order->id,
-                      run->order->parent != NULL ? "shows no trace of what was asked for number"
-                                                 : "lists no order with the mark",
-                      run->order->parent != NULL ? run->order->parent : run->order->mark);
-        return STEP_WAIT;
+        return order_run_absent(run);
     }
     int64_t other = 0;
     if (!is_free(run, state, &other)) {

@@ -8,6 +8,7 @@ for each of these points, and its process is killed there, or loses its connecti
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -77,17 +78,37 @@ class Scene(Bench):
             done = self.act([*args, "--try-pin-again"])
         return done
 
-    def orders(self) -> list[dict[str, Any]]:
+    def at_ca(self) -> list[dict[str, Any]]:
         assert self.client.sandbox is not None
         return self.client.sandbox.orders()
+
+    def in_journal(self) -> list[dict[str, Any]]:
+        listed = self.client.json("order", "list")["orders"]
+        return [self.client.json("order", "show", str(o["order"])) for o in listed]
+
+    def states(self) -> list[tuple[str, str]]:
+        return sorted((str(o.get("origin", "")), str(o["state"])) for o in self.in_journal())
+
+    def on_token(self) -> list[tuple[str, str, str]]:
+        """Each object: its kind, its label, and the kinds of all that have its id."""
+        found = self.objects()
+        together = {o[2]: " + ".join(sorted(p[0] for p in found if p[2] == o[2])) for o in found}
+        own = re.compile(f"{re.escape(self.name)}-[0-9-]+-[0-9a-f]+$")
+        return sorted((o[0], own.sub("NAME", o[1]), together[o[2]]) for o in found)
+
+    def outcome(self) -> dict[str, Any]:
+        """All that a command leaves, without what is different each time."""
+        return {"at the CA": sorted(str(o["status"]) for o in self.at_ca()),
+                "in the journal": self.states(),
+                "on the token": self.on_token()}
 
 
 @dataclass
 class Story:
     before: list[list[str]]  # what was done before it
     args: list[str]
-    kinds: str  # which things are counted
     actions: list[str]
+    kinds: str = ""  # which things are counted; all
 
 
 def scene_of(client: Client, number: int) -> Scene:
@@ -106,39 +127,49 @@ def scene_of(client: Client, number: int) -> Scene:
     return scene
 
 
-def points_of(scene: Scene, story: Story) -> list[tuple[int, str]]:
-    """What the command does when nothing goes wrong."""
+def undisturbed(scene: Scene, story: Story) -> tuple[list[tuple[int, str]], dict[str, Any]]:
+    """What the command does when nothing goes wrong, and what it leaves."""
     log = scene.client.dir / "points.log"
     log.unlink(missing_ok=True)
+    prepare(scene, story)
+    done = scene.act(story.args, kinds=story.kinds, log=log)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in log.read_text().splitlines()]
+    return [(int(n), kind) for n, kind in lines], scene.outcome()
+
+
+def prepare(scene: Scene, story: Story) -> None:
     scene.begin()
     for args in story.before:
         done = scene.act(args)
         assert done.returncode == 0, done.stderr
-    done = scene.act(story.args, kinds=story.kinds, log=log)
-    assert done.returncode == 0, done.stderr
-    lines = [line.split() for line in log.read_text().splitlines()]
-    return [(int(n), kind) for n, kind in lines]
+
+
+def makes_sense(kind: str, action: str) -> bool:
+    """A read is over when it is counted; only what goes over the network is cut, and only files fill a disk."""
+    if action in ("cut", "cutafter"):
+        return kind == "send" or (kind == "receive" and action == "cut")
+    if action == "full":
+        return kind == "journal"
+    return not (kind in ("receive", "answer") and action.endswith("after"))
 
 
 def visit(client: Client, story: Story, choose: Callable[[list[Point]], list[Point]],
-          check: Callable[[Scene, Point], None]) -> tuple[list[Point], list[Point]]:
-    """Runs `check` for the chosen points on each processor. Returns the points there are, and those visited."""
+          check: Callable[[Scene, Point, dict[str, Any]], None]) -> tuple[list[Point], list[Point]]:
+    """Runs `check` for the chosen points, on as many scenes as there are processors. Returns the points there are, and
+    those visited."""
     scenes = [scene_of(client, n) for n in range(os.cpu_count() or 1)]
     try:
-        # No action says the same thing twice: a read is over when it is counted, and only sockets are cut.
-        points = [Point(n, kind, action) for n, kind in points_of(scenes[0], story) for action in story.actions
-                  if not (kind in ("receive", "answer") and action.endswith("after"))]
+        things, wanted = undisturbed(scenes[0], story)
+        points = [Point(n, kind, action) for n, kind in things for action in story.actions if makes_sense(kind, action)]
         chosen = choose(points)
         free = list(scenes)
 
         def one(point: Point) -> str | None:
             scene = free.pop()
             try:
-                scene.begin()
-                for args in story.before:
-                    done = scene.act(args)
-                    assert done.returncode == 0, done.stderr
-                check(scene, point)
+                prepare(scene, story)
+                check(scene, point, wanted)
             except AssertionError as wrong:
                 return f"{point}: {wrong}"
             finally:

@@ -1,15 +1,16 @@
 /*
- * Preloaded into the client: counts what its process does to the world, and ends it at the n-th thing.
+ * Preloaded into the client: counts what its process does to the world, and ends it at the n-th
+ * thing.
  *
- * Counted are writes, synchronisations and renamings of files below P11POINT_STATE ("journal"), what goes to and
- * comes from a network socket ("send", "receive"), and what goes to and comes from the token's own process, whose
- * socket has a path ("ask", "answer").
+ * Counted are writes, synchronisations and renamings of files below P11POINT_STATE ("journal"),
+ * what goes to and comes from a network socket ("send", "receive"), and what goes to and comes from
+ * the token's own process, whose socket has a path ("ask", "answer").
  *
  *   P11POINT_LOG=FILE    one line for each: its number, its kind
- *   P11POINT=N:ACTION    at the n-th of them: kill (before it is done), killafter, cut (the connection is shut down
- *                        before it, and the process goes on), cutafter, full (it and every later write below
- *                        P11POINT_STATE fails with ENOSPC)
- *   P11POINT_KINDS=A,B   only these are counted (default: all)
+ *   P11POINT=N:ACTION    at the n-th of them: kill (before it is done), killafter, cut (the
+ * connection is shut down before it, and the process goes on), cutafter, full (it and every later
+ * write below P11POINT_STATE fails with ENOSPC) P11POINT_KINDS=A,B   only these are counted
+ * (default: all)
  */
 #include <dlfcn.h>
 #include <errno.h>
