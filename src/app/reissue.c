@@ -91,13 +91,18 @@ static bool check_serial(const struct work *work, struct err *err)
     const struct order *parent = &work->parent;
     const char *now = work->record.serial;
 
+    if (parent->serial != NULL && now == NULL) {
+        return err_set(err, E_CA_REFUSED,
+                       "the CA says no serial number of number %lld now, so nobody can tell "
+                       "whether it is the certificate of order %lld still; try again when it does",
+                       (long long)work->number, (long long)parent->id);
+    }
     return parent->serial == NULL || ca_same_serial(parent->serial, now) ||
            err_set(err, E_CA_REFUSED,
                    "number %lld at the CA is a certificate with the serial number %.80s now, and "
                    "not %.80s, which order %lld got: it was replaced there; name the order that "
                    "replaced it, or --ca-order with --new-key or --key",
-                   (long long)work->number, now != NULL ? now : "(none)", parent->serial,
-                   (long long)parent->id);
+                   (long long)work->number, now, parent->serial, (long long)parent->id);
 }
 
 static bool check_record(const struct work *work, struct err *err)
@@ -263,7 +268,8 @@ static bool plan(struct work *work, struct err *err)
         !check_key(work, &enroll, same, err) || !check_product(work, same, err) ||
         !plan_key(work->app, &enroll, &work->wish, err) ||
         !app_approval_check(work->app, order, err) ||
-        !order_check(work->connection.ca, order, err)) {
+        !order_check(work->connection.ca, order, err) ||
+        !order_look(work->connection.ca, order, work->request->again, err)) {
         return false;
     }
     return work->parent.dedupe != NULL ? order_set(&order->dedupe, work->parent.dedupe, err)

@@ -101,6 +101,7 @@ struct config_ca {
     int64_t connect_timeout_s, timeout_s;
     int64_t poll_deadline_s;
     int64_t people_deadline_s; /* -1: as poll_deadline_s */
+    int64_t absence_after_s;   /* -1: never */
     int64_t backoff_base_s, backoff_max_s;
     int64_t backoff_attempts;
     int64_t poll_scale_percent;

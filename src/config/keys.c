@@ -81,6 +81,16 @@ static bool set_span_or_same(void *field, const char *value, struct err *err)
     return set_span(field, value, err);
 }
 
+/* "never" is -1. */
+static bool set_span_or_never(void *field, const char *value, struct err *err)
+{
+    if (str_equal(value, "never")) {
+        *(int64_t *)field = -1;
+        return true;
+    }
+    return set_span(field, value, err);
+}
+
 static bool set_word(int *field, const char *const words[], size_t count, const char *value,
                      struct err *err)
 {
@@ -288,6 +298,9 @@ static const struct row rows[] = {
     {{CONFIG_CA, "people_deadline", "people-deadline", "SPAN|same", "same",
       "how long a command waits for a person's approval or validation (steps); 0: ask once; same: as poll_deadline"},
      set_span_or_same, CA(people_deadline_s)},
+    {{CONFIG_CA, "absence_after", "absence-after", "SPAN|never", "1h",
+      "how long a CA may show nothing of an order whose answer was lost until it is sent once more"},
+     set_span_or_never, CA(absence_after_s)},
     {{CONFIG_CA, "backoff_base", "backoff-base", "SPAN", "2s", "base of the backoff schedule, in seconds"},
      set_span, CA(backoff_base_s)},
     {{CONFIG_CA, "backoff_max", "backoff-max", "SPAN", "32s", "longest wait of the backoff schedule"},

@@ -11,7 +11,8 @@ struct journal {
     const struct clock *clock;
 };
 
-/* The order as it is now, and an event; inside a transaction. */
+/* The order as it is now, and an event; inside a transaction. Once that is committed, the caller
+ * sets order->saved. */
 bool journal_write(struct journal *journal, struct order *order, const char *event,
                    struct err *err) NODISCARD;
 

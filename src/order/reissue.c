@@ -3,6 +3,7 @@
 #include "base/str.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static const char *const origin_names[] = {"enroll", "renew", "renew-same-key", "replace"};
 
@@ -91,8 +92,7 @@ static X509 *for_our_key(const struct order *order, STACK_OF(X509) * answer)
     return x509_sort_answer(answer, order->spki_hash, &leaf, &chain, &ignored) ? leaf : NULL;
 }
 
-/* Whether one of the certificates is the old one. */
-static bool has_old(const struct order *order, STACK_OF(X509) * answer)
+bool order_has_old(const struct order *order, STACK_OF(X509) * answer)
 {
     for (int i = 0; i < sk_X509_num(answer); i++) {
         AUTO(x509_info) struct x509_info info = {.subject = NULL};
@@ -124,7 +124,7 @@ bool order_is_stale(const struct order *order, STACK_OF(X509) * answer, bool *st
     }
     *stale = leaf == NULL || ca_same_serial(info.serial, order->parent_serial);
     if (*stale) {
-        bool old = has_old(order, answer);
+        bool old = order_has_old(order, answer);
         (void)err_set(err, E_ORDER_PENDING,
                       "order %lld (%s at the CA): the CA gives %s, and not one for the key of this "
                       "order",
@@ -132,6 +132,24 @@ bool order_is_stale(const struct order *order, STACK_OF(X509) * answer, bool *st
                       old ? "the certificate that is being replaced still"
                           : "a certificate for another key");
     }
+    return true;
+}
+
+bool order_look(struct ca *ca, struct order *order, bool again, struct err *err)
+{
+    AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
+    struct ca_request request;
+    char *before = NULL;
+
+    if (!order_request(order, &names, &request, err)) {
+        return false;
+    }
+    request.again = again;
+    if (!ca_before_submit(ca, &request, &before, err)) {
+        return false;
+    }
+    free(order->ca_state);
+    order->ca_state = before;
     return true;
 }
 

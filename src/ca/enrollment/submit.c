@@ -27,19 +27,6 @@ bool enrollment_check_request(void *impl, const struct ca_request *request, stru
     return check_key(request, err) && enrollment_build(request, e->fields, &body, err);
 }
 
-/* When it was sent: an older certificate for the same key is not what it became. */
-bool enrollment_before_submit(void *impl, const struct ca_request *request UNUSED, char **before,
-                              struct err *err)
-{
-    const struct enrollment *e = impl;
-
-    if (asprintf(before, "{\"sent\":%lld}", (long long)clock_wall_s(e->scm.settings.clock)) < 0) {
-        *before = NULL;
-        return err_nomem(err);
-    }
-    return true;
-}
-
 static enum ca_submit ambiguous(struct err *err)
 {
     err->code = E_ORDER_AMBIGUOUS;

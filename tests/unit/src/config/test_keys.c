@@ -59,6 +59,7 @@ static const struct {
     {"ca:x", "timeout", "1h", NUMBER, OF(ca, timeout_s), 3600},
     {"ca:x", "poll", "backoff", WORD, OF(ca, poll), CONFIG_POLL_BACKOFF},
     {"ca:x", "poll_deadline", "0", NUMBER, OF(ca, poll_deadline_s), 0},
+    {"ca:x", "absence_after", "never", NUMBER, OF(ca, absence_after_s), -1},
     {"ca:x", "people_deadline", "2h", NUMBER, OF(ca, people_deadline_s), 7200},
     {"ca:x", "backoff_base", "3s", NUMBER, OF(ca, backoff_base_s), 3},
     {"ca:x", "backoff_max", "9s", NUMBER, OF(ca, backoff_max_s), 9},

@@ -9,7 +9,7 @@ static const char golden[] =
     "signed         submit    open  unsent -> awaiting-approval submitting abandoned\n"
     "awaiting-approval approve   open  unsent -> signed submitting abandoned declined\n"
     "submitting     find      open  sent   -> signed ambiguous pending\n"
-    "ambiguous      find      open  sent   -> pending\n"
+    "ambiguous      find      open  sent   -> signed pending\n"
     "pending        poll      open  sent   -> waiting issued failed\n"
     "waiting        poll      open  sent   -> pending issued failed\n"
     "issued         collect   open  sent   -> pending waiting collected "
