@@ -19,6 +19,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* How an order's product is called where an account has one that the CA does not tell. */
+#define APP_OWN_PRODUCT "the account's own"
+
 /* What every story works with. Borrowed. */
 struct app {
     struct config *config;

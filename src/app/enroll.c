@@ -83,7 +83,7 @@ static bool take_fixed_product(const struct config_selection *selection, struct 
                        ca->name);
     }
     order->product_id = (int64_t)number;
-    struct ca_product product = {.id = order->product_id, .name = (char[]){"the account's own"}};
+    struct ca_product product = {.id = order->product_id, .name = (char[]){APP_OWN_PRODUCT}};
     return app_check_catalog(selection, &none, &product, err) &&
            order_set(&order->product, product.name, err);
 }

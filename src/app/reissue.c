@@ -46,7 +46,14 @@ static bool take_number(struct work *work, struct err *err)
     uint64_t number = 0;
 
     ca_order_id(work->parent.ca_state, text);
-    if (!str_to_u64(text, INT64_MAX, &number) || number == 0) {
+    bool is_number = str_to_u64(text, INT64_MAX, &number) && number != 0;
+    if (!is_number && text[0] != '\0') {
+        return err_set(err, E_USAGE,
+                       "order %lld is '%s' at the CA, which is no number, and what is no number "
+                       "cannot be %s over the CA's API; 'p11enroll enroll --again' orders anew",
+                       (long long)work->parent.id, text, verb_of(work->request));
+    }
+    if (!is_number) {
         return err_set(err, E_USAGE,
                        "order %lld is in the state '%s': the CA has given it no number, so there "
                        "is nothing to be %s",
