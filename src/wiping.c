@@ -49,6 +49,8 @@ static free_fn *find_free(void)
     return found;
 }
 
+/* (libc's declarations have reserved names for their parameters) */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 EXPORTED void free(void *p)
 {
     free_fn *give_back = p != NULL ? find_free() : NULL;
@@ -63,6 +65,7 @@ EXPORTED void free(void *p)
 }
 
 /* Never in place: what libc moves, it leaves behind as it was. */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 EXPORTED void *realloc(void *old, size_t size)
 {
     if (old != NULL && size == 0) {
