@@ -315,7 +315,7 @@ struct opts_inventory_find {
     bool live;
 };
 struct opts_account_acme {
-    const char *name, *server, *validation, *validation_id, *eab_out;
+    const char *name, *server, *validation, *validation_id, *eab_out, *eab_config;
     bool show_secret, yes;
 };
 struct opts_cert_bind {

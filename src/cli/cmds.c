@@ -243,8 +243,10 @@ static const struct opt account_acme_opts[] = {
      "create: the validation of the organization to build on"},
     {"eab-out", 0, OPT_TEXT, "FILE", AT(opts_account_acme, eab_out),
      "create, show: write the pair for external account binding, readable for its owner alone"},
+    {"eab-config", 0, OPT_TEXT, "NAME", AT(opts_account_acme, eab_config),
+     "create, show: write it into the section [ca:NAME] of the configuration, its key into a file beside that"},
     {"show-secret", 0, OPT_FLAG, NULL, AT(opts_account_acme, show_secret), "create, show: print the HMAC key"},
-    {"yes", 0, OPT_FLAG, NULL, AT(opts_account_acme, yes), "delete, deactivate: do it"},
+    {"yes", 0, OPT_FLAG, NULL, AT(opts_account_acme, yes), "delete, deactivate: do it; --eab-config: replace a pair"},
 };
 
 static const struct opt domain_list_opts[] = {

@@ -90,6 +90,8 @@ struct config_ca {
     char *policy;
     char *requester;
     char *catalog; /* the products that may be ordered; NULL: all */
+    char *eab_kid; /* the pair of an ACME account */
+    char *eab_key_source;
     struct config_approval approval;
     char *trust;
     char *trust_password_source;
@@ -208,6 +210,27 @@ const char *config_path(const struct config *config);
 /* Parses a file's text (for tests and fuzzing); name is for messages. */
 bool config_parse(const char *name, const char *text, struct config **out,
                   struct err *err) NODISCARD;
+
+/* edit.c: a setting that is to stand in a file. */
+struct config_change {
+    const char *key;
+    const char *value; /* one line of printable characters */
+};
+
+/*
+ * Puts settings into the section of a file's text, which is appended to out; everything else stays,
+ * comments too. Pure. E_CONFIG: there is no such section, or what comes out is no configuration;
+ * E_OBJECT_EXISTS: one of them is there, and nobody asked to replace it; E_USAGE for a value that
+ * does not fit.
+ */
+bool config_edit(const char *text, const char *section, const struct config_change changes[],
+                 size_t count, bool replace, struct buf *out, struct err *err) NODISCARD;
+
+/* The same with the file that was read; it keeps its owner and its mode, and is whole at any time.
+ * dry: nothing is written, but what stands against it is told. E_IO as well. */
+bool config_change_file(const struct config *config, const char *section,
+                        const struct config_change changes[], size_t count, bool replace, bool dry,
+                        struct err *err) NODISCARD;
 
 /* Relative paths in a file are relative to the file's directory; as options, to the working
  * directory. */

@@ -83,6 +83,12 @@ static void add_login(struct http_request *request, const struct scm *scm)
     }
 }
 
+/* Answers about ACME accounts hold keys. */
+static bool tells_keys(const struct scm_endpoint *endpoint)
+{
+    return str_starts_with(endpoint->path, "/acme/");
+}
+
 /* One request, without repetition. False if there was no answer; err is set then. */
 static bool send_request(struct scm *scm, const struct scm_call *call, const char *path,
                          struct scm_answer *answer, struct err *err)
@@ -97,6 +103,7 @@ static bool send_request(struct scm *scm, const struct scm_call *call, const cha
         .body_len = call->body != NULL ? strlen(call->body) : 0,
         .timeout_ms = endpoint->timeout_ms,
         .once = !endpoint->idempotent,
+        .secret = tells_keys(endpoint),
     };
 
     add_login(&request, scm);
@@ -239,12 +246,10 @@ static bool wrap(const struct scm_call *call, const char *path, struct err *err)
  * neither quoted nor left in memory. */
 static bool not_the_api(const struct scm_call *call, struct scm_answer *answer, struct err *err)
 {
-    struct scm_error what;
+    struct scm_error what = {.text = "no JSON that can be read"};
 
-    scm_parse_error(&answer->response, &what);
-    if (str_starts_with(scm_endpoint(call->endpoint)->path, "/acme/")) {
-        (void)snprintf(what.text, sizeof(what.text), "no JSON that can be read");
-        OPENSSL_cleanse(answer->response.body.data, answer->response.body.len);
+    if (!tells_keys(scm_endpoint(call->endpoint))) { /* they are not quoted */
+        scm_parse_error(&answer->response, &what);
     }
     return err_set(err, E_PROTOCOL, "HTTP %d, but the answer is not the API's: %s",
                    answer->response.status, what.text);

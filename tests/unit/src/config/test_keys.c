@@ -82,6 +82,8 @@ static const struct {
     {"ca:x", "policy", "x", TEXT, OF(ca, policy), 0},
     {"ca:x", "requester", "a@b", TEXT, OF(ca, requester), 0},
     {"ca:x", "catalog", "1, 2", TEXT, OF(ca, catalog), 0},
+    {"ca:x", "eab_kid", "k", TEXT, OF(ca, eab_kid), 0},
+    {"ca:x", "eab_key_source", "fd:6", TEXT, OF(ca, eab_key_source), 0},
     {"ca:x", "approval", "required", TEXT, OF(ca, approval.rule), 0},
     {"ca:x", "approval_for", "ev", TEXT, OF(ca, approval.rule_for), 0},
     {"ca:x", "approvers", "user:a", TEXT, OF(ca, approval.approvers), 0},
