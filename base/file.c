@@ -232,6 +232,31 @@ bool file_write_atomic(const char *path, const void *data, size_t len, mode_t mo
     return sync_directory(path, err);
 }
 
+/* Whether there is nothing at the path is settled by the renaming itself. */
+static bool rename_to(const char *temp, const char *path, bool replace, struct err *err)
+{
+    int rc =
+        replace ? rename(temp, path) : renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_NOREPLACE);
+
+    if (rc != 0 && !replace && errno == EINVAL) { /* a file system that cannot say so */
+        rc = link(temp, path) == 0 ? unlink(temp) : -1;
+    }
+    if (rc != 0 && errno == EEXIST) {
+        return err_set(err, E_OBJECT_EXISTS, "%s is there already, and was left as it is", path);
+    }
+    return rc == 0 || err_set_errno(err, E_IO, errno, "naming %s", path);
+}
+
+bool file_put_in_place(const char *temp, const char *path, bool replace, struct err *err)
+{
+    AUTO(fd) int fd = open_read(temp);
+
+    if (fd < 0 || fsync(fd) != 0) {
+        return err_set_errno(err, E_IO, errno, "writing %s", temp);
+    }
+    return rename_to(temp, path, replace, err) && sync_directory(path, err);
+}
+
 bool file_make_private_dir(const char *path, struct err *err)
 {
     AUTO(str) char *copy = str_dup(path);

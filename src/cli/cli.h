@@ -191,6 +191,9 @@ bool cmd_dcv_publish(struct cli *cli, struct err *err);
 bool cmd_inventory_sync(struct cli *cli, struct err *err);
 bool cmd_inventory_find(struct cli *cli, struct err *err);
 bool cmd_inventory_match(struct cli *cli, struct err *err);
+bool cmd_journal_check(struct cli *cli, struct err *err);
+bool cmd_journal_backup(struct cli *cli, struct err *err);
+bool cmd_journal_export(struct cli *cli, struct err *err);
 bool cmd_products(struct cli *cli, struct err *err);
 bool cmd_check(struct cli *cli, struct err *err);
 bool cmd_org_list(struct cli *cli, struct err *err);
@@ -313,6 +316,10 @@ struct opts_inventory_sync {
 struct opts_inventory_find {
     const char *ca_order, *serial, *name, *dn;
     bool live;
+};
+struct opts_journal {
+    const char *format, *out_path;
+    bool overwrite, history;
 };
 struct opts_account_acme {
     const char *name, *server, *validation, *validation_id, *eab_out;

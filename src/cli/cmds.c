@@ -348,6 +348,16 @@ static const struct opt cert_emit_opts[] = {
     {"dir", 0, OPT_TEXT, "DIR", AT(opts_cert_emit, dir), "where the files for the program are, or are put"},
 };
 
+static const struct opt journal_backup_opts[] = {
+    {"overwrite", 0, OPT_FLAG, NULL, AT(opts_journal, overwrite), "replace FILE if it is there"},
+};
+
+static const struct opt journal_export_opts[] = {
+    {"format", 0, OPT_TEXT, "FORMAT", AT(opts_journal, format), "json, jsonl or csv (default: json)"},
+    {"history", 0, OPT_FLAG, NULL, AT(opts_journal, history), "with csv: a row for each entry of each order's history"},
+    {"out", 'o', OPT_TEXT, "FILE", AT(opts_journal, out_path), "where it goes (default: stdout)"},
+};
+
 const struct cmd cli_cmds[] = {
     {"token", "list", "list the tokens of a module", NULL, 0, 0, NO_OPTS,
      GENERAL | TOKEN, TOKEN, cmd_token_list},
@@ -423,6 +433,13 @@ const struct cmd cli_cmds[] = {
      OPTS(request_decide_opts, opts_request), GENERAL | TOKEN | CA | PROFILE, CA, cmd_request_decline},
     {"request", "update", "change a request that waits at the CA, or the comments of any certificate", "NUMBER", 1, 1,
      OPTS(request_update_opts, opts_request), GENERAL | TOKEN | CA | PROFILE, CA, cmd_request_update},
+
+    {"journal", "check", "check the order journal: files, database, schema, and what must hold of each order", NULL, 0, 0,
+     NO_OPTS, GENERAL, NOTHING, cmd_journal_check},
+    {"journal", "backup", "copy the order journal while others use it, and check the copy", "FILE", 1, 1,
+     OPTS(journal_backup_opts, opts_journal), GENERAL, NOTHING, cmd_journal_backup},
+    {"journal", "export", "write all orders with their history", NULL, 0, 0,
+     OPTS(journal_export_opts, opts_journal), GENERAL, NOTHING, cmd_journal_export},
 
     {"cert", "bind", "verify a certificate and bind it to its key in the token", NULL, 0, 0,
      OPTS(cert_bind_opts, opts_cert_bind), GENERAL | TOKEN | PROFILE, TOKEN, cmd_cert_bind},

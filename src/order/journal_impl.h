@@ -5,11 +5,18 @@
 #include "db/db.h"
 #include "order/order.h"
 
+/* What leads from version i of the schema to i + 1. */
+extern const char *const journal_migrations[];
+extern const size_t journal_migration_count;
+
 struct journal {
     struct db *db;
     char *dir;
     const struct clock *clock;
 };
+
+/* ready.c: when something was written down last; 0: never. */
+bool journal_last_time(struct journal *journal, int64_t *out, struct err *err) NODISCARD;
 
 /* The order as it is now, and an event; inside a transaction. */
 bool journal_write(struct journal *journal, struct order *order, const char *event,
