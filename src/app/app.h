@@ -75,6 +75,10 @@ bool app_check_catalog(const struct config_selection *selection, const struct ca
 bool app_check_organization(const struct config_selection *selection, struct ca *ca,
                             struct err *err) NODISCARD;
 
+/* journal.c: opens the journal for a story that sends something: it can be written and there is
+ * room, and the clock is not behind it. E_JOURNAL, E_IO. */
+bool app_journal(struct app *app, struct journal **out, struct err *err) NODISCARD;
+
 /* enroll.c */
 struct app_enroll {
     const struct x509_names *names; /* at least one */

@@ -130,6 +130,9 @@ bool cli_app(struct cli *cli, struct err *err) NODISCARD;
 /* Opens the order journal; out NULL: only whether there is a place for it. E_CONFIG, E_JOURNAL. */
 bool cli_journal(struct cli *cli, struct journal **out, struct err *err) NODISCARD;
 
+/* cmd_journal.c: the same for commands that only read it: it may be one that cannot be written. */
+bool cli_journal_to_read(struct cli *cli, struct journal **out, struct err *err) NODISCARD;
+
 /* Writes a PEM file that the user asked for; the file is public. */
 bool cli_write_public(const char *path, const char *text, struct err *err) NODISCARD;
 
@@ -319,7 +322,7 @@ struct opts_inventory_find {
 };
 struct opts_journal {
     const char *format, *out_path;
-    bool overwrite, history;
+    bool accept_clock, overwrite, history;
 };
 struct opts_account_acme {
     const char *name, *server, *validation, *validation_id, *eab_out;

@@ -39,12 +39,30 @@ static bool judge(const struct cli *cli, const struct journal_inspected *found, 
                found->recover == 1 ? "was" : "were", found->recover == 1 ? "it" : "them");
 }
 
+bool cli_journal_to_read(struct cli *cli, struct journal **out, struct err *err)
+{
+    struct err ignored = ERR_INIT;
+
+    return cli_journal(cli, NULL, err) &&
+           (journal_open_as_is(cli->state_dir, &cli->clock, true, out, &ignored) ||
+            cli_journal(cli, out, err));
+}
+
+static bool accept_clock(struct cli *cli, struct err *err)
+{
+    AUTO(journal) struct journal *journal = NULL;
+    bool done = false;
+
+    return cli_journal(cli, &journal, err) && journal_accept_clock(journal, &done, err);
+}
+
 bool cmd_journal_check(struct cli *cli, struct err *err)
 {
+    const struct opts_journal *opts = cli->opts;
     struct journal_inspected found;
     struct out *out = &cli->out;
 
-    if (!cli_journal(cli, NULL, err)) {
+    if (!cli_journal(cli, NULL, err) || (opts->accept_clock && !accept_clock(cli, err))) {
         return false;
     }
     out_text(out, "journal", NULL, cli->state_dir);

@@ -348,6 +348,11 @@ static const struct opt cert_emit_opts[] = {
     {"dir", 0, OPT_TEXT, "DIR", AT(opts_cert_emit, dir), "where the files for the program are, or are put"},
 };
 
+static const struct opt journal_check_opts[] = {
+    {"accept-clock", 0, OPT_FLAG, NULL, AT(opts_journal, accept_clock),
+     "write down that the clock is right, although entries are of a later time"},
+};
+
 static const struct opt journal_backup_opts[] = {
     {"overwrite", 0, OPT_FLAG, NULL, AT(opts_journal, overwrite), "replace FILE if it is there"},
 };
@@ -435,7 +440,7 @@ const struct cmd cli_cmds[] = {
      OPTS(request_update_opts, opts_request), GENERAL | TOKEN | CA | PROFILE, CA, cmd_request_update},
 
     {"journal", "check", "check the order journal: files, database, schema, and what must hold of each order", NULL, 0, 0,
-     NO_OPTS, GENERAL, NOTHING, cmd_journal_check},
+     OPTS(journal_check_opts, opts_journal), GENERAL, NOTHING, cmd_journal_check},
     {"journal", "backup", "copy the order journal while others use it, and check the copy", "FILE", 1, 1,
      OPTS(journal_backup_opts, opts_journal), GENERAL, NOTHING, cmd_journal_backup},
     {"journal", "export", "write all orders with their history", NULL, 0, 0,

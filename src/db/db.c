@@ -40,7 +40,11 @@ static bool make_private(const char *path, struct err *err)
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
     if (fd < 0) {
-        return err_set_errno(err, E_JOURNAL, errno, "opening the journal %s", path);
+        bool full = errno == ENOSPC || errno == EDQUOT;
+        return err_set_errno(err, E_JOURNAL, errno, "opening the journal %s (%s)", path,
+                             full ? "there has to be room on its disk"
+                                  : "it and its directory must be writable for the user who runs "
+                                    "this");
     }
     (void)close(fd);
     return true;

@@ -11,9 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Clocks are set right by small steps all the time. */
-enum { CLOCK_SLACK_S = 300 };
-
 const char *journal_result_name(enum journal_result result)
 {
     static const char *const names[] = {[JOURNAL_OK] = "ok",
@@ -266,10 +263,10 @@ static void check_clock(struct inspection *in)
     }
     clock_format(in->out->last_s, last);
     clock_format(now_s, now);
-    if (in->out->last_s > now_s + CLOCK_SLACK_S) {
+    if (in->out->last_s > now_s + JOURNAL_CLOCK_SLACK_S) {
         inspect_tell(in, "clock", JOURNAL_BAD, 0,
                      "the last entry is of %s, and it is %s now: the clock was set back, or was "
-                     "ahead then",
+                     "ahead then; set it right, or if it is right now say so with --accept-clock",
                      last, now);
         return;
     }

@@ -202,7 +202,8 @@ bool journal_open(const char *dir, const struct clock *clock, struct journal **o
         return err_nomem(err);
     }
     journal->clock = clock;
-    if (!db_open(path, journal_migrations, journal_migration_count, &journal->db, err)) {
+    if (!journal_not_emptied(dir, path, clock, err) ||
+        !db_open(path, journal_migrations, journal_migration_count, &journal->db, err)) {
         return err_wrap(err, "order journal");
     }
     *out = TAKE(journal);

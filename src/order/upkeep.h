@@ -18,6 +18,16 @@ struct order;
 
 /* ready.c */
 
+/*
+ * Whether what is about to be done can be written down: there is room, a transaction can be
+ * committed, and this machine's clock is not behind the last entry. Blocks for the disk. E_JOURNAL.
+ */
+bool journal_ready(struct journal *journal, struct err *err) NODISCARD;
+
+/* Writes down that the clock is right now, and that it was the earlier entries' that was not:
+ * *done false if there is no need. E_JOURNAL. */
+bool journal_accept_clock(struct journal *journal, bool *done, struct err *err) NODISCARD;
+
 /* Opens DIR/journal.db to look at it or to copy it: nothing is created, migrated or written, and
  * read-only files will do. `current`: its schema must be the one of this program. E_JOURNAL. */
 bool journal_open_as_is(const char *dir, const struct clock *clock, bool current,
