@@ -26,6 +26,7 @@ DEFINE_AUTO_DONE(adoption, struct adoption, adoption_done)
 static bool check_state(const struct order *order, struct err *err)
 {
     return order->state == ORDER_AMBIGUOUS || order->state == ORDER_SUBMITTING ||
+           order->state == ORDER_NOT_ORDERED || /* it is there after all */
            err_set(
                err, E_USAGE,
                "order %lld is in the state '%s': only one of which it is not known whether the CA "

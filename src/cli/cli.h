@@ -161,6 +161,7 @@ bool cmd_order_wait(struct cli *cli, struct err *err);
 bool cmd_order_collect(struct cli *cli, struct err *err);
 bool cmd_order_adopt(struct cli *cli, struct err *err);
 bool cmd_order_abandon(struct cli *cli, struct err *err);
+bool cmd_order_resolve(struct cli *cli, struct err *err);
 bool cmd_order_request(struct cli *cli, struct err *err);
 bool cmd_order_approve(struct cli *cli, struct err *err);
 bool cmd_order_decline(struct cli *cli, struct err *err);
@@ -258,6 +259,10 @@ struct opts_order_list {
 struct opts_order_result {
     const char *cert_out, *chain_out;
     const char *format, *out_path; /* collect */
+};
+struct opts_order_resolve {
+    const char *is, *reason;
+    bool not_ordered, send_again, yes;
 };
 struct opts_reissue {
     struct cli_list names;

@@ -141,6 +141,14 @@ static const struct opt order_approvals_opts[] = {
      "write texts, signatures and certificates there, for checks with other programs"},
 };
 
+static const struct opt order_resolve_opts[] = {
+    {"is", 0, OPT_TEXT, "ID", AT(opts_order_resolve, is), "the CA has it, under this number or id: go on with it"},
+    {"not-ordered", 0, OPT_FLAG, NULL, AT(opts_order_resolve, not_ordered), "the CA does not have it: close it"},
+    {"send-again", 0, OPT_FLAG, NULL, AT(opts_order_resolve, send_again), "with --not-ordered: it may be sent again instead"},
+    {"reason", 0, OPT_TEXT, "TEXT", AT(opts_order_resolve, reason), "with --not-ordered: how that is known (required)"},
+    {"yes", 0, OPT_FLAG, NULL, AT(opts_order_resolve, yes), "with --not-ordered: do it; without, the CA is asked and nothing changed"},
+};
+
 static const struct opt order_result_opts[] = {
     {"cert-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, cert_out), "write the certificate as PEM"},
     {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, chain_out), "write its issuers as PEM"},
@@ -419,6 +427,8 @@ const struct cmd cli_cmds[] = {
      OPTS(order_replace_opts, opts_reissue), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_replace},
     {"order", "adopt", "go on with an order whose answer was lost, as the one found at the CA under an id", "ORDER ID", 2, 2,
      OPTS(order_result_opts, opts_order_result), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_adopt},
+    {"order", "resolve", "settle an order whose answer was lost: what is known, and what somebody found out", "ORDER", 1, 1,
+     OPTS(order_resolve_opts, opts_order_resolve), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_resolve},
     {"order", "abandon", "give up an order that was not sent to the CA", "ORDER", 1, 1, NO_OPTS,
      GENERAL, NOTHING, cmd_order_abandon},
 

@@ -32,6 +32,7 @@ static unsigned needs_of(enum order_state state)
     case ORDER_DECLINED:
     case ORDER_SUBMITTING:
     case ORDER_AMBIGUOUS:
+    case ORDER_NOT_ORDERED:
         return NEED_KEY | NEED_CSR;
     case ORDER_PENDING:
     case ORDER_WAITING:

@@ -72,6 +72,22 @@ struct journal_inspected {
 bool journal_inspect(const char *dir, const struct clock *clock, journal_finding_fn *visit,
                      void *ctx, struct journal_inspected *out, struct err *err) NODISCARD;
 
+/* resolve.c: orders whose answer was lost */
+
+/* Whether it is not known of an order if the CA has it. E_USAGE. */
+bool order_is_unsettled(const struct order *order, struct err *err) NODISCARD;
+
+/* When an order was sent last; 0: never. */
+bool journal_last_sent(struct journal *journal, int64_t id, int64_t *out,
+                       struct err *err) NODISCARD;
+
+/*
+ * Takes somebody's word that the CA does not have an order, and writes down who said so and why: it
+ * may be sent again, or is closed. E_USAGE.
+ */
+bool order_settle_not_ordered(struct journal *journal, struct order *order, bool again,
+                              const char *why, struct err *err) NODISCARD;
+
 /* backup.c */
 
 enum { JOURNAL_DIGEST_TEXT = 65 };

@@ -148,5 +148,5 @@ def test_completion_is_a_script_that_bash_reads(tmp_path: Path) -> None:
     assert {"--ca", "--ca-url", "--ca-trust"} <= set(words)
     script = f'. {path}; COMP_WORDS=(p11enroll order ""); COMP_CWORD=2; _p11enroll; printf "%s " "${{COMPREPLY[@]}}"'
     words = set(run(["bash", "-c", script], env=clean_env()).stdout.split())
-    assert words == {"list", "show", "wait", "collect", "adopt", "abandon", "renew", "replace", "request", "approve", "decline",
+    assert words == {"list", "show", "wait", "collect", "adopt", "resolve", "abandon", "renew", "replace", "request", "approve", "decline",
                      "approvals"}
