@@ -26,6 +26,7 @@ DEFINE_AUTO_DONE(adoption, struct adoption, adoption_done)
 static bool check_state(const struct order *order, struct err *err)
 {
     return order->state == ORDER_AMBIGUOUS || order->state == ORDER_SUBMITTING ||
+           order->state == ORDER_NOT_ORDERED || /* it is there after all */
            err_set(
                err, E_USAGE,
                "order %lld is in the state '%s': only one of which it is not known whether the CA "
@@ -126,10 +127,9 @@ bool app_adopt(struct app *app, int64_t id, const char *ca_order, struct order *
 {
     AUTO(adoption) struct adoption a = {.lock = ORDER_LOCK_INIT};
 
-    if (!journal_open(app->state_dir, app->clock, &a.journal, err) ||
-        !order_lock_take(a.journal, id, &a.lock, err) || !journal_load(a.journal, id, order, err) ||
-        !check_state(order, err) || !app_select_for(app, order, err) ||
-        !app_ca_open(app, &a.connection, err)) {
+    if (!app_journal(app, &a.journal, err) || !order_lock_take(a.journal, id, &a.lock, err) ||
+        !journal_load(a.journal, id, order, err) || !check_state(order, err) ||
+        !app_select_for(app, order, err) || !app_ca_open(app, &a.connection, err)) {
         return false;
     }
     log_set_order((long)id);

@@ -78,6 +78,10 @@ bool app_check_catalog(const struct config_selection *selection, const struct ca
 bool app_check_organization(const struct config_selection *selection, struct ca *ca,
                             struct err *err) NODISCARD;
 
+/* journal.c: opens the journal for a story that sends something: it can be written and there is
+ * room, and the clock is not behind it. E_JOURNAL, E_IO. */
+bool app_journal(struct app *app, struct journal **out, struct err *err) NODISCARD;
+
 /* enroll.c */
 struct app_enroll {
     const struct x509_names *names; /* at least one */
@@ -170,6 +174,27 @@ bool app_wait(struct app *app, const struct app_wait *request, struct app_waited
 
 /* The numbers of all open orders that the CA has, or may have, oldest first; free() them. */
 bool app_open_orders(struct app *app, int64_t **ids, size_t *count, struct err *err) NODISCARD;
+
+/* resolve.c: an order whose answer was lost, and which the CA does not have, somebody says. */
+struct app_resolve {
+    int64_t order;
+    const char *why;
+    bool again;     /* it may be sent again; else it is closed */
+    bool confirmed; /* false: only look */
+};
+
+struct app_resolved {
+    int64_t sent_s; /* when it was sent last */
+    bool asked;     /* the CA could be asked for it, and shows nothing */
+};
+
+/*
+ * The CA is asked first: what it has is not taken for absent. Unless confirmed nothing is changed,
+ * and E_USAGE says so. *order is loaded all the same, where it could be. E_ORDER_EXISTS: the CA has
+ * it; E_USAGE: its answer was not lost; and whatever asking the CA fails with.
+ */
+bool app_resolve(struct app *app, const struct app_resolve *request, struct order *order,
+                 struct app_resolved *out, struct err *err) NODISCARD;
 
 /* Gives up an order that was not sent to the CA. E_USAGE, E_ORDER_AMBIGUOUS if it was. */
 /*

@@ -456,7 +456,7 @@ bool app_reissue(struct app *app, const struct app_reissue *request, struct orde
     *result = (struct app_result){.continued = false};
     order_init(&work.parent);
     order_init(&work.wish.order);
-    if (!journal_open(app->state_dir, app->clock, &work.journal, err) || !settle(&work, err) ||
+    if (!app_journal(app, &work.journal, err) || !settle(&work, err) ||
         !find_other(&work, &other, err)) {
         return false;
     }

@@ -130,6 +130,9 @@ bool cli_app(struct cli *cli, struct err *err) NODISCARD;
 /* Opens the order journal; out NULL: only whether there is a place for it. E_CONFIG, E_JOURNAL. */
 bool cli_journal(struct cli *cli, struct journal **out, struct err *err) NODISCARD;
 
+/* cmd_journal.c: the same for commands that only read it: it may be one that cannot be written. */
+bool cli_journal_to_read(struct cli *cli, struct journal **out, struct err *err) NODISCARD;
+
 /* Writes a PEM file that the user asked for; the file is public. */
 bool cli_write_public(const char *path, const char *text, struct err *err) NODISCARD;
 
@@ -158,6 +161,7 @@ bool cmd_order_wait(struct cli *cli, struct err *err);
 bool cmd_order_collect(struct cli *cli, struct err *err);
 bool cmd_order_adopt(struct cli *cli, struct err *err);
 bool cmd_order_abandon(struct cli *cli, struct err *err);
+bool cmd_order_resolve(struct cli *cli, struct err *err);
 bool cmd_order_request(struct cli *cli, struct err *err);
 bool cmd_order_approve(struct cli *cli, struct err *err);
 bool cmd_order_decline(struct cli *cli, struct err *err);
@@ -191,6 +195,9 @@ bool cmd_dcv_publish(struct cli *cli, struct err *err);
 bool cmd_inventory_sync(struct cli *cli, struct err *err);
 bool cmd_inventory_find(struct cli *cli, struct err *err);
 bool cmd_inventory_match(struct cli *cli, struct err *err);
+bool cmd_journal_check(struct cli *cli, struct err *err);
+bool cmd_journal_backup(struct cli *cli, struct err *err);
+bool cmd_journal_export(struct cli *cli, struct err *err);
 bool cmd_products(struct cli *cli, struct err *err);
 bool cmd_check(struct cli *cli, struct err *err);
 bool cmd_org_list(struct cli *cli, struct err *err);
@@ -253,6 +260,10 @@ struct opts_order_result {
     const char *cert_out, *chain_out;
     const char *format, *out_path; /* collect */
 };
+struct opts_order_resolve {
+    const char *is, *reason;
+    bool not_ordered, send_again, yes;
+};
 struct opts_reissue {
     struct cli_list names;
     const char *ca_order, *key, *reason, *cert_out, *chain_out;
@@ -313,6 +324,10 @@ struct opts_inventory_sync {
 struct opts_inventory_find {
     const char *ca_order, *serial, *name, *dn;
     bool live;
+};
+struct opts_journal {
+    const char *format, *out_path;
+    bool accept_clock, overwrite, history;
 };
 struct opts_account_acme {
     const char *name, *server, *validation, *validation_id, *eab_out, *eab_config;

@@ -237,6 +237,11 @@ static enum step ended(struct run *run)
         (void)err_set(run->err, E_ORDER_FAILED,
                       "order %lld was declined here and never sent to the CA: %s", id,
                       order->last_error != NULL ? order->last_error : "unknown");
+    } else if (order->state == ORDER_NOT_ORDERED) {
+        (void)err_set(run->err, E_ORDER_FAILED,
+                      "order %lld is closed: somebody here says that the CA does not have it "
+                      "('p11enroll order adopt' goes on with it if it does)",
+                      id);
     } else if (order->state == ORDER_ABANDONED) {
         (void)err_set(run->err, E_ORDER_FAILED,
                       "order %lld was abandoned; it was never sent to the CA", id);

@@ -10,9 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const migrations[] = {
+const char *const journal_migrations[] = {
     schema_001_init,    schema_002_bindings,     schema_003_inventory, schema_004_approvals,
     schema_005_reissue, schema_006_key_left_out, schema_007_absence};
+const size_t journal_migration_count = ARRAY_LEN(journal_migrations);
 
 /* Columns by their place in every statement: texts, then numbers, then bytes. */
 #define TEXT(name)                                                                                 \
@@ -206,7 +207,8 @@ bool journal_open(const char *dir, const struct clock *clock, struct journal **o
         return err_nomem(err);
     }
     journal->clock = clock;
-    if (!db_open(path, migrations, ARRAY_LEN(migrations), &journal->db, err)) {
+    if (!journal_not_emptied(dir, path, clock, err) ||
+        !db_open(path, journal_migrations, journal_migration_count, &journal->db, err)) {
         return err_wrap(err, "order journal");
     }
     *out = TAKE(journal);

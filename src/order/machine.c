@@ -81,6 +81,7 @@ static unsigned followers(enum order_state state)
     case ORDER_REVOKED:
     case ORDER_ABANDONED:
     case ORDER_DECLINED:
+    case ORDER_NOT_ORDERED:
     case ORDER_STATES:
         break;
     }
@@ -118,6 +119,7 @@ bool order_state_is_sent(enum order_state state)
     case ORDER_FAILED:
     case ORDER_REJECTED:
     case ORDER_REVOKED:
+    case ORDER_NOT_ORDERED:
     case ORDER_STATES:
         break;
     }

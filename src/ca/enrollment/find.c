@@ -207,7 +207,8 @@ static bool ask_a_person(const struct search *search, struct err *err)
         "access to the "
         "account in SCM has to look for an order of '%.100s'%s%s: if it is there, 'p11enroll order "
         "adopt' "
-        "with its id goes on with it; if it is not, 'p11enroll enroll --again' orders anew",
+        "with its id goes on with it; if it is not, 'p11enroll order resolve --not-ordered' "
+        "settles it",
         why.msg, search->cn, marked ? " with the comment " : "",
         marked ? search->request->mark : "");
 }

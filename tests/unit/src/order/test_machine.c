@@ -21,7 +21,8 @@ static const char golden[] =
     "cert-rejected  none      final sent   -> collected revoked\n"
     "revoked        none      final sent   ->\n"
     "abandoned      none      final unsent ->\n"
-    "declined       none      final unsent ->\n";
+    "declined       none      final unsent ->\n"
+    "not-ordered    none      final sent   ->\n";
 
 static const char *action_name(enum order_action action)
 {
