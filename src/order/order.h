@@ -14,6 +14,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "ca/ca.h"
+#include "order/due.h"
 #include "x509/x509.h"
 
 #include <stdbool.h>
