@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const migrations[] = {schema_001_init,      schema_002_bindings,
-                                         schema_003_inventory, schema_004_approvals,
-                                         schema_005_reissue,   schema_006_key_left_out};
+static const char *const migrations[] = {
+    schema_001_init,    schema_002_bindings,     schema_003_inventory, schema_004_approvals,
+    schema_005_reissue, schema_006_key_left_out, schema_007_alerts};
 
 /* Columns by their place in every statement: texts, then numbers, then bytes. */
 #define TEXT(name)                                                                                 \
