@@ -102,6 +102,8 @@ struct cli {
     bool tty;
     bool line_open;
     int shown_state;
+
+    int plugin_status; /* of a command that is a plugin: its exit status */
 };
 
 /* opt.c */
@@ -132,6 +134,11 @@ bool cli_journal(struct cli *cli, struct journal **out, struct err *err) NODISCA
 
 /* Writes a PEM file that the user asked for; the file is public. */
 bool cli_write_public(const char *path, const char *text, struct err *err) NODISCARD;
+
+/* cmd_alert.c: whether a command has the exit statuses of Nagios plugins, 0 to 3; and what it
+ * prints when it failed. */
+bool cli_is_plugin(const struct cmd *cmd);
+void cli_plugin_failed(struct out *out, const struct err *err);
 
 /* The commands, by noun. */
 bool cmd_token_list(struct cli *cli, struct err *err);
@@ -191,6 +198,7 @@ bool cmd_dcv_publish(struct cli *cli, struct err *err);
 bool cmd_inventory_sync(struct cli *cli, struct err *err);
 bool cmd_inventory_find(struct cli *cli, struct err *err);
 bool cmd_inventory_match(struct cli *cli, struct err *err);
+bool cmd_alert(struct cli *cli, struct err *err);
 bool cmd_products(struct cli *cli, struct err *err);
 bool cmd_check(struct cli *cli, struct err *err);
 bool cmd_org_list(struct cli *cli, struct err *err);
@@ -313,6 +321,10 @@ struct opts_inventory_sync {
 struct opts_inventory_find {
     const char *ca_order, *serial, *name, *dn;
     bool live;
+};
+struct opts_alert {
+    const char *levels, *sources;
+    bool dry_run;
 };
 struct opts_account_acme {
     const char *name, *server, *validation, *validation_id, *eab_out;
