@@ -85,12 +85,14 @@ void alert_sources_text(unsigned bits, struct buf *out)
 static bool parse_one(const char *word, bool is_left, int64_t *out, struct err *err)
 {
     uint64_t days = 0;
+    bool is_number = word[strspn(word, "0123456789")] == '\0';
 
     if (is_left && str_to_u64(word, DAYS_MAX, &days)) {
         *out = (int64_t)days * DAY_S;
         return true;
     }
-    return (str_to_seconds(word, out) && *out <= (int64_t)DAYS_MAX * DAY_S) ||
+    return (!(is_left && is_number) && str_to_seconds(word, out) &&
+            *out <= (int64_t)DAYS_MAX * DAY_S) ||
            err_set(err, E_CONFIG, "'%.40s' is no level of alerts: %s", word,
                    is_left ? "a number of days, or a span like 36h" : "a span like 36h or 3d");
 }

@@ -18,15 +18,15 @@ enum {
     AT_SUPERSEDED
 };
 
-/* A newer certificate for the same thing, or one that renewed or replaced this one, is bound. The
- * condition on not_after_s is the index's own. */
+/* "over": a newer certificate for the same thing, or one that renewed or replaced this one, is
+ * bound. No other condition on not_after_s: SQLite would begin there. */
 static const char expiring_sql[] =
     "SELECT o.id, o.ca, o.names, o.serial, o.ca_order_id, o.cert_pem, o.not_after_s, o.state,"
     " EXISTS (SELECT 1 FROM orders n WHERE n.dedupe = o.dedupe AND n.state = 'done'"
     "         AND n.not_after_s > o.not_after_s)"
     " OR EXISTS (SELECT 1 FROM orders n WHERE n.parent = o.ca_order_id AND n.ca = o.ca"
     "            AND n.kind IS o.kind AND n.state = 'done' AND n.not_after_s > o.not_after_s)"
-    " FROM orders o WHERE o.not_after_s > 0 AND o.not_after_s > ?1 AND o.not_after_s <= ?2"
+    " FROM orders o WHERE o.not_after_s > ?1 AND o.not_after_s <= ?2"
     " AND o.state IN ('done', 'revoked') ORDER BY o.not_after_s, o.id";
 
 bool journal_expiring(struct journal *journal, int64_t after_s, int64_t until_s,

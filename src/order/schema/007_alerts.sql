@@ -1,5 +1,5 @@
 -- Alerts: what ends soon is found without reading what does not, and what was sent is remembered.
-CREATE INDEX orders_not_after ON orders (not_after_s) WHERE not_after_s > 0;
+CREATE INDEX orders_not_after ON orders (not_after_s);
 
 -- The day on which a certificate at the CA ends: the CA writes 2027-05-09T..., or 05/09/2027.
 ALTER TABLE certificates ADD COLUMN expires_s INTEGER GENERATED ALWAYS AS (CAST(strftime('%s',
