@@ -128,7 +128,7 @@ void alert_summarize(const struct alert_report *report, struct alert_summary *ou
 static void add_brief(const struct alert_item *item, int64_t now_s, struct buf *out)
 {
     if (item->kind == ALERT_ORDER) {
-        buf_addf(out, "order %lld since ", (long long)item->order);
+        buf_addf(out, "order %lld for ", (long long)item->order);
         add_span(out, positive(now_s - item->at_s));
         return;
     }

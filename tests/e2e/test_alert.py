@@ -42,6 +42,13 @@ def alert(client: Client, status: int, *args: str) -> dict[str, Any]:
     return client.json("alert", *args, status=status)
 
 
+def alerts_of(client: Client, name: str, *args: str) -> list[dict[str, Any]]:
+    """Of one name alone: in the inventory the account has certificates of other tests."""
+    done = json.loads(client.run("alert", "--json", *args, status=None).stdout)
+    assert done["failures"] == [] and "error" not in done
+    return [a for a in done["alerts"] if a["name"] == name]
+
+
 def names(done: dict[str, Any]) -> list[str]:
     return [a["name"] for a in done["alerts"]]
 
@@ -96,8 +103,7 @@ def test_settings_that_are_not_understood_are_unknown(client: Client, setting: s
 def test_one_certificate_is_told_once(client: Client) -> None:
     enroll(client, "www.example.org", 20)
     client.run("inventory", "sync", "--source", "list", "--details")
-    done = alert(client, WARNING)
-    one, = [a for a in done["alerts"] if a["name"] == "www.example.org"]
+    one, = alerts_of(client, "www.example.org")
     order = client.json("order", "show", "1")
     assert one["found_in"] == "journal, inventory, token" and one["order"] == 1
     assert one["ca_order"] == int(order["ca_order"]) and one["at"] == order["not_after"]
@@ -110,7 +116,7 @@ def test_each_source_is_enough(client: Client, source: str) -> None:
     name = f"{source}.alone.example"  # nobody else has it in this account
     enroll(client, name, 20)
     client.run("inventory", "sync", "--source", "list", "--details")
-    one, = [a for a in alert(client, WARNING, "--sources", source)["alerts"] if a["name"] == name]
+    one, = alerts_of(client, name, "--sources", source)
     assert one["found_in"] == source
 
 
@@ -128,7 +134,7 @@ def test_a_colleague_s_certificate_in_the_inventory(client: Client, ca: Sandbox,
     enroll(client, "theirs.example.org", 20)
     other = Client(tmp_path / "other", client.token, ca)
     other.run("inventory", "sync", "--source", "list", "--details")
-    found = [a for a in alert(other, WARNING, "--sources", "inventory")["alerts"] if a["name"] == "theirs.example.org"]
+    found = alerts_of(other, "theirs.example.org", "--sources", "inventory")
     assert [(a["found_in"], a["order"]) for a in found] == [("inventory", None)]
 
 
@@ -165,8 +171,7 @@ def test_what_others_revoked_is_not_told(client: Client, ca: Sandbox, tmp_path: 
     other.run("revoke", "--ca-order", str(client.json("order", "show", "1")["ca_order"]), "--reason", "superseded", "--yes")
     assert names(alert(client, WARNING)) == ["www.example.org"]
     client.run("inventory", "sync", "--source", "list", "--details")
-    done = json.loads(client.run("alert", "--json", status=None).stdout)  # the account has certificates of other tests
-    assert "www.example.org" not in names(done) and done["failures"] == []
+    assert alerts_of(client, "www.example.org") == []
 
 
 def test_what_has_expired_is_told_for_a_while(client: Client, ca: Sandbox, tmp_path: Path) -> None:
@@ -191,7 +196,7 @@ def test_an_order_that_waits_is_told(client: Client, ca: Sandbox) -> None:
     done = alert(client, WARNING)
     one, = done["alerts"]
     assert (one["kind"], one["order"], one["name"]) == ("order", 1, "waits.example.org")
-    assert "a person has to approve it at the CA" in one["text"] and "1 order waits: order 1 since " in done["line"]
+    assert "a person has to approve it at the CA" in one["text"] and "1 order waits: order 1 for " in done["line"]
     client.set("p11enroll", alert_waiting="0s")
     alert(client, CRITICAL)
     ca.ask("POST", f"/orders/{client.json('order', 'show', '1')['ca_order']}/approve")
