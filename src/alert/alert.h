@@ -42,7 +42,7 @@ enum alert_source {
 
 /* "journal, token" into bits. E_CONFIG. */
 bool alert_sources_parse(const char *text, unsigned *out, struct err *err) NODISCARD;
-void alert_sources_text(unsigned sources, struct buf *out);
+void alert_sources_text(unsigned bits, struct buf *out);
 
 enum { ALERT_SPKI_LEN = 32, ALERT_LEVELS_MAX = 16 };
 
