@@ -50,7 +50,13 @@ static bool open_client(const struct alert_webhook *webhook, const char *base,
         .http1_only = true,
     };
 
-    return http_client_new(&settings, out, err) || err_wrap(err, "webhook");
+    if (http_client_new(&settings, out, err)) {
+        return true;
+    }
+    return webhook->proxy != NULL
+               ? err_wrap(err, "webhook by the proxy '%.100s' ('alert_webhook_proxy')",
+                          webhook->proxy)
+               : err_wrap(err, "webhook ('alert_webhook')");
 }
 
 bool alert_webhook_check(const struct alert_webhook *webhook, struct err *err)

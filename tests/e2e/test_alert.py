@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import re
+import signal
 import ssl
 import threading
 import time
@@ -343,6 +344,31 @@ def test_a_mail_program_that_hangs_is_ended(client: Client, mails: Callable[[], 
     assert "did not end within 1 seconds" in alert(client, UNKNOWN)["sinks"][0]["failure"]
 
 
+def test_killed_after_the_delivery_it_tells_twice_rather_than_never(client: Client, mails: Callable[[], list[str]], tmp_path: Path) -> None:
+    enroll(client, "www.example.org", 20)
+    program = (tmp_path / "sendmail").read_text()
+    (tmp_path / "sendmail").write_text(program + "kill -9 $PPID\n")
+    client.run("alert", status=-signal.SIGKILL)
+    assert len(mails()) == 1
+    (tmp_path / "sendmail").write_text(program)
+    assert sinks(alert(client, WARNING)) == {"mail": (1, "delivered")} and len(mails()) == 2
+
+
+def test_a_signal_ends_the_mail_program_and_nothing_is_marked(client: Client, mails: Callable[[], list[str]], tmp_path: Path) -> None:
+    enroll(client, "www.example.org", 20)
+    program = (tmp_path / "sendmail").read_text()
+    (tmp_path / "sendmail").write_text(f"#!/bin/sh\ntouch {tmp_path}/in\nexec sleep 600\n")
+    process = client.start("alert")
+    while not (tmp_path / "in").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.terminate()
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == UNKNOWN and "; mail failed" in said and "interrupted" in said
+    (tmp_path / "sendmail").write_text(program)
+    assert sinks(alert(client, WARNING)) == {"mail": (1, "delivered")}
+
+
 def test_a_dry_run_delivers_and_remembers_nothing(client: Client, mails: Callable[[], list[str]], tmp_path: Path) -> None:
     enroll(client, "www.example.org", 20)
     client.set("p11enroll", alert_metrics=str(tmp_path / "p.prom"))
@@ -457,6 +483,12 @@ def test_one_sink_that_fails_does_not_hold_up_the_other(client: Client, hook: Re
     hook.status = 200
     assert sinks(alert(client, WARNING)) == {"mail": (0, "nothing new"), "webhook": (1, "delivered")}
     assert len(mails()) == 1
+
+
+def test_a_proxy_that_is_none_is_refused(client: Client, hook: Receiver) -> None:
+    enroll(client, "www.example.org", 20)
+    client.set("p11enroll", alert_webhook_proxy="ftp://proxy.example")
+    assert "ftp://proxy.example" in alert(client, UNKNOWN)["sinks"][0]["failure"] and hook.came == []
 
 
 # --- metrics
