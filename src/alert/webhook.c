@@ -53,10 +53,8 @@ static bool open_client(const struct alert_webhook *webhook, const char *base,
     if (http_client_new(&settings, out, err)) {
         return true;
     }
-    return webhook->proxy != NULL
-               ? err_wrap(err, "webhook by the proxy '%.100s' ('alert_webhook_proxy')",
-                          webhook->proxy)
-               : err_wrap(err, "webhook ('alert_webhook')");
+    return err_wrap(err, webhook->proxy != NULL ? "webhook ('alert_webhook', 'alert_webhook_proxy')"
+                                                : "webhook ('alert_webhook')");
 }
 
 bool alert_webhook_check(const struct alert_webhook *webhook, struct err *err)

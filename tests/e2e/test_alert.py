@@ -485,10 +485,11 @@ def test_one_sink_that_fails_does_not_hold_up_the_other(client: Client, hook: Re
     assert len(mails()) == 1
 
 
-def test_a_proxy_that_is_none_is_refused(client: Client, hook: Receiver) -> None:
+def test_a_proxy_that_is_none_is_refused_and_its_password_not_shown(client: Client, hook: Receiver) -> None:
     enroll(client, "www.example.org", 20)
-    client.set("p11enroll", alert_webhook_proxy="ftp://proxy.example")
-    assert "ftp://proxy.example" in alert(client, UNKNOWN)["sinks"][0]["failure"] and hook.came == []
+    client.set("p11enroll", alert_webhook_proxy="http://ops:secret4711@proxy.example:3128")
+    done = client.run("alert", "--json", "--log-level", "trace", status=UNKNOWN)
+    assert "alert_webhook_proxy" in done.stdout and "secret4711" not in done.stdout + done.stderr and hook.came == []
 
 
 # --- metrics
