@@ -288,7 +288,8 @@ bool app_alert_gather(struct app *app, struct journal *journal, unsigned sources
         return false;
     }
     if ((sources & ALERT_INVENTORY) != 0 &&
-        !inventory_expiring(journal_db(journal), after_s - DAY_S, until_s, add_listed, &g, err)) {
+        (!inventory_expiring(journal_db(journal), after_s - DAY_S, until_s, add_listed, &g, err) ||
+         !inventory_undated(journal_db(journal), &out->undated, err))) {
         return false;
     }
     if ((sources & ALERT_TOKEN) != 0) {

@@ -591,6 +591,7 @@ struct app_alerted {
     struct err errs[APP_ALERT_FAILURES]; /* and why */
     size_t failure_count;
     char host[256];
+    bool undated; /* the inventory has issued certificates and does not know when they end */
 };
 
 void app_alerted_init(struct app_alerted *alerted);

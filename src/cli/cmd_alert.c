@@ -136,6 +136,13 @@ static bool print(struct cli *cli, const struct app_alerted *alerted, bool dry_r
     buf_add_str(&line, cli->common.json ? "" : "\n");
     out_block(&cli->out, "line", buf_str(&line));
     out_text(&cli->out, "status", NULL, alert_severity_name(sum.severity));
+    if (cli->common.json) {
+        out_bool(&cli->out, "undated", NULL, alerted->undated);
+    } else if (alerted->undated) {
+        out_block(&cli->out, "undated",
+                  "The inventory does not know when some of the certificates in it end; "
+                  "'p11enroll inventory sync --details' asks the CA.\n");
+    }
     if (cli->common.json || report.count > 0) {
         out_table(&cli->out, "alerts", item_columns, ARRAY_LEN(item_columns), NULL);
         for (size_t i = 0; i < report.count; i++) {

@@ -46,3 +46,15 @@ bool inventory_expiring(struct db *db, int64_t after_s, int64_t until_s, invento
     }
     return false;
 }
+
+/* The conditions are the index's own: one look. */
+bool inventory_undated(struct db *db, bool *out, struct err *err)
+{
+    AUTO(db_query) struct db_query *query = NULL;
+
+    return db_query(db,
+                    "SELECT ca FROM certificates WHERE gone_s = 0 AND expires_s IS NULL "
+                    "AND lower(status) = 'issued' LIMIT 1",
+                    &query, err) &&
+           db_step(query, out, err);
+}

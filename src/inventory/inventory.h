@@ -144,6 +144,10 @@ typedef bool inventory_expiry_fn(void *ctx, const struct inventory_expiry *found
 bool inventory_expiring(struct db *db, int64_t after_s, int64_t until_s, inventory_expiry_fn *visit,
                         void *ctx, struct err *err) NODISCARD;
 
+/* Whether there are issued certificates of which it is not known when they end: a list that was
+ * read without details does not tell it. */
+bool inventory_undated(struct db *db, bool *out, struct err *err) NODISCARD;
+
 /* Notes whose key it is, once that is known. */
 bool inventory_set_key(struct inventory *inventory, int64_t ca_id,
                        const uint8_t spki_hash[static INVENTORY_HASH_LEN],

@@ -139,6 +139,16 @@ def test_a_colleague_s_certificate_in_the_inventory(client: Client, ca: Sandbox,
     assert [(a["found_in"], a["order"]) for a in found] == [("inventory", None)]
 
 
+def test_it_says_that_the_inventory_does_not_know_when_certificates_end(client: Client) -> None:
+    enroll(client, "www.example.org", 150)
+    assert alert(client, OK)["undated"] is False
+    client.run("inventory", "sync", "--source", "list")
+    assert "does not know when some of the certificates in it end" in client.run("alert", status=None).stdout
+    assert alert(client, OK, "--sources", "journal")["undated"] is False
+    client.run("inventory", "sync", "--source", "list", "--details")
+    assert json.loads(client.run("alert", "--json", status=None).stdout)["undated"] is False
+
+
 def test_short_lives_are_told_when_their_renewal_is_due(client: Client, ca: Sandbox, tmp_path: Path) -> None:
     """Nine days of life are no reason to tell from the first day on. It is an OV certificate: due three days earlier."""
     key = client.json("key", "generate", "--label", "k", "--type", "ec:P-256")["uri"]

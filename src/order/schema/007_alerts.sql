@@ -10,6 +10,10 @@ ALTER TABLE certificates ADD COLUMN expires_s INTEGER GENERATED ALWAYS AS (CAST(
 
 CREATE INDEX certificates_expires ON certificates (expires_s) WHERE gone_s = 0;
 
+-- Those of which nobody knows when they end.
+CREATE INDEX certificates_undated ON certificates (ca)
+    WHERE gone_s = 0 AND expires_s IS NULL AND lower(status) = 'issued';
+
 CREATE TABLE alerts (
     subject TEXT    NOT NULL,   -- certificate or order
     sink    TEXT    NOT NULL,   -- mail or webhook

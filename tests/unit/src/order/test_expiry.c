@@ -234,6 +234,30 @@ static void test_the_inventory_knows_what_is_over(void **state UNUSED)
     assert_string_equal(listed(&p), "1 2(over) 5 6(superseded) 7 ");
 }
 
+static bool undated(struct place *p)
+{
+    bool is = false;
+
+    assert_ok(inventory_undated(journal_db(p->journal), &is, &p->err), &p->err);
+    return is;
+}
+
+static void test_certificates_without_an_end_are_noticed(void **state UNUSED)
+{
+    AUTO(place) struct place p;
+
+    begin(&p);
+    add_listed(&p, 1, 3, "'2027-01-20'");
+    assert_false(undated(&p));
+    sql(&p, "UPDATE certificates SET expires = NULL, status = 'Requested' WHERE ca_id = 1");
+    sql(&p, "UPDATE certificates SET expires = NULL, gone_s = 1 WHERE ca_id = 2");
+    assert_false(undated(&p));
+    sql(&p, "UPDATE certificates SET expires = 'in spring' WHERE ca_id = 3");
+    assert_true(undated(&p));
+    sql(&p, "UPDATE certificates SET expires = '2027-01-21' WHERE ca_id = 3");
+    assert_false(undated(&p));
+}
+
 /* One look of 'alert' at journal and inventory; the steps that it took. */
 static int64_t cost(struct place *p)
 {
@@ -241,6 +265,7 @@ static int64_t cost(struct place *p)
     (void)expiring(p);
     (void)waiting(p);
     (void)listed(p);
+    (void)undated(p);
     return steps;
 }
 
@@ -268,8 +293,15 @@ static void test_the_cost_is_that_of_what_is_found(void **state UNUSED)
                   (long long)large, full ? ALL : MANY);
     assert_true(small > 0);
     assert_true(large <= 2 * small);
-    sql(&many, "DROP INDEX orders_not_after"); /* what it would be without */
-    assert_true(cost(&many) > 100 * small);
+    /* what it would be without them */
+    sql(&many, "DROP INDEX orders_not_after");
+    int64_t without = cost(&many);
+    assert_true(without > 100 * small);
+    sql(&many, "DROP INDEX certificates_expires");
+    assert_true(cost(&many) > without + 100 * small);
+    without = cost(&many);
+    sql(&many, "DROP INDEX certificates_undated");
+    assert_true(cost(&many) > without + 100 * small);
 }
 
 int main(void)
@@ -280,6 +312,7 @@ int main(void)
         cmocka_unit_test(test_orders_wait_since_their_state_began),
         cmocka_unit_test(test_dates_are_understood_as_cas_write_them),
         cmocka_unit_test(test_the_inventory_knows_what_is_over),
+        cmocka_unit_test(test_certificates_without_an_end_are_noticed),
         cmocka_unit_test(test_the_cost_is_that_of_what_is_found),
     };
 
