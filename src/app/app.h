@@ -5,6 +5,7 @@
 #ifndef APP_APP_H
 #define APP_APP_H
 
+#include "alert/alert.h"
 #include "app/dcv.h"
 #include "base/clock.h"
 #include "base/compiler.h"
@@ -590,10 +591,57 @@ bool app_inventory_match(struct app *app, app_match_fn *visit, void *ctx, struct
 bool app_inventory_open(struct app *app, struct journal **journal, struct inventory **out,
                         struct err *err) NODISCARD;
 
+/* alert.c: what ends soon or waits too long, told to whoever is configured. */
+struct app_alert {
+    const char *levels;  /* instead of the configured ones; NULL */
+    const char *sources; /* likewise */
+    bool one_token;      /* the selected one alone, not all that are configured */
+    bool dry_run;        /* look and compose, deliver and remember nothing */
+};
+
+enum { APP_ALERT_SINKS = 3, APP_ALERT_FAILURES = 16 };
+
+/* A place where alerts go. */
+struct app_alert_sink {
+    const char *name; /* "mail", "webhook", "metrics" */
+    size_t due;       /* alerts to deliver now; of metrics, all */
+    bool delivered;   /* they were */
+    bool failed;      /* err says why; they are due again the next time */
+    struct err err;
+};
+
+struct app_alerted {
+    struct alerts alerts; /* what has reached a level, the worst first */
+    struct alert_rules rules;
+    struct app_alert_sink sinks[APP_ALERT_SINKS];
+    size_t sink_count;                   /* that are configured */
+    char failed[APP_ALERT_FAILURES][80]; /* "token 'prod'" */
+    struct err errs[APP_ALERT_FAILURES]; /* and why */
+    size_t failure_count;
+    char host[256];
+    bool undated; /* the inventory has issued certificates and does not know when they end */
+};
+
+void app_alerted_init(struct app_alerted *alerted);
+void app_alerted_done(struct app_alerted *alerted);
+
+/*
+ * Looks into journal, inventory and tokens and tells the sinks what is due. Sources and sinks that
+ * fail are in *out; false only if there is no journal or the settings are not understood. E_CONFIG,
+ * E_JOURNAL, E_ORDER_BUSY: another one is under way.
+ */
+bool app_alert(struct app *app, const struct app_alert *request, struct app_alerted *out,
+               struct err *err) NODISCARD;
+
+/* alert_gather.c: adds what the sources have to out->alerts; `tokens` as in struct app_alert. */
+bool app_alert_gather(struct app *app, struct journal *journal, unsigned sources, bool one_token,
+                      struct app_alerted *out, struct err *err) NODISCARD;
+
 /* check.c: the connection test. The result is in *out; false only if there is not even a
  * configuration. */
 void app_check(struct app *app, struct ca_checks *out);
 
+DEFINE_AUTO_DONE(app_alerted, struct app_alerted, app_alerted_done)
 DEFINE_AUTO_DONE(app_ca, struct app_ca, app_ca_close)
 DEFINE_AUTO_DONE(app_bound, struct app_bound, app_bound_done)
 DEFINE_AUTO_DONE(app_undone, struct app_undone, app_undone_done)

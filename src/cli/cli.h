@@ -102,6 +102,8 @@ struct cli {
     bool tty;
     bool line_open;
     int shown_state;
+
+    int plugin_status; /* of a command that is a plugin: its exit status */
 };
 
 /* opt.c */
@@ -135,6 +137,11 @@ bool cli_journal_to_read(struct cli *cli, struct journal **out, struct err *err)
 
 /* Writes a PEM file that the user asked for; the file is public. */
 bool cli_write_public(const char *path, const char *text, struct err *err) NODISCARD;
+
+/* cmd_alert.c: whether a command has the exit statuses of Nagios plugins, 0 to 3; and what it
+ * prints when it failed. */
+bool cli_is_plugin(const struct cmd *cmd);
+void cli_plugin_failed(struct out *out, const struct err *err);
 
 /* The commands, by noun. */
 bool cmd_token_list(struct cli *cli, struct err *err);
@@ -198,6 +205,7 @@ bool cmd_inventory_match(struct cli *cli, struct err *err);
 bool cmd_journal_check(struct cli *cli, struct err *err);
 bool cmd_journal_backup(struct cli *cli, struct err *err);
 bool cmd_journal_export(struct cli *cli, struct err *err);
+bool cmd_alert(struct cli *cli, struct err *err);
 bool cmd_products(struct cli *cli, struct err *err);
 bool cmd_check(struct cli *cli, struct err *err);
 bool cmd_org_list(struct cli *cli, struct err *err);
@@ -328,6 +336,10 @@ struct opts_inventory_find {
 struct opts_journal {
     const char *format, *out_path;
     bool accept_clock, overwrite, history;
+};
+struct opts_alert {
+    const char *levels, *sources;
+    bool dry_run;
 };
 struct opts_account_acme {
     const char *name, *server, *validation, *validation_id, *eab_out, *eab_config;

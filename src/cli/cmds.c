@@ -314,6 +314,13 @@ static const struct opt dcv_publish_opts[] = {
     {"again", 0, OPT_FLAG, NULL, AT(opts_dcv_publish, again), "validate those as well"},
 };
 
+static const struct opt alert_opts[] = {
+    {"dry-run", 0, OPT_FLAG, NULL, AT(opts_alert, dry_run), "look and tell here; deliver nothing, remember nothing"},
+    {"levels", 0, OPT_TEXT, "LIST", AT(opts_alert, levels), "days that are left, commas between (default: 'alert_levels')"},
+    {"sources", 0, OPT_TEXT, "LIST", AT(opts_alert, sources),
+     "where to look: journal, inventory, token (default: 'alert_sources')"},
+};
+
 static const struct opt cert_bind_opts[] = {
     {"key", 'k', OPT_TEXT, "URI", AT(opts_cert_bind, key), "the private key (required)"},
     {"cert", 'c', OPT_TEXT, "FILE", AT(opts_cert_bind, cert), "the certificate, PEM, DER or PKCS#7 (required)"},
@@ -512,6 +519,8 @@ const struct cmd cli_cmds[] = {
     {"account", "acme", "ACME accounts at the CA: list, create, show, rename, delete, domains, add-domains, "
      "remove-domains, clients, deactivate", "ACTION [ACCOUNT] [WORD ...]", 1, 1002,
      OPTS(account_acme_opts, opts_account_acme), GENERAL | TOKEN | CA, CA, cmd_account_acme},
+    {"alert", NULL, "tell of certificates that end soon and orders that wait too long", NULL, 0, 0,
+     OPTS(alert_opts, opts_alert), GENERAL | TOKEN, NOTHING, cmd_alert},
     {"products", NULL, "list the certificate profiles that the CA account may order", NULL, 0, 0, NO_OPTS,
      GENERAL | TOKEN | CA, CA, cmd_products},
     {"check", NULL, "test the connection to the CA step by step", NULL, 0, 0, NO_OPTS,

@@ -46,8 +46,14 @@ struct config_general {
     char *state_dir;
     char *lock_dir;
     char *ca, *token, *profile; /* the sections used when none is named */
-    bool allow_env_secrets;
+    char *alert_levels, *alert_waiting, *alert_sources;
+    char *alert_mail, *alert_mail_from, *alert_sendmail;
+    char *alert_webhook, *alert_webhook_trust, *alert_webhook_token_source, *alert_webhook_proxy;
+    char *alert_metrics;
     int64_t token_timeout_s; /* one limit for every kind of token call; 0: limits by kind */
+    int64_t renew_early_ov_s, renew_early_ev_s;
+    int64_t alert_expired_s, alert_repeat_s, alert_timeout_s;
+    bool allow_env_secrets;
 };
 
 /* Whether somebody has to approve an order here before it is sent; what is NULL or 0 is not set. */
@@ -281,6 +287,9 @@ bool config_select(struct config *config, const struct config_choice *choice, un
 
 /* The name of its section; NULL if no section of a file made it, but options alone. */
 const char *config_token_section(const struct config_token *token);
+
+/* The i-th token section, whoever made it; NULL past the end. */
+const struct config_token *config_token_at(const struct config *config, size_t i);
 
 /* The token section of that name; E_CONFIG if there is none. */
 bool config_token_named(const struct config *config, const char *name,

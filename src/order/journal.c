@@ -12,7 +12,7 @@
 
 const char *const journal_migrations[] = {
     schema_001_init,    schema_002_bindings,     schema_003_inventory, schema_004_approvals,
-    schema_005_reissue, schema_006_key_left_out, schema_007_absence};
+    schema_005_reissue, schema_006_key_left_out, schema_007_absence,   schema_008_alerts};
 const size_t journal_migration_count = ARRAY_LEN(journal_migrations);
 
 /* Columns by their place in every statement: texts, then numbers, then bytes. */

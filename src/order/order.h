@@ -14,6 +14,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "ca/ca.h"
+#include "order/due.h"
 #include "order/upkeep.h"
 #include "x509/x509.h"
 
@@ -221,6 +222,34 @@ bool journal_list(struct journal *journal, bool open_only, int64_t limit, journa
 typedef bool journal_event_fn(void *ctx, int64_t at_s, const char *state, const char *text);
 bool journal_events(struct journal *journal, int64_t id, journal_event_fn *visit, void *ctx,
                     struct err *err) NODISCARD;
+
+/* expiry.c: what ends soon, and what waits; both cost what they find. Borrowed until visit returns;
+ * false from visit, with err, ends it. */
+
+/* A certificate that an order got. */
+struct journal_expiry {
+    int64_t order;
+    int64_t not_after_s;
+    const char *ca, *names, *serial, *ca_order_id, *cert_pem;
+    bool over; /* it was revoked, or a newer one for the same thing is bound */
+};
+typedef bool journal_expiry_fn(void *ctx, const struct journal_expiry *found, struct err *err);
+
+/* Visits certificates that end after one time, until another, soonest first. */
+bool journal_expiring(struct journal *journal, int64_t after_s, int64_t until_s,
+                      journal_expiry_fn *visit, void *ctx, struct err *err) NODISCARD;
+
+/* An order that is not at its end. */
+struct journal_wait {
+    int64_t order;
+    enum order_state state;
+    int64_t since_s; /* when it came into that state */
+    const char *ca, *names, *ca_order_id, *ca_text;
+};
+typedef bool journal_waiting_fn(void *ctx, const struct journal_wait *found, struct err *err);
+
+bool journal_waiting(struct journal *journal, journal_waiting_fn *visit, void *ctx,
+                     struct err *err) NODISCARD;
 
 /* binding.c: what was on a token before a certificate was bound or removed, so that it can be put
  * back. */
