@@ -156,7 +156,8 @@ struct config_profile {
     char *external_requester;
     char *comments;
     char *custom_fields;
-    int64_t org_id; /* 0: the CA's */
+    char *optional_fields; /* of devices */
+    int64_t org_id;        /* 0: the CA's */
     struct config_approval approval;
     char *person;
 };

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const migrations[] = {schema_001_init,      schema_002_bindings,
-                                         schema_003_inventory, schema_004_approvals,
-                                         schema_005_reissue,   schema_006_key_left_out};
+static const char *const migrations[] = {
+    schema_001_init,    schema_002_bindings,     schema_003_inventory, schema_004_approvals,
+    schema_005_reissue, schema_006_key_left_out, schema_007_kinds};
 
 /* Columns by their place in every statement: texts, then numbers, then bytes. */
 #define TEXT(name)                                                                                 \
@@ -33,7 +33,7 @@ static const struct {
     TEXT(cert_uri),      TEXT(last_error),   TEXT(requester),
     TEXT(validation),    TEXT(kind),         TEXT(person),
     TEXT(origin),        TEXT(parent),       TEXT(parent_serial),
-    TEXT(reason),        TEXT(key_left_out),
+    TEXT(reason),        TEXT(key_left_out), TEXT(optional_fields),
 };
 
 static char **text_at(struct order *order, size_t i)

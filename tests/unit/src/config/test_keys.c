@@ -119,6 +119,7 @@ static const struct {
     {"profile:x", "external_requester", "a@b", TEXT, OF(profile, external_requester), 0},
     {"profile:x", "comments", "c", TEXT, OF(profile, comments), 0},
     {"profile:x", "custom_fields", "a=b", TEXT, OF(profile, custom_fields), 0},
+    {"profile:x", "optional_fields", "a=b", TEXT, OF(profile, optional_fields), 0},
     {"profile:x", "org_id", "7", NUMBER, OF(profile, org_id), 7},
     {"profile:x", "approval", "required", TEXT, OF(profile, approval.rule), 0},
     {"profile:x", "approval_for", "ev", TEXT, OF(profile, approval.rule_for), 0},
