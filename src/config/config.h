@@ -83,6 +83,7 @@ struct config_ca {
     char *client_key;
     char *client_alias;
     char *client_password_source;
+    char *client_key_password_source; /* of a key in a JKS file; NULL: the file's */
     char *client_token;
     int64_t org_id;
     char *product; /* for profiles that name none; so are the next three */

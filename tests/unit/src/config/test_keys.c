@@ -41,6 +41,7 @@ static const struct {
     {"ca:x", "client_key", "/k", TEXT, OF(ca, client_key), 0},
     {"ca:x", "client_alias", "a", TEXT, OF(ca, client_alias), 0},
     {"ca:x", "client_password_source", "prompt", TEXT, OF(ca, client_password_source), 0},
+    {"ca:x", "client_key_password_source", "prompt", TEXT, OF(ca, client_key_password_source), 0},
     {"ca:x", "client_type", "jks", WORD, OF(ca, client_type), CONFIG_STORE_JKS},
     {"ca:x", "client_token", "t", TEXT, OF(ca, client_token), 0},
     {"ca:x", "org_id", "7", NUMBER, OF(ca, org_id), 7},
