@@ -540,6 +540,7 @@ bool app_revoke(struct app *app, const struct app_revoke *request, struct app_re
 
 /* inventory.c: what the account sees at its CA, kept in the journal's database. */
 struct app_sync {
+    enum ca_kind kind;
     enum ca_source source;
     bool details;      /* ask for those of whatever has none, or has changed: a request each */
     bool certificates; /* collect issued certificates whose key is not known: a request each */
@@ -558,8 +559,13 @@ bool app_inventory_sync(struct app *app, const struct app_sync *request, struct 
 
 /* inventory_find.c: visits what is stored, or with `live` what the CA says now. E_USAGE: it was
  * never read. */
-bool app_inventory_find(struct app *app, const struct inventory_query *query, bool live,
-                        inventory_row_fn *visit, void *ctx, struct err *err) NODISCARD;
+struct app_find {
+    enum ca_kind kind;
+    bool live;
+    const struct inventory_query *query;
+};
+bool app_inventory_find(struct app *app, const struct app_find *request, inventory_row_fn *visit,
+                        void *ctx, struct err *err) NODISCARD;
 
 /* inventory_match.c: what the account sees beside what is on the token and in the journal. */
 enum app_finding {
@@ -571,6 +577,7 @@ enum app_finding {
 
 struct app_match {
     enum app_finding finding;
+    const char *kind;        /* NULL: it is at no CA */
     int64_t ca_order, order; /* 0: none */
     const char *serial, *common_name, *status, *label, *uri;
 };
@@ -578,18 +585,19 @@ struct app_match {
 typedef bool app_match_fn(void *ctx, const struct app_match *match, struct err *err);
 
 struct app_matched {
-    struct inventory_state state;
+    int64_t read_s; /* when the CA's list was read; of several kinds the one that is oldest */
     size_t keys, certs, good; /* on the token; certificates that are as they should be */
     size_t findings;
 };
 
-/* Logs in to the token; asks the CA nothing. E_USAGE: the inventory was never read. */
-bool app_inventory_match(struct app *app, app_match_fn *visit, void *ctx, struct app_matched *out,
-                         struct err *err) NODISCARD;
+/* Logs in to the token; asks the CA nothing. kind CA_KINDS: all that were read. E_USAGE: the
+ * inventory was never read. */
+bool app_inventory_match(struct app *app, enum ca_kind kind, app_match_fn *visit, void *ctx,
+                         struct app_matched *out, struct err *err) NODISCARD;
 
 /* The inventory of the selected CA. */
-bool app_inventory_open(struct app *app, struct journal **journal, struct inventory **out,
-                        struct err *err) NODISCARD;
+bool app_inventory_open(struct app *app, enum ca_kind kind, struct journal **journal,
+                        struct inventory **out, struct err *err) NODISCARD;
 
 /* alert.c: what ends soon or waits too long, told to whoever is configured. */
 struct app_alert {

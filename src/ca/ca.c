@@ -174,11 +174,13 @@ bool ca_collect_as(struct ca *ca, const char *state, const char *format, bool *r
     return ca->ops->collect(ca->impl, state, format, ready, out, err);
 }
 
-bool ca_collect_id(struct ca *ca, int64_t id, bool *ready, struct buf *out, struct err *err)
+bool ca_collect_id(struct ca *ca, enum ca_kind kind, int64_t id, bool *ready, struct buf *out,
+                   struct err *err)
 {
-    char state[48]; /* of the form that ca_order_id() reads */
+    char state[64]; /* of the form that ca_order_id() reads */
 
-    (void)snprintf(state, sizeof(state), "{\"id\":%lld}", (long long)id);
+    (void)snprintf(state, sizeof(state), "{\"id\":%lld,\"kind\":\"%s\"}", (long long)id,
+                   ca_kind_name(kind));
     return ca->ops->collect(ca->impl, state, NULL, ready, out, err);
 }
 
@@ -191,11 +193,6 @@ bool ca_find_submitted(struct ca *ca, const struct ca_request *request, bool *fo
 bool ca_can_show_absence(const struct ca *ca)
 {
     return ca->ops->shows_absence;
-}
-
-bool ca_record(struct ca *ca, int64_t id, struct ca_record *out, struct err *err)
-{
-    return ca_record_of(ca, CA_KIND_TLS, id, out, err);
 }
 
 bool ca_record_of(struct ca *ca, enum ca_kind kind, int64_t id, struct ca_record *out,

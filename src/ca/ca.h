@@ -145,7 +145,8 @@ struct ca_request {
     const char *mark; /* our own mark, by which the order can be found again */
     const char *comments;
     const char *external_requester;
-    const char *custom_fields; /* NAME=VALUE;NAME=VALUE */
+    const char *custom_fields;   /* NAME=VALUE;NAME=VALUE */
+    const char *optional_fields; /* of devices; likewise */
     enum ca_send_names send_names;
 };
 
@@ -198,7 +199,7 @@ bool ca_collect(struct ca *ca, const char *state, bool *ready, struct buf *out,
                 struct err *err) NODISCARD;
 
 /* The same by the CA's number. */
-bool ca_collect_id(struct ca *ca, int64_t id, bool *ready, struct buf *out,
+bool ca_collect_id(struct ca *ca, enum ca_kind kind, int64_t id, bool *ready, struct buf *out,
                    struct err *err) NODISCARD;
 
 /* Looks for an order by its mark. *found false: the CA does not list it (yet). */
@@ -235,7 +236,6 @@ struct ca_record {
 void ca_record_done(struct ca_record *record);
 
 /* By the CA's number. E_ORDER_MISSING if it has none of that number. */
-bool ca_record(struct ca *ca, int64_t id, struct ca_record *out, struct err *err) NODISCARD;
 bool ca_record_of(struct ca *ca, enum ca_kind kind, int64_t id, struct ca_record *out,
                   struct err *err) NODISCARD;
 
@@ -247,10 +247,18 @@ struct ca_row {
     const char *common_name;
     const char *names; /* comma-separated */
     const char *serial;
-    bool full; /* a report: the following are what it says, else they are "" */
+    const char *subject;
+    bool full; /* a report: it says all of the following; a list as many as it has, else "" */
     const char *status, *product, *issued, *expires, *revoked_at;
     const char *requester, *external_requester, *comments;
 };
+
+#define CA_ROW_INIT                                                                                \
+    {                                                                                              \
+        .common_name = "", .names = "", .serial = "", .subject = "", .status = "", .product = "",  \
+        .issued = "", .expires = "", .revoked_at = "", .requester = "", .external_requester = "",  \
+        .comments = ""                                                                             \
+    }
 
 /* Where rows come from. */
 enum ca_source {
@@ -259,11 +267,13 @@ enum ca_source {
     CA_SOURCE_AUTO,   /* the report if it is given, else the list */
 };
 
-/* What a listing is narrowed to, by the CA; NULL and 0: not at all. */
+/* What a listing is narrowed to, by the CA; NULL and 0: not at all. Not every kind of certificate
+ * is narrowed by everything (E_USAGE says what there is). */
 struct ca_filter {
+    enum ca_kind kind;
+    enum ca_source source;
     const char *common_name, *name, *status, *serial, *requester, *external_requester;
     int64_t org_id, product_id;
-    enum ca_source source;
     int64_t position; /* of the first row, if it is the list */
 };
 

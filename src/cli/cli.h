@@ -302,6 +302,7 @@ struct opts_revoke {
 };
 struct opts_inventory_list {
     const char *common_name, *name, *status, *serial, *requester, *org, *limit, *format, *source;
+    const char *kind;
     bool details;
 };
 struct opts_domain_list {
@@ -326,11 +327,14 @@ struct opts_dcv_publish {
 };
 
 struct opts_inventory_sync {
-    const char *source;
+    const char *source, *kind;
     bool details, certificates;
 };
+struct opts_inventory_match {
+    const char *kind;
+};
 struct opts_inventory_find {
-    const char *ca_order, *serial, *name, *dn;
+    const char *ca_order, *serial, *name, *dn, *kind;
     bool live;
 };
 struct opts_journal {
@@ -380,6 +384,9 @@ bool cli_resume(struct cli *cli, bool once, struct order *order, struct err *err
 bool cli_read_number(const char *text, const char *option, int64_t *out, struct err *err) NODISCARD;
 /* "table", "csv" or "jsonl"; NULL: as it is. E_USAGE. */
 bool cli_choose_format(struct cli *cli, const char *format, struct err *err) NODISCARD;
+/* "ssl", "device" or "smime"; NULL: the preset. E_USAGE. */
+bool cli_read_kind(const char *text, enum ca_kind preset, enum ca_kind *out,
+                   struct err *err) NODISCARD;
 /* "list", "report" or "auto"; NULL: the preset. E_USAGE. */
 bool cli_read_source(const char *text, enum ca_source preset, enum ca_source *out,
                      struct err *err) NODISCARD;

@@ -89,6 +89,7 @@ struct config_ca {
     char *client_key;
     char *client_alias;
     char *client_password_source;
+    char *client_key_password_source; /* of a key in a JKS file; NULL: the file's */
     char *client_token;
     int64_t org_id;
     char *product; /* for profiles that name none; so are the next three */
@@ -165,7 +166,8 @@ struct config_profile {
     char *external_requester;
     char *comments;
     char *custom_fields;
-    int64_t org_id; /* 0: the CA's */
+    char *optional_fields; /* of devices */
+    int64_t org_id;        /* 0: the CA's */
     struct config_approval approval;
     char *person;
 };

@@ -11,8 +11,9 @@
 #include <string.h>
 
 const char *const journal_migrations[] = {
-    schema_001_init,    schema_002_bindings,     schema_003_inventory, schema_004_approvals,
-    schema_005_reissue, schema_006_key_left_out, schema_007_absence,   schema_008_alerts};
+    schema_001_init,      schema_002_bindings, schema_003_inventory,
+    schema_004_approvals, schema_005_reissue,  schema_006_key_left_out,
+    schema_007_absence,   schema_008_kinds,    schema_009_alerts};
 const size_t journal_migration_count = ARRAY_LEN(journal_migrations);
 
 /* Columns by their place in every statement: texts, then numbers, then bytes. */
@@ -34,7 +35,7 @@ static const struct {
     TEXT(cert_uri),      TEXT(last_error),   TEXT(requester),
     TEXT(validation),    TEXT(kind),         TEXT(person),
     TEXT(origin),        TEXT(parent),       TEXT(parent_serial),
-    TEXT(reason),        TEXT(key_left_out),
+    TEXT(reason),        TEXT(key_left_out), TEXT(optional_fields),
 };
 
 static char **text_at(struct order *order, size_t i)

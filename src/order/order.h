@@ -120,7 +120,7 @@ struct order {
     int64_t product_id;
     char *product;
     int64_t term_days;
-    char *comments, *external_requester, *custom_fields;
+    char *comments, *external_requester, *custom_fields, *optional_fields;
     char *requester;                      /* the system users who ordered it, commas between */
     char *validation;                     /* "EV" if the product says so */
     int64_t awaiting_s;                   /* since when it awaits approval; 0: it does not */

@@ -77,6 +77,7 @@ bool order_request(const struct order *order, struct x509_names *names, struct c
         .comments = order->comments,
         .external_requester = order->external_requester,
         .custom_fields = order->custom_fields,
+        .optional_fields = order->optional_fields,
         .send_names = (enum ca_send_names)order->send_names,
     };
     return true;

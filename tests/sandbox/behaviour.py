@@ -219,6 +219,8 @@ TABLE: tuple[Switch, ...] = (
            "made up rows stand again that many places later, as if others had been added before"),
     Switch("list", "status_filter", "choice", "honour", ("honour", "ignore"),
            "whether lists look at the parameter status"),
+    Switch("list", "serial_filter", "choice", "honour", ("honour", "ignore"),
+           "whether lists look at the parameter serialNumber"),
     Switch("list", "report", "choice", "give", ("give", "refuse", "none"),
            "the report: given, refused for want of rights, or not there (404)"),
     Switch("list", "cn_filter", "choice", "exact", ("exact", "substring", "icase"),

@@ -284,7 +284,7 @@ static bool parse_row(const json *item, struct ca_row *row)
     struct err ignored = ERR_INIT;
     uint64_t number = 0;
 
-    *row = (struct ca_row){.common_name = "", .serial = "", .names = ""};
+    *row = (struct ca_row)CA_ROW_INIT;
     if (!enrollment_parse_id(item, &id, &ignored) || !str_to_u64(id.text, INT64_MAX, &number)) {
         return false;
     }

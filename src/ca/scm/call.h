@@ -76,6 +76,13 @@ bool scm_get_details(struct scm *scm, enum ca_kind kind, int64_t id, struct scm_
 bool scm_smime_details(struct scm *scm, int64_t id, struct scm_answer *answer, json **doc,
                        struct scm_details *out, struct err *err) NODISCARD;
 
+/* All that the CA says of it, in its list and in its details. E_ORDER_MISSING. */
+bool scm_smime_record(struct scm *scm, int64_t id, struct ca_record *out,
+                      struct err *err) NODISCARD;
+
+/* The manager's own number of it, which changes go by. E_ORDER_MISSING. */
+bool scm_smime_number(struct scm *scm, int64_t id, int64_t *number, struct err *err) NODISCARD;
+
 /* renew.c: what a renewal or a replacement whose answer was lost did; *id 0: nothing that is sure.
  */
 bool scm_find_renewed(struct scm *scm, const struct ca_request *request, int64_t *id,

@@ -35,6 +35,7 @@ enum scm_endpoint_id {
     SCM_ORDER_DCV,
     SCM_ORDER_RECHECK,
     SCM_REPORT,
+    SCM_DEVICE_REPORT,
     SCM_ORGANIZATION,
     SCM_ACME_LIST,
     SCM_ACME_CREATE,
@@ -69,17 +70,26 @@ enum scm_endpoint_id {
     SCM_SMIME_ENROLL,
     SCM_SMIME_COLLECT,
     SCM_SMIME_LIST,
+    SCM_SMIME_DETAILS,
+    SCM_SMIME_UPDATE,
     SCM_SMIME_RENEW,
     SCM_SMIME_REVOKE,
     SCM_SMIME_REVOKE_SERIAL,
     SCM_ENDPOINTS
 };
 
+/* What a list can be narrowed to: the query's words; NULL: the CA does not narrow by it. */
+struct scm_words {
+    const char *common_name, *name, *status, *serial, *requester, *external_requester, *org,
+        *product;
+};
+
 /* kinds.c: which resources a kind of certificate has. */
 struct scm_kind {
     const char *cert_type; /* as the resource of custom fields calls it */
     const char *id_member; /* of answers to an order */
-    enum scm_endpoint_id types, enroll, details, collect, list, renew, replace, revoke,
+    struct scm_words by;
+    enum scm_endpoint_id types, enroll, details, collect, list, report, renew, replace, revoke,
         revoke_serial, approve, decline, update; /* SCM_ENDPOINTS: there is none */
 };
 
@@ -259,14 +269,48 @@ bool scm_parse_details(const json *doc, struct scm_details *out, struct err *err
 
 /* Everything that a record takes from the details. */
 bool scm_parse_record(const json *doc, struct ca_record *out, struct err *err) NODISCARD;
+/* The same less the status; what the record knows already stays. */
+bool scm_parse_facts(const json *doc, struct ca_record *out, struct err *err) NODISCARD;
+
+/* parse_row.c */
 
 /* One row of the list; false if it has no number. names and row borrow from it and from the
  * document. */
 bool scm_parse_row(const json *item, struct buf *names, struct ca_row *row);
 
+/* What a row borrows from, beside the document. */
+enum { SCM_NAMES_MAX = 256 * 1024, SCM_CN_MAX = 1024 };
+struct scm_row_texts {
+    struct buf names, common_name;
+};
+#define SCM_ROW_TEXTS_INIT                                                                         \
+    {                                                                                              \
+        .names = BUF_INIT(SCM_NAMES_MAX), .common_name = BUF_INIT(SCM_CN_MAX)                      \
+    }
+void scm_row_texts_done(struct scm_row_texts *texts);
+DEFINE_AUTO_DONE(scm_row_texts, struct scm_row_texts, scm_row_texts_done)
+
+/* The same for the list of any kind of certificate. */
+bool scm_parse_row_of(enum ca_kind kind, const json *item, struct scm_row_texts *texts,
+                      struct ca_row *row);
+
+/* The CN out of "O=Org, CN=a.example", without its escapes. False: it has none. */
+bool scm_subject_cn(const char *subject, struct buf *out);
+
+/* "dNSName=a, rfc822Name=b" as "a,b". */
+void scm_join_san_text(const char *text, struct buf *out);
+
+/* In the spelling of details, where it is a status of device certificates. */
+const char *scm_device_status(const char *status);
+
+/* E_USAGE: the CA's list of that kind is not narrowed by something that is wanted. */
+bool scm_check_filter(const struct ca_filter *filter, struct err *err) NODISCARD;
+
 /* One row of the report; false if it has no number. names and row borrow from it and from the
  * document. */
 bool scm_parse_report_row(const json *item, struct buf *names, struct ca_row *row);
+/* The same of the report of device certificates, which names no alternative names. */
+bool scm_parse_device_report_row(const json *item, struct ca_row *row);
 
 /* Days since 1970; the report is narrowed to those that were requested from one to the other, both
  * included. */
@@ -337,6 +381,10 @@ bool scm_build_update(const struct ca_update *update, struct buf *out, struct er
 bool scm_add_custom_fields(json *body, const char *text, struct err *err) NODISCARD;
 bool scm_add_comments(json *body, const struct ca_request *request, struct err *err) NODISCARD;
 bool scm_check_csr(const char *csr_pem, struct err *err) NODISCARD;
+
+/* fields.c: whether names out of NAME=VALUE;NAME=VALUE are all among those that the API has for
+ * devices (code -64 else). E_CONFIG lists them. */
+bool scm_check_optional(const char *text, struct err *err) NODISCARD;
 
 /* One custom field that the CA knows. */
 struct scm_field {

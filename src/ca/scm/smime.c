@@ -5,6 +5,7 @@
  */
 #include "ca/scm/call.h"
 
+#include "base/log.h"
 #include "base/str.h"
 
 #include <stdio.h>
@@ -36,28 +37,110 @@ static enum ca_phase phase_of(const char *state)
     return phase == CA_WAITING ? CA_PENDING : phase;
 }
 
-bool scm_smime_details(struct scm *scm, int64_t id, struct scm_answer *answer, json **doc,
-                       struct scm_details *out, struct err *err)
+/* The row of a number of the CA's in the list. */
+static bool get_row(struct scm *scm, int64_t id, struct scm_answer *answer, json **doc,
+                    const json **row, struct err *err)
 {
-    char filter[64];
+    char filter[96];
 
-    (void)snprintf(filter, sizeof(filter), "backendCertId=%lld", (long long)id);
+    (void)snprintf(filter, sizeof(filter), "backendCertId=%lld&dateFormat=ISO_HMS", (long long)id);
     if (!get_page(scm, filter, 0, answer, doc, err)) {
         return false;
     }
     for (const json *item = json_first(*doc); item != NULL; item = json_next(item)) {
         int64_t number = 0;
-        *out = (struct scm_details){.status = "", .comments = "", .serial = ""};
-        if (json_find_int(item, "backendCertId", &number) && number == id &&
-            json_find_string(item, "state", &out->status)) {
-            (void)json_find_string(item, "comments", &out->comments);
-            (void)json_find_string(item, "serialNumber", &out->serial);
-            out->phase = phase_of(out->status);
+        if (json_find_int(item, "backendCertId", &number) && number == id) {
+            *row = item;
             return true;
         }
     }
     return err_set(err, E_ORDER_MISSING, "the CA lists no S/MIME certificate with the number %lld",
                    (long long)id);
+}
+
+bool scm_smime_details(struct scm *scm, int64_t id, struct scm_answer *answer, json **doc,
+                       struct scm_details *out, struct err *err)
+{
+    const json *row = NULL;
+
+    *out = (struct scm_details){.status = "", .comments = "", .serial = ""};
+    if (!get_row(scm, id, answer, doc, &row, err)) {
+        return false;
+    }
+    (void)json_find_string(row, "comments", &out->comments);
+    (void)json_find_string(row, "serialNumber", &out->serial);
+    if (!json_get_string(row, "state", &out->status, err)) {
+        return false;
+    }
+    out->phase = phase_of(out->status);
+    return true;
+}
+
+static bool take(const char *text, char **out, struct err *err)
+{
+    *out = text[0] != '\0' ? str_dup(text) : NULL;
+    return text[0] == '\0' || *out != NULL || err_nomem(err);
+}
+
+static bool take_row(const json *item, struct ca_record *out, struct err *err)
+{
+    AUTO(scm_row_texts) struct scm_row_texts texts = SCM_ROW_TEXTS_INIT;
+    struct ca_row row;
+
+    if (!scm_parse_row_of(CA_KIND_SMIME, item, &texts, &row) || row.status[0] == '\0') {
+        return err_set(err, E_PROTOCOL, "list: a row has no 'state'");
+    }
+    out->phase = phase_of(row.status);
+    out->revoked = str_equal_nocase(row.status, "revoked");
+    return take(row.status, &out->status, err) && take(row.serial, &out->serial, err) &&
+           take(row.subject, &out->subject, err) && take(row.common_name, &out->common_name, err) &&
+           take(row.names, &out->names, err) && take(row.expires, &out->expires, err) &&
+           take(row.comments, &out->comments, err);
+}
+
+/* The rest is under the manager's own number; an account that may not read it has the row alone. */
+static bool take_details(struct scm *scm, int64_t number, struct ca_record *out, struct err *err)
+{
+    AUTO(answer) struct scm_answer answer;
+    AUTO(json) json *doc = NULL;
+    struct scm_call call = {
+        .endpoint = SCM_SMIME_DETAILS, .id = number, .query = "dateFormat=ISO_HMS"};
+
+    scm_answer_init(&answer);
+    if (scm_call_json(scm, &call, &answer, &doc, err)) {
+        return scm_parse_facts(doc, out, err);
+    }
+    bool passed_over = scm_may_skip(&answer);
+    if (passed_over) {
+        log_line(LOG_DEBUG, "scm", "there are no details: %s", err->msg);
+        err_clear(err);
+    }
+    return passed_over;
+}
+
+bool scm_smime_record(struct scm *scm, int64_t id, struct ca_record *out, struct err *err)
+{
+    AUTO(answer) struct scm_answer answer;
+    AUTO(json) json *doc = NULL;
+    const json *row = NULL;
+    int64_t number = 0;
+
+    out->id = id;
+    scm_answer_init(&answer);
+    if (!get_row(scm, id, &answer, &doc, &row, err) || !take_row(row, out, err)) {
+        return false;
+    }
+    return !json_find_int(row, "id", &number) || number <= 0 || take_details(scm, number, out, err);
+}
+
+bool scm_smime_number(struct scm *scm, int64_t id, int64_t *number, struct err *err)
+{
+    AUTO(answer) struct scm_answer answer;
+    AUTO(json) json *doc = NULL;
+    const json *row = NULL;
+
+    scm_answer_init(&answer);
+    return get_row(scm, id, &answer, &doc, &row, err) && scm_parse_number(row, "id", number, err);
 }
 
 /* What is looked for in the list of a person's certificates. */

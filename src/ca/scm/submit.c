@@ -21,6 +21,12 @@ static bool build_enroll(const struct scm *scm, const struct ca_request *request
 {
     int64_t org_id = scm->settings.org_id;
 
+    if (request->optional_fields != NULL && request->kind != CA_KIND_DEVICE) {
+        return err_set(err, E_CONFIG,
+                       "'optional_fields' are sent with orders for devices alone, and this one is "
+                       "of the kind '%s'; the certificate request has 'subject' and the names",
+                       ca_kind_name(request->kind));
+    }
     switch (request->kind) {
     case CA_KIND_DEVICE:
         return scm_build_device(request, org_id, body, err);

@@ -420,6 +420,7 @@ static void test_endpoints(void **state UNUSED)
                   "order's validation GET /ssl/{version}/{id}/dcv\n"
                   "recheck order POST /ssl/{version}/{id}/dcv/recheck (once)\n"
                   "report POST /report/v1/ssl-certificates\n"
+                  "report POST /report/v1/device-certificates\n"
                   "organization GET /organization/v1/{id}\n"
                   "ACME accounts GET /acme/v2/account\n"
                   "making an ACME account POST /acme/v2/account (once)\n"
@@ -454,6 +455,8 @@ static void test_endpoints(void **state UNUSED)
                   "enroll POST /smime/{version}/enroll (once)\n"
                   "collect GET /smime/{version}/collect/{id}\n"
                   "list GET /smime/v2\n"
+                  "details GET /smime/{version}/{id}\n"
+                  "update PUT /smime/{version}/{id} (once)\n"
                   "renew POST /smime/v2/renew/order/{id} (once)\n"
                   "revoke POST /smime/{version}/revoke/order/{id} (once)\n"
                   "revoke POST /smime/{version}/revoke/serial/{serial} (once)\n");
