@@ -29,7 +29,7 @@ key:
     secret: {secret}
 acl:
   - id: updates
-    key: update-key
+    {by}
     action: update
 template:
   - id: default
@@ -64,7 +64,8 @@ def free_port(address: str) -> int:
 class NameServer:
     """One zone with its server."""
 
-    def __init__(self, path: Path, zone: str = "example", address: str = "127.0.0.1", port: int = 0, more: str = "") -> None:
+    def __init__(self, path: Path, zone: str = "example", address: str = "127.0.0.1", port: int = 0, more: str = "",
+                 keyless: bool = False) -> None:
         self.dir, self.zone, self.address = path, zone, address
         self.port = port or free_port(address)
         (path / "db").mkdir(parents=True)
@@ -72,7 +73,8 @@ class NameServer:
         self.key = private_file(path / "tsig.key",
                                 f'key "update-key" {{\n\talgorithm hmac-sha256;\n\tsecret "{secret}";\n}};\n')
         (path / "zone").write_text(ZONE.format(zone=zone, address=address, more=more))
-        conf = private_file(path / "knot.conf", CONFIG.format(dir=path, address=address, port=self.port, secret=secret, zone=zone))
+        conf = private_file(path / "knot.conf", CONFIG.format(dir=path, address=address, port=self.port, secret=secret, zone=zone,
+                                                                    by="address: 127.0.0.0/8" if keyless else "key: update-key"))
         with (path / "log").open("w") as log:
             self.process = subprocess.Popen([KNOTD, "-c", str(conf)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env=clean_env())
