@@ -143,6 +143,24 @@ def test_a_record_that_outlived_its_run_is_removed_by_the_next(client: Client, d
 
 
 @with_dns
+def test_what_a_hook_said_is_told_to_the_one_that_removes(client: Client, dns: NameServer, tmp_path: Path) -> None:
+    """Hooks of certbot's style remember by that what they made; here the next run removes it."""
+    name = made(client)
+    again = f'{NSUPDATE} "$P11ENROLL_STEP" txt "$P11ENROLL_DOMAIN" "$P11ENROLL_NAME" "$P11ENROLL_VALUE"'
+    use_dns(client, dns, script(tmp_path / "auth", f"{again}\nprintf '\\n record 4711 \\n\\n'\n"))
+    cleanup = script(tmp_path / "cleanup", f'[ "$CERTBOT_AUTH_OUTPUT" = "record 4711" ] || exit 9\n{again}\n')
+    client.set("ca:sandbox", dcv_hook_style="certbot", dcv_cleanup_hook=str(cleanup), dcv_method="txt", poll_deadline="1s")
+    assert client.sandbox is not None
+    client.sandbox.set(dcv_result="stuck")
+    published(client, name, status=35)
+    assert len(records(dns, name)) == 1
+    client.sandbox.set(dcv_result="validate", dcv_polls=0)
+    assert client.json("dcv", "status", name)["status"] == "Validated", "meanwhile"
+    assert published(client, name)[name]["result"] == "still validated"
+    assert records(dns, name) == [] and list((client.state / "dcv").iterdir()) == []
+
+
+@with_dns
 def test_a_run_that_was_killed_leaves_nothing_for_ever(client: Client, dns: NameServer) -> None:
     name = made(client)
     use_dns(client, dns)
@@ -342,29 +360,6 @@ def test_styles_have_their_arguments(client: Client, tmp_path: Path, style: str,
     assert len(seen) == 2
 
 
-UACME = Path("/usr/share/uacme/uacme.sh")
-
-
-@pytest.mark.skipif(not UACME.exists(), reason=f"not installed: {UACME}")
-def test_uacme_s_own_script_publishes_files(client: Client, web: WebServer, tmp_path: Path) -> None:
-    """As Debian has it, unchanged: it writes into one directory, and asks for no more."""
-    name = made(client)
-    use_web(client, web)
-    folder = web.root / ".well-known/pki-validation"
-    folder.mkdir(parents=True)
-    copies = script(tmp_path / "hook", f'{UACME} "$@" || exit 1\n[ "$1" != begin ] || ls -l {folder} >{tmp_path}/seen\n')
-    client.set("ca:sandbox", dcv_hook=str(copies), dcv_hook_style="uacme", dcv_hook_env=f"UACME_CHALLENGE_PATH={folder}")
-    assert published(client, name)[name]["result"] == "validated"
-    assert "-rw-r--r--" in (tmp_path / "seen").read_text(), "the web server has to read it"
-    assert list(folder.iterdir()) == []
-
-
-@pytest.mark.skipif(not UACME.exists(), reason=f"not installed: {UACME}")
-def test_uacme_s_own_script_declines_what_it_does_not_know(client: Client) -> None:
-    done = client.run("dcv", "publish", made(client), "--hook", str(UACME), "--style", "uacme", "--method", "cname", status=37)
-    assert "ended with status 1" in done.stderr and calls(client, "/submit/") == []
-
-
 def test_certbot_s_environment(client: Client, tmp_path: Path) -> None:
     seen = hook_calls(client, tmp_path, "certbot", "txt", more="echo made-it\n")
     begin, clean = seen["call."], seen["call..clean"]
@@ -373,6 +368,25 @@ def test_certbot_s_environment(client: Client, tmp_path: Path) -> None:
     value = [line for line in begin.splitlines() if line.startswith("CERTBOT_VALIDATION=")]
     assert len(value) == 1 and value[0].partition("=")[2] == next(
         line for line in begin.splitlines() if line.startswith("P11ENROLL_VALUE=")).partition("=")[2]
+
+
+def test_what_is_configured_takes_the_place_of_what_is_inherited(client: Client, tmp_path: Path) -> None:
+    client.env["HOME"] = "/inherited"
+    client.set("ca:sandbox", dcv_hook_env="")
+    hook = script(tmp_path / "hook", f"env >{tmp_path}/seen.$1\n")
+    client.set("ca:sandbox", dcv_hook=str(hook), dcv_hook_env="HOME=/configured; P11ENROLL_STEP=mine", dns_servers="127.0.0.1:9", poll_deadline="0")
+    client.run("dcv", "publish", made(client), status=36)
+    lines = (tmp_path / "seen.publish").read_text().splitlines()
+    assert [line for line in lines if line.startswith("HOME=")] == ["HOME=/configured"]
+    assert [line for line in lines if line.startswith("P11ENROLL_STEP=")] == ["P11ENROLL_STEP=publish"]
+
+
+def test_more_variables_than_there_is_room_for_are_refused(client: Client) -> None:
+    client.set("ca:sandbox", dcv_hook_env="; ".join(f"V{i}=1" for i in range(65)))
+    done = client.run("dcv", "publish", "open.example", "--hook", "/bin/true", status=3)
+    assert "environment of the hook: more than 64 variables" in done.stderr
+    client.set("ca:sandbox", dcv_hook_env="; ".join(f"V{i}=1" for i in range(64)), dns_servers="127.0.0.1:9", poll_deadline="0")
+    client.run("dcv", "publish", made(client), "--hook", "/bin/true", status=36)
 
 
 def test_hooks_get_no_secret_and_nothing_open(client: Client, tmp_path: Path) -> None:
