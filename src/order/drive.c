@@ -249,6 +249,18 @@ static bool is_free(struct run *run, const char *state, int64_t *other)
                    (long long)order->id, number, (long long)*other);
 }
 
+/* While waiting, a failure that may pass by itself is waited out; the others end the command.
+ */
+static enum step asking_failed(struct run *run)
+{
+    if (ca_is_under_way(run->drive->ca)) {
+        return STEP_UNDER_WAY;
+    }
+    return err_code_retryable(run->err->code) && run->err->code != E_INTERRUPTED
+               ? STEP_WAIT
+               : note_failure(run);
+}
+
 /* After a lost answer or a crash: asks the CA for our mark. Absence now proves nothing, so
  * nothing is sent. */
 static enum step find(struct run *run)
@@ -262,9 +274,11 @@ static enum step find(struct run *run)
         !move(run, ORDER_AMBIGUOUS, "a process ended while it was sending the request")) {
         return STEP_STOP;
     }
-    if (!order_request(run->order, &names, &request, run->err) ||
-        !ca_find_submitted(run->drive->ca, &request, &found, &state, run->err)) {
+    if (!order_request(run->order, &names, &request, run->err)) {
         return note_failure(run);
+    }
+    if (!ca_find_submitted(run->drive->ca, &request, &found, &state, run->err)) {
+        return asking_failed(run);
     }
     run->answered = true;
     if (!found) {
@@ -286,25 +300,13 @@ static enum step find(struct run *run)
     return go(run, ORDER_PENDING, "found at the CA as order %s", run->order->ca_order_id);
 }
 
-/* While waiting, a failure that may pass by itself is waited out; the others end the command.
- */
-static enum step poll_failed(struct run *run)
-{
-    if (ca_is_under_way(run->drive->ca)) {
-        return STEP_UNDER_WAY;
-    }
-    return err_code_retryable(run->err->code) && run->err->code != E_INTERRUPTED
-               ? STEP_WAIT
-               : note_failure(run);
-}
-
 static enum step poll(struct run *run)
 {
     struct order *order = run->order;
     struct ca_status status;
 
     if (!ca_poll(run->drive->ca, order->ca_state, &status, run->err)) {
-        return poll_failed(run);
+        return asking_failed(run);
     }
     run->answered = true;
     enum order_state to = order_state_of_phase(status.phase);
@@ -338,7 +340,7 @@ static enum step collect_failed(struct run *run)
     struct err why = *run->err;
 
     if (err_code_retryable(why.code) || ca_is_under_way(run->drive->ca)) {
-        return poll_failed(run);
+        return asking_failed(run);
     }
     enum step step = look_at_status(run);
     if (run->order->state != ORDER_ISSUED || step == STEP_UNDER_WAY) {
@@ -509,7 +511,9 @@ static enum step time_is_up(struct run *run)
         (void)snprintf(last, sizeof(last), "; the last request failed (%s): %.400s",
                        err_code_name(run->err->code), run->err->msg);
     }
-    enum err_code code = order->state == ORDER_WAITING ? E_ORDER_WAITING : E_ORDER_PENDING;
+    enum err_code code = order->state == ORDER_WAITING     ? E_ORDER_WAITING
+                         : order->state == ORDER_AMBIGUOUS ? E_ORDER_AMBIGUOUS
+                                                           : E_ORDER_PENDING;
     (void)err_set(run->err, code, "order %lld (%s at the CA): %s%s", (long long)order->id,
                   order->ca_order_id != NULL ? order->ca_order_id : "no number",
                   order_state_sentence(order->state), last);

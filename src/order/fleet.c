@@ -48,7 +48,8 @@ static bool is_asked_aside(const struct job *job)
 {
     enum order_action action = order_state_action(job->run.order->state);
 
-    return job->run.drive->ca != NULL && (action == ACTION_POLL || action == ACTION_COLLECT);
+    return job->run.drive->ca != NULL &&
+           (action == ACTION_FIND || action == ACTION_POLL || action == ACTION_COLLECT);
 }
 
 static void end(struct crew *crew, struct job *job)
