@@ -117,7 +117,8 @@ DEFINE_AUTO_DONE(posted, struct posted, posted_done)
 /* What the details of a domain say by their status, validation says by a code. */
 static bool refused(const struct scm_answer *answer, struct err *err)
 {
-    if (answer->complete && answer->class == SCM_PERMANENT && answer->error.code == NO_SUCH_DOMAIN) {
+    if (answer->complete && answer->class == SCM_PERMANENT &&
+        answer->error.code == NO_SUCH_DOMAIN) {
         err->code = E_DOMAIN_MISSING;
     }
     return false;
