@@ -105,6 +105,7 @@ static bool give(const struct http_arrival *arrival, struct http_response *respo
 }
 
 /* Room for the answer before it is asked for: once it is here, nothing may be in its way. */
+ANALYZER_LOSES_OWNER
 static bool make_room(struct scm_heard *heard, const char *operation, struct err *err)
 {
     if (heard->count == ANSWERS_MAX || heard->bytes > BYTES_MAX) {
@@ -124,6 +125,7 @@ static bool make_room(struct scm_heard *heard, const char *operation, struct err
     heard->cap = cap;
     return true;
 }
+ANALYZER_LOSES_OWNER_END
 
 bool scm_aside_send(struct scm *scm, const struct http_request *request,
                     struct http_response *response, enum http_reach *reach, struct err *err)
