@@ -152,12 +152,25 @@ bool app_resume(struct app *app, int64_t id, bool once, struct order *order,
                 struct err *err) NODISCARD;
 
 /* wait.c: many orders beside each other. */
+
+/* How it goes with all of them. */
+struct app_waiting {
+    size_t count;        /* of orders */
+    size_t done, failed; /* failed: everything else that has ended but what is left */
+    size_t left;         /* still with the CA when their time was over */
+    size_t open, people; /* people: of those that are open, so many wait for people */
+    size_t asking;       /* about so many the CAs are asked right now */
+    int64_t next_ms;     /* until the next one is asked about */
+};
+
 struct app_wait {
     const int64_t *ids; /* of different orders */
     size_t count;
     bool once; /* the CA is asked a single time about each */
     /* What became of each, when it is known: err E_NONE if it is done. May be NULL. */
     void (*ended)(void *ctx, const struct order *order, const struct err *err);
+    /* A few times a second at most; may be NULL. */
+    void (*progress)(void *ctx, const struct app_waiting *waiting);
     void *ctx;
 };
 

@@ -126,6 +126,11 @@ void cli_prompt_restore(void);
 void cli_progress(void *ctx, const struct order *order, int64_t elapsed_ms, int64_t wait_ms);
 void cli_progress_end(struct cli *cli);
 
+/* How many orders are going, in a line that is rewritten in place: on a terminal alone, and not for
+ * programs that read JSON. */
+bool cli_shows_waiting(const struct cli *cli);
+void cli_show_waiting(void *ctx, const struct app_waiting *waiting);
+
 /* Fills cli->app (with the keystore); for commands that tell a story. */
 bool cli_app(struct cli *cli, struct err *err) NODISCARD;
 

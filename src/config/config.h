@@ -114,15 +114,17 @@ struct config_ca {
     int64_t backoff_base_s, backoff_max_s;
     int64_t backoff_attempts;
     int64_t poll_scale_percent;
-    char *dcv_method; /* what the next five are about: domain validation */
+    char *dcv_method; /* what the next ones are about: domain validation */
     char *dcv_hook, *dcv_cleanup_hook, *dcv_hook_style, *dcv_hook_env;
     int64_t dcv_hook_timeout_s;
     char *dns_servers, *web_server; /* to look whether it is published; NULL: the real ones */
+    char *web_trust;                /* roots for that; NULL: the system's */
     char *order_fields;
     int tls_max;
     int poll;              /* enum config_poll */
     int collect_form;      /* enum config_collect */
     int status_form;       /* enum config_status */
+    bool dcv_hook_quoted;  /* TXT records are handed over as in zone files */
     bool http2;            /* where the server offers it */
     bool public_trust;     /* what it issues is for everybody: no kinds of keys that few accept */
     bool org_id_is_option; /* named on the command line, so the profile's does not count */

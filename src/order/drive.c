@@ -95,9 +95,7 @@ static enum step sign(struct run *run)
     return order_run_go(run, ORDER_SIGNED, "certificate request signed");
 }
 
-/* While waiting, a failure that may pass by itself is waited out; the others end the command.
- */
-static enum step poll_failed(struct run *run)
+enum step order_run_asking_failed(struct run *run)
 {
     if (ca_is_under_way(run->drive->ca)) {
         return STEP_UNDER_WAY;
@@ -113,7 +111,7 @@ static enum step poll(struct run *run)
     struct ca_status status;
 
     if (!ca_poll(run->drive->ca, order->ca_state, &status, run->err)) {
-        return poll_failed(run);
+        return order_run_asking_failed(run);
     }
     run->answered = true;
     enum order_state to = order_state_of_phase(status.phase);
@@ -147,7 +145,7 @@ static enum step collect_failed(struct run *run)
     struct err why = *run->err;
 
     if (err_code_retryable(why.code) || ca_is_under_way(run->drive->ca)) {
-        return poll_failed(run);
+        return order_run_asking_failed(run);
     }
     enum step step = look_at_status(run);
     if (run->order->state != ORDER_ISSUED || step == STEP_UNDER_WAY) {
@@ -323,7 +321,9 @@ static enum step time_is_up(struct run *run)
         (void)snprintf(last, sizeof(last), "; the last request failed (%s): %.400s",
                        err_code_name(run->err->code), run->err->msg);
     }
-    enum err_code code = order->state == ORDER_WAITING ? E_ORDER_WAITING : E_ORDER_PENDING;
+    enum err_code code = order->state == ORDER_WAITING     ? E_ORDER_WAITING
+                         : order->state == ORDER_AMBIGUOUS ? E_ORDER_AMBIGUOUS
+                                                           : E_ORDER_PENDING;
     (void)err_set(run->err, code, "order %lld (%s at the CA): %s%s", (long long)order->id,
                   order->ca_order_id != NULL ? order->ca_order_id : "no number",
                   order_state_sentence(order->state), last);

@@ -41,6 +41,10 @@ enum step order_run_go(struct run *run, enum order_state to, const char *fmt, ..
 /* Writes the failure of a step into the journal, without changing the state. STEP_STOP. */
 enum step order_run_failed(struct run *run);
 
+/* The same after a question to the CA; what may pass by itself is waited out, and an answer that is
+ * on its way is waited for. */
+enum step order_run_asking_failed(struct run *run);
+
 /* Tells the caller how it is going. */
 void order_run_tell(struct run *run, int64_t wait_ms);
 

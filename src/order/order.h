@@ -487,6 +487,9 @@ struct fleet {
      * time for it is up. */
     void (*turn)(void *ctx, struct fleet_member *member);
     void (*ended)(void *ctx, struct fleet_member *member);
+    /* How it goes, several times a second at most, and every second; may be NULL. asking: about so
+     * many the CAs are asked right now; next_ms: until somebody is due. */
+    void (*tick)(void *ctx, size_t asking, int64_t next_ms);
     void *ctx;
 };
 

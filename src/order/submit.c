@@ -192,9 +192,11 @@ enum step order_run_find(struct run *run)
         !order_run_move(run, ORDER_AMBIGUOUS, "a process ended while it was sending the request")) {
         return STEP_STOP;
     }
-    if (!order_request(run->order, &names, &request, run->err) ||
-        !ca_find_submitted(run->drive->ca, &request, &found, &state, run->err)) {
+    if (!order_request(run->order, &names, &request, run->err)) {
         return order_run_failed(run);
+    }
+    if (!ca_find_submitted(run->drive->ca, &request, &found, &state, run->err)) {
+        return order_run_asking_failed(run);
     }
     run->answered = true;
     if (!found) {
