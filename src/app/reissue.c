@@ -276,7 +276,7 @@ static bool plan(struct work *work, struct err *err)
         !plan_key(work->app, &enroll, &work->wish, err) ||
         !app_approval_check(work->app, order, err) ||
         !order_check(work->connection.ca, order, err) ||
-        !order_look(work->connection.ca, order, work->request->again, err)) {
+        !order_look(work->journal, work->connection.ca, order, work->request->again, err)) {
         return false;
     }
     return work->parent.dedupe != NULL ? order_set(&order->dedupe, work->parent.dedupe, err)

@@ -138,6 +138,10 @@ struct ca_request {
     const char *person;        /* S/MIME: first and last name */
     const char *before;        /* what ca_before_submit() returned last; NULL: nothing */
     bool again;                /* renew: once more, though it was renewed before */
+    /* renew: whether a number that is new at the CA is known to be of another certificate; NULL:
+     * nobody knows */
+    bool (*is_other)(void *ctx, const char *number);
+    void *other_ctx;
     const char *csr_pem;
     const struct x509_names *names;
     int64_t product_id;

@@ -351,7 +351,8 @@ bool order_request(const struct order *order, struct x509_names *names, struct c
  * again right before it is sent: then somebody else may have done it since (E_ORDER_EXISTS,
  * E_CA_REFUSED). again: it may have been renewed already when this is planned.
  */
-bool order_look(struct ca *ca, struct order *order, bool again, struct err *err) NODISCARD;
+bool order_look(struct journal *journal, struct ca *ca, struct order *order, bool again,
+                struct err *err) NODISCARD;
 
 /*
  * Whether the CA gives the certificate that is being replaced still, or one for another key:

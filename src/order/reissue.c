@@ -136,8 +136,31 @@ bool order_is_stale(const struct order *order, STACK_OF(X509) * answer, bool *st
     return true;
 }
 
-bool order_look(struct ca *ca, struct order *order, bool again, struct err *err)
+/* Who else has the certificates that are new at the CA. */
+struct others {
+    struct journal *journal;
+    const struct order *order;
+};
+
+/* Orders of ours that do not renew the same certificate. */
+static bool is_other(void *ctx, const char *number)
 {
+    const struct others *others = ctx;
+    const struct order *order = others->order;
+    AUTO(order) struct order found;
+    struct err ignored = ERR_INIT;
+    int64_t id = 0;
+
+    order_init(&found);
+    return journal_find_ca_order(others->journal, order->ca, order->kind, number, &id, &ignored) &&
+           id != 0 && id != order->id && journal_load(others->journal, id, &found, &ignored) &&
+           !str_equal(found.parent, order->parent);
+}
+
+bool order_look(struct journal *journal, struct ca *ca, struct order *order, bool again,
+                struct err *err)
+{
+    struct others others = {.journal = journal, .order = order};
     AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
     struct ca_request request;
     char *before = NULL;
@@ -146,6 +169,8 @@ bool order_look(struct ca *ca, struct order *order, bool again, struct err *err)
         return false;
     }
     request.again = again;
+    request.is_other = is_other;
+    request.other_ctx = &others;
     if (!ca_before_submit(ca, &request, &before, err)) {
         return false;
     }

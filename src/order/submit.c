@@ -99,7 +99,7 @@ static bool look_before(struct run *run)
     const struct order *order = run->order;
     struct err *err = run->err;
 
-    if (order_look(run->drive->ca, run->order, false, err)) {
+    if (order_look(run->drive->journal, run->drive->ca, run->order, false, err)) {
         return true;
     }
     if (err->code == E_ORDER_EXISTS || err->code == E_CA_REFUSED) {

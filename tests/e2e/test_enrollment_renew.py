@@ -145,6 +145,15 @@ def test_a_web_page_is_no_answer_to_a_replacement(enroller: Client, box: Sandbox
     assert "it is not known whether the CA took the order" in done.stderr and len(sent(box, "POST", f"{ORDERS}/")) == 1
 
 
+@pytest.mark.parametrize(("verb", "args"), [("renew", ()), ("replace", ("--reason", "x", "--new-key"))])
+def test_what_an_installation_may_not_offer_is_told(enroller: Client, box: Sandbox, verb: str, args: tuple[str, ...]) -> None:
+    enrolled(enroller)
+    box.once("POST", f"/{verb}$", fail_status=404, fail_body="html")
+    done = enroller.run("order", verb, "1", *args, status=14)
+    assert "HTTP 404" in done.stderr and "perhaps this installation does not offer that at all" in done.stderr
+    assert enroller.json("order", "show", "2")["state"] == "ambiguous"
+
+
 # --- a product that nobody tells, ids that are no numbers
 
 @pytest.mark.parametrize("rule", ["ev", "product:1018", "product:Sandbox EV SSL"])

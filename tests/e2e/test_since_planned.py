@@ -105,6 +105,17 @@ def test_order_of_other_names_is_no_renewal(client: Client) -> None:
     assert client.json("order", "wait", "2")["state"] == "done"
 
 
+@pytest.mark.parametrize("what", ["tls", "device", "smime"])
+def test_two_certificates_of_one_name_do_not_count_for_each_other(client: Client, what: str) -> None:
+    name = kind(client, what)
+    client.run("enroll", "--name", name)
+    client.run("enroll", "--name", name, "--again")
+    for order in ("3", "4"):
+        plan(client, "order", "renew", str(int(order) - 2), order=order)
+    for order in ("3", "4"):
+        assert client.json("order", "wait", order)["state"] == "done"
+
+
 def test_renewal_that_was_refused_and_is_tried_again_later_looks_again(client: Client) -> None:
     assert client.sandbox is not None
     client.run("enroll", "--name", "since.example.org")
@@ -147,6 +158,16 @@ def test_renewal_at_the_enrollment_api_shows_in_its_list(enroller: Client, box: 
     sent = posts(box)
     done = enroller.run("order", "wait", "2", status=13)
     assert f"({theirs['ca_order']} is new)" in done.stderr and posts(box) == sent
+
+
+def test_renewal_of_another_certificate_of_the_key_in_the_list_is_none_of_this_one(enroller: Client, box: Sandbox) -> None:
+    box.set(enrollment_list="rows")
+    key = str(enroller.json("enroll", "--name", "since.example.org")["key_uri"])
+    enroller.run("enroll", "--name", "since.example.org", "--key", key, "--again")
+    for order in ("3", "4"):
+        plan(enroller, "order", "renew", str(int(order) - 2), order=order)
+    for order in ("3", "4"):
+        assert enroller.json("order", "wait", order)["state"] == "done"
 
 
 def test_certificate_of_another_key_in_the_list_is_no_renewal(enroller: Client, box: Sandbox) -> None:

@@ -100,7 +100,9 @@ static bool check_since(struct enrollment *e, const struct ca_request *request,
     for (size_t i = 0; json_is_array(known) && i < now->count; i++) {
         AUTO(x509_stack) STACK_OF(X509) *certs = NULL;
         X509 *leaf = NULL;
-        if (was_known(known, &now->list[i])) {
+        if (was_known(known, &now->list[i]) ||
+            (request->is_other != NULL &&
+             request->is_other(request->other_ctx, now->list[i].text))) {
             continue;
         }
         if (!enrollment_fetch_for(e, &now->list[i], spki_hash, &certs, &leaf, err)) {

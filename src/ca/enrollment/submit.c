@@ -50,6 +50,18 @@ static void add_hint(const struct scm_answer *answer, struct err *err)
     }
 }
 
+/* Renewing and replacing are not documented; that they are not there is likely, and no proof. */
+static void add_absence(enum ca_how how, const struct scm_answer *answer, struct err *err)
+{
+    size_t used = strlen(err->msg);
+
+    if (how != CA_ENROLL && enrollment_is_absent(answer)) {
+        (void)snprintf(err->msg + used, sizeof(err->msg) - used,
+                       "; perhaps this installation does not offer that at all: 'p11enroll enroll "
+                       "--again' orders anew");
+    }
+}
+
 static enum scm_endpoint_id endpoint_of(enum ca_how how)
 {
     switch (how) {
@@ -110,6 +122,7 @@ enum ca_submit enrollment_submit(void *impl, const struct ca_request *request, c
         return ambiguous(err);
     }
     if (scm_is_unclear(&answer)) {
+        add_absence(request->how, &answer, err);
         return ambiguous(err);
     }
     add_hint(&answer, err);

@@ -95,6 +95,9 @@ bool scm_find_replaced(struct scm *scm, const struct ca_request *request, int64_
 bool scm_check_old(const struct ca_request *request, const struct ca_record *old,
                    struct err *err) NODISCARD;
 
+/* Whether a number is known to be of another certificate than what is renewed. */
+bool scm_is_other(const struct ca_request *request, int64_t id);
+
 /* False, with E_ORDER_EXISTS: somebody else has renewed a number since an order was planned. newer:
  * as which one; NULL and 0: that is not known. */
 bool scm_was_renewed(int64_t old, const char *newer, struct err *err);

@@ -105,20 +105,28 @@ static bool may_pass_over(struct err *err)
     return passes;
 }
 
+bool scm_is_other(const struct ca_request *request, int64_t id)
+{
+    char number[24];
+
+    (void)snprintf(number, sizeof(number), "%lld", (long long)id);
+    return request->is_other != NULL && request->is_other(request->other_ctx, number);
+}
+
 /* A number that is for the same thing as the old one, and was not there before. Its comments do not
  * matter: another program's renewals have a mark of its own. *id 0: there is none. */
-static bool find_newer(struct scm *scm, const struct ca_record *old, const struct scm_state *before,
+static bool find_newer(struct scm *scm, const struct ca_request *request,
+                       const struct ca_record *old, const struct scm_state *before,
                        const struct scm_ids *now, int64_t *id, struct err *err)
 {
-    enum ca_kind kind = before->kind;
-
     *id = 0;
     for (size_t i = 0; i < now->count && *id == 0; i++) {
         AUTO(ca_record) struct ca_record candidate = {.id = now->list[i]};
-        if (candidate.id <= before->renews || !scm_ids_is_new(&before->known, candidate.id)) {
+        if (candidate.id <= before->renews || !scm_ids_is_new(&before->known, candidate.id) ||
+            scm_is_other(request, candidate.id)) {
             continue;
         }
-        if (scm_record(scm, kind, now->list[i], &candidate, err)) {
+        if (scm_record(scm, request->kind, now->list[i], &candidate, err)) {
             *id = candidate.phase != CA_FAILED && is_like(old, &candidate) ? now->list[i] : 0;
         } else if (!may_pass_over(err)) {
             return false;
@@ -163,7 +171,7 @@ static bool check_since(struct scm *scm, const struct ca_request *request,
     if (told && !old->renewed) {
         return true;
     }
-    if (!find_newer(scm, old, &before, now, &newer, err)) {
+    if (!find_newer(scm, request, old, &before, now, &newer, err)) {
         return false;
     }
     bool anew = told && !before.renewed;

@@ -149,7 +149,8 @@ struct search {
     const struct scm_state *before; /* of a renewal; NULL: of an order */
     const struct scm_state *since;  /* what was noted when it was planned; NULL: it is not asked */
     int64_t newer;                  /* a number that was not there then */
-    int64_t parent;                 /* whose comments are kept */
+    const struct ca_request *request;
+    int64_t parent; /* whose comments are kept */
     struct scm_ids known;
     char *comments; /* of the parent; owned */
     int64_t marked, found;
@@ -172,7 +173,8 @@ static bool is_newer(const struct search *search, int64_t id, const json *item)
 
     (void)json_find_string(item, "state", &state);
     return search->since != NULL && id > search->since->renews &&
-           scm_ids_is_new(&search->since->known, id) && phase_of(state) != CA_FAILED;
+           scm_ids_is_new(&search->since->known, id) && phase_of(state) != CA_FAILED &&
+           !scm_is_other(search->request, id);
 }
 
 static bool look_at_row(struct search *search, const json *item, struct err *err)
@@ -244,7 +246,7 @@ bool scm_smime_before(struct scm *scm, const struct ca_request *request, char **
 {
     AUTO(json) json *kept = NULL;
     struct scm_state since;
-    struct search search = {.mark = request->mark, .parent = request->parent};
+    struct search search = {.mark = request->mark, .parent = request->parent, .request = request};
 
     if (request->before != NULL) {
         if (!scm_state_read(request->before, &kept, &since, err)) {
