@@ -209,7 +209,7 @@ bool app_wait(struct app *app, const struct app_wait *request, struct app_waited
     if (trip.members == NULL || trip.boats == NULL || trip.harbours == NULL) {
         return err_nomem(err);
     }
-    if (!journal_open(app->state_dir, app->clock, &trip.journal, err) ||
+    if (!app_journal(app, &trip.journal, err) ||
         !order_locks_open(trip.journal, &trip.locks, err)) {
         return false;
     }

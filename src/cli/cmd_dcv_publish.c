@@ -10,7 +10,13 @@
 #include <string.h>
 #include <strings.h>
 
-enum { LIST_MAX = 1 << 20, DOMAINS_MAX = 10000, LOOK_MS = 6000, RENEW_BEFORE_DAYS = 30 };
+enum {
+    LIST_MAX = 1 << 20,
+    DOMAINS_MAX = 10000,
+    LOOK_MS = 6000,
+    RENEW_BEFORE_DAYS = 30,
+    LINE_MAX_BYTES = 16 * 1024
+};
 
 static const struct out_column columns[] = {
     {"domain", "DOMAIN", 32, false},
@@ -94,16 +100,18 @@ static bool collect(struct cli *cli, const char *from, struct domains *domains, 
 static void say(void *ctx, const char *domain, const char *what, int64_t wait_ms)
 {
     const struct cli *cli = ctx;
+    AUTO(buf) struct buf line = BUF_INIT(LINE_MAX_BYTES);
 
     if (cli->common.quiet) {
         return;
     }
+    str_add_quotable(&line, domain, strlen(domain), LINE_MAX_BYTES / 16);
+    buf_add_str(&line, ": ");
+    str_add_quotable(&line, what, strlen(what), LINE_MAX_BYTES / 8);
     if (wait_ms > 0) {
-        (void)fprintf(stderr, "%s: %s (again in %lld s)\n", domain, what,
-                      (long long)((wait_ms + 999) / 1000));
-    } else {
-        (void)fprintf(stderr, "%s: %s\n", domain, what);
+        buf_addf(&line, " (again in %lld s)", (long long)((wait_ms + 999) / 1000));
     }
+    (void)fprintf(stderr, "%s\n", buf_str(&line));
 }
 
 /* An option names a file from where we are; hooks are started from the root. */

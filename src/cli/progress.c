@@ -1,8 +1,10 @@
 #include "cli/cli.h"
 
 #include "base/buf.h"
+#include "base/str.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -17,7 +19,7 @@ void cli_progress_end(struct cli *cli)
     }
 }
 
-enum { SPAN_SIZE = 48 };
+enum { SPAN_SIZE = 48, SAID_MAX = 200 };
 
 static void span(int64_t ms, char out[static SPAN_SIZE])
 {
@@ -49,9 +51,12 @@ void cli_progress(void *ctx, const struct order *order, int64_t elapsed_ms, int6
     if (wait_ms > 0 && cli->tty) {
         span(elapsed_ms, elapsed);
         span(wait_ms, wait);
-        (void)fprintf(
-            stderr, "\r\033[Korder %lld: waiting for %s; the CA says '%s'; asking again in %s",
-            (long long)order->id, elapsed, order->ca_text != NULL ? order->ca_text : "?", wait);
+        const char *said = order->ca_text != NULL ? order->ca_text : "?";
+        AUTO(buf) struct buf safe = BUF_INIT(5 * SAID_MAX);
+        str_add_quotable(&safe, said, strlen(said), SAID_MAX);
+        (void)fprintf(stderr,
+                      "\r\033[Korder %lld: waiting for %s; the CA says '%s'; asking again in %s",
+                      (long long)order->id, elapsed, buf_str(&safe), wait);
         (void)fflush(stderr);
         cli->line_open = true;
     }

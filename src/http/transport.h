@@ -52,7 +52,7 @@ struct http_transfer {
 };
 
 /* request.c */
-void http_wiping_init(void);
+void http_global_init(void);
 bool http_transfer_prepare(struct http_transfer *transfer, const struct http_request *request,
                            struct err *err) NODISCARD;
 void http_transfer_done(struct http_transfer *transfer);

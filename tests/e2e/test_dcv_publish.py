@@ -517,6 +517,40 @@ def test_the_webroot_hook_follows_no_symbolic_link(tmp_path: Path, what: str) ->
     assert (outside / "f").read_text() == "precious"
 
 
+# Somebody who may write below the root does it at the worst moment: when the hook calls a program, which is called
+# with these in front.
+SWAP = 'mv {root}/.well-known/pki {root}/moved && ln -s {outside} {root}/.well-known/pki'
+MOMENTS = {
+    "a directory becomes a link after it was looked at": ("mktemp", SWAP),
+    "a directory becomes a link before the file is moved to its name": ("mv", SWAP.replace("mv ", "/usr/bin/mv ")),
+    "a directory becomes a link before the file is removed": ("rm", SWAP),
+    "a link is there before the directory is made": ("mkdir", "ln -s {outside} {root}/.well-known/pki"),
+    "a link takes the place of a directory that was made":
+        ("mkdir", '/usr/bin/mkdir "$@" && rmdir {root}/.well-known/pki && ln -s {outside} {root}/.well-known/pki; exit 0'),
+    "the new file becomes a link": ("mv", 'for f in .p11enroll.*; do ln -sf {outside}/f "$f"; done'),
+    "a link takes the file's name": ("mv", 'ln -s {outside}/f f'),
+}
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_the_webroot_hook_is_not_led_elsewhere_by_somebody_who_is_quick(tmp_path: Path, moment: str, shell: str) -> None:
+    root, outside, tools = tmp_path / "www", tmp_path / "outside", tmp_path / "tools"
+    program, does = MOMENTS[moment]
+    for path in (root / ".well-known", outside, tools):
+        path.mkdir(parents=True)
+    (outside / "f").write_text("precious")
+    if program != "mkdir":
+        (root / ".well-known/pki").mkdir()
+    script(tools / program, f'touch {tmp_path}/swapped\n{does.format(root=root, outside=outside)}\n'
+                            f'exec /usr/bin/{program} "$@"\n')
+    action = "remove" if program == "rm" else "publish"
+    hook(Path(f"/usr/bin/{shell}"), str(WEBROOT), action, "file", "a.example", "/.well-known/pki/f", "x",
+         DCV_WEBROOT=str(root), PATH=f"{tools}:{os.environ['PATH']}")
+    assert (tmp_path / "swapped").exists()
+    assert [p.name for p in outside.iterdir()] == ["f"] and (outside / "f").read_text() == "precious"
+
+
 def test_the_webroot_hook_knows_a_root_for_each_domain(tmp_path: Path) -> None:
     (tmp_path / "a.example/html").mkdir(parents=True)
     args = ["file", "a.example", "/.well-known/pki-validation/F.txt", "one\ntwo"]

@@ -99,7 +99,7 @@ static bool give(const struct http_arrival *arrival, struct http_response *respo
         return false;
     }
     *response = arrival->response;
-    buf_init(&response->body, HTTP_BODY_MAX);
+    buf_init_wiped(&response->body, HTTP_BODY_MAX);
     buf_add(&response->body, arrival->response.body.data, arrival->response.body.len);
     return buf_ok(&response->body) || err_nomem(err);
 }
