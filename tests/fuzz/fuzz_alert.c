@@ -30,9 +30,10 @@ static void check_texts(const struct alert_report *report)
     alert_mail_text(&mail, report, &text);
     CHECK(buf_ok(&text) && strpbrk(buf_str(&text), "\r\x1b") == NULL);
     const char *body = strstr(buf_str(&text), "\n\n");
-    CHECK(body != NULL);
+    CHECK(body != NULL && str_is_utf8(text.data, text.len));
     for (const char *p = body + 2; *p != '\0' && *p != '\n'; p = strchr(p, '\n') + 1) {
         CHECK(str_starts_with(p, "WARNING: ") || str_starts_with(p, "CRITICAL: "));
+        CHECK(strcspn(p, "\n") <= 998);
     }
     alert_metrics_text(report, &metrics);
     CHECK(buf_ok(&metrics) && str_is_utf8(metrics.data, metrics.len));
