@@ -81,6 +81,16 @@ static bool set_span_or_same(void *field, const char *value, struct err *err)
     return set_span(field, value, err);
 }
 
+/* "never" is -1. */
+static bool set_span_or_never(void *field, const char *value, struct err *err)
+{
+    if (str_equal(value, "never")) {
+        *(int64_t *)field = -1;
+        return true;
+    }
+    return set_span(field, value, err);
+}
+
 static bool set_word(int *field, const char *const words[], size_t count, const char *value,
                      struct err *err)
 {
@@ -278,6 +288,9 @@ static const struct row rows[] = {
     {{CONFIG_CA, "client_password_source", "client-password-source", "SOURCE", NULL,
       "password of the PKCS#12 or JKS file or the encrypted PEM key"},
      set_source, CA(client_password_source)},
+    {{CONFIG_CA, "client_key_password_source", "client-key-password-source", "SOURCE", NULL,
+      "password of the key in a JKS file, if it has another than the file"},
+     set_source, CA(client_key_password_source)},
     {{CONFIG_CA, "client_type", "client-type", "auto|pem|pkcs12|jks", "auto",
       "what the client certificate's file is; auto: as its bytes say"},
      set_store, CA(client_type)},
@@ -327,6 +340,9 @@ static const struct row rows[] = {
     {{CONFIG_CA, "people_deadline", "people-deadline", "SPAN|same", "same",
       "how long a command waits for a person's approval or validation (steps); 0: ask once; same: as poll_deadline"},
      set_span_or_same, CA(people_deadline_s)},
+    {{CONFIG_CA, "absence_after", "absence-after", "SPAN|never", "1h",
+      "how long a CA may show nothing of an order whose answer was lost until it is sent once more"},
+     set_span_or_never, CA(absence_after_s)},
     {{CONFIG_CA, "backoff_base", "backoff-base", "SPAN", "2s", "base of the backoff schedule, in seconds"},
      set_span, CA(backoff_base_s)},
     {{CONFIG_CA, "backoff_max", "backoff-max", "SPAN", "32s", "longest wait of the backoff schedule"},
@@ -359,6 +375,9 @@ static const struct row rows[] = {
     {{CONFIG_CA, "dcv_hook_style", NULL, "STYLE", "p11enroll",
       "how it is called: p11enroll, uacme, dehydrated, certbot or lego"},
      set_text, CA(dcv_hook_style)},
+    {{CONFIG_CA, "dcv_hook_quoted", NULL, "BOOL", "no",
+      "it is given what a TXT record says as that stands in a zone file: in quotes, with backslashes"},
+     set_bool, CA(dcv_hook_quoted)},
     {{CONFIG_CA, "dcv_hook_env", NULL, "LIST", NULL,
       "variables for it: NAME=VALUE, or NAME for what it is here; ';' between"},
      set_text, CA(dcv_hook_env)},
@@ -370,6 +389,9 @@ static const struct row rows[] = {
     {{CONFIG_CA, "web_server", NULL, "HOST:PORT", NULL,
       "web server that must show the file (default: where the domain's name leads)"},
      set_text, CA(web_server)},
+    {{CONFIG_CA, "web_trust", NULL, "FILE", NULL,
+      "roots for its certificate with the method https, PEM (default: the system's)"},
+     set_text, CA(web_trust)},
     {{CONFIG_CA, "product", NULL, "ID|NAME", NULL, "certificate profile at the CA, for profiles that name none"},
      set_text, CA(product)},
     {{CONFIG_CA, "term", NULL, "DAYS", NULL, "validity, for profiles that name none"},
@@ -381,6 +403,11 @@ static const struct row rows[] = {
     {{CONFIG_CA, "catalog", NULL, "LIST", NULL,
       "the products that may be ordered, by number or name; others are refused before a key is made; default: all"},
      set_text, CA(catalog)},
+    {{CONFIG_CA, "eab_kid", NULL, "ID", NULL,
+      "ACME: identifier of the key that binds a client to the ACME account (account acme --eab-config writes it)"},
+     set_text, CA(eab_kid)},
+    {{CONFIG_CA, "eab_key_source", NULL, "SOURCE", NULL, "ACME: where that HMAC key comes from (base64url)"},
+     set_source, CA(eab_key_source)},
     {{CONFIG_CA, "approval", NULL, "auto|required", NULL,
       "whether somebody here has to approve an order before it is sent, for profiles that do not say; default: auto"},
      set_approval, CA(approval.rule)},
@@ -484,6 +511,9 @@ static const struct row rows[] = {
      set_text, PROFILE(comments)},
     {{CONFIG_PROFILE, "custom_fields", "custom-fields", "LIST", NULL, "NAME=VALUE;NAME=VALUE, as the CA account demands"},
      set_text, PROFILE(custom_fields)},
+    {{CONFIG_PROFILE, "optional_fields", "optional-fields", "LIST", NULL,
+      "of devices: NAME=VALUE;NAME=VALUE, more of the subject and of its names (serialNumber, dnsName, ...)"},
+     set_text, PROFILE(optional_fields)},
     {{CONFIG_PROFILE, "org_id", NULL, "NUMBER", NULL, "organization or department that orders; default: the CA's"},
      set_number, PROFILE(org_id)},
     {{CONFIG_PROFILE, "approval", NULL, "auto|required", NULL,

@@ -7,8 +7,8 @@ static const char expiring_sql[] =
     "SELECT c.ca, c.ca_id, c.serial, c.common_name, c.names, c.status, c.spki_hash, c.expires_s,"
     " lower(c.status) NOT IN ('issued', 'expired'),"
     " EXISTS (SELECT 1 FROM certificates n WHERE n.common_name = c.common_name AND n.ca = c.ca"
-    "         AND n.names IS c.names AND n.gone_s = 0 AND lower(n.status) = 'issued'"
-    "         AND n.expires_s > c.expires_s)"
+    "         AND n.kind = c.kind AND n.names IS c.names AND n.gone_s = 0"
+    "         AND lower(n.status) = 'issued' AND n.expires_s > c.expires_s)"
     " FROM certificates c WHERE c.gone_s = 0 AND c.expires_s > ?1 AND c.expires_s <= ?2"
     " AND c.serial IS NOT NULL AND c.status IS NOT NULL ORDER BY c.expires_s, c.id";
 

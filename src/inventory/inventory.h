@@ -32,12 +32,13 @@ struct inventory_row {
     bool details;             /* what the CA says of this one alone, or its report */
     const uint8_t *spki_hash; /* INVENTORY_HASH_LEN bytes, or NULL */
     /* of what is read alone */
-    const char *ca;
+    const char *ca, *kind;
     int64_t gone_s, details_s, first_s;
 };
 
-/* Opens the part of the database that belongs to a CA's section; both borrowed. */
-bool inventory_open(struct db *db, const struct clock *clock, const char *ca,
+/* Opens the part of the database that belongs to a CA's section and a kind of certificate ("ssl");
+ * db and clock are borrowed. */
+bool inventory_open(struct db *db, const struct clock *clock, const char *ca, const char *kind,
                     struct inventory **out, struct err *err) NODISCARD;
 void inventory_close(struct inventory *inventory);
 
@@ -66,9 +67,10 @@ bool inventory_put(struct inventory *inventory, struct inventory_sync *sync,
                    const struct inventory_row *rows, size_t count, size_t *conflicts,
                    struct err *err) NODISCARD;
 
-/* The CA's next number after one, of what the reading did not meet, or of what has no status, was
- * never asked for details, or lacks a key; *ca_id 0: there is none. */
+/* The CA's next number after one, of what the reading met, or did not meet, or of what has no
+ * status, was never asked for details, or lacks a key; *ca_id 0: there is none. */
 enum inventory_which {
+    INVENTORY_MET,
     INVENTORY_NOT_MET,
     INVENTORY_NO_STATUS,
     INVENTORY_NO_DETAILS,

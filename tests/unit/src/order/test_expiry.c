@@ -79,14 +79,14 @@ static void add_orders(const struct place *p, int from, int to, const char *stat
 
 static void add_listed(const struct place *p, int from, int to, const char *expires)
 {
-    sql(p,
-        tmp_printf("WITH RECURSIVE c(n) AS (VALUES(%d) UNION ALL SELECT n + 1 FROM c WHERE n < %d) "
-                   "INSERT INTO certificates (ca, ca_id, serial, common_name, names, status, "
-                   "expires, details_s, "
-                   "first_s, sync_id, gone_s) SELECT 'one', n, n, 'n' || n, 'n' || n, 'Issued', "
-                   "%s, 1, 1, 1, 0 "
-                   "FROM c",
-                   from, to, expires));
+    sql(p, tmp_printf(
+               "WITH RECURSIVE c(n) AS (VALUES(%d) UNION ALL SELECT n + 1 FROM c WHERE n < %d) "
+               "INSERT INTO certificates (ca, kind, ca_id, serial, common_name, names, status, "
+               "expires, details_s, "
+               "first_s, sync_id, gone_s) SELECT 'one', 'ssl', n, n, 'n' || n, 'n' || n, 'Issued', "
+               "%s, 1, 1, 1, 0 "
+               "FROM c",
+               from, to, expires));
 }
 
 /* What was visited: "1 2(over) ". */
