@@ -262,6 +262,31 @@ bool file_rewrite(const char *path, const void *data, size_t len, struct err *er
                : err_set(err, E_IO, "%s is no regular file, and is left as it is", path);
 }
 
+/* Whether there is nothing at the path is settled by the renaming itself. */
+static bool rename_to(const char *temp, const char *path, bool over, struct err *err)
+{
+    int rc =
+        over ? rename(temp, path) : renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_NOREPLACE);
+
+    if (rc != 0 && !over && errno == EINVAL) { /* a file system that cannot say so */
+        rc = link(temp, path) == 0 ? unlink(temp) : -1;
+    }
+    if (rc != 0 && errno == EEXIST) {
+        return err_set(err, E_OBJECT_EXISTS, "%s is there already, and was left as it is", path);
+    }
+    return rc == 0 || err_set_errno(err, E_IO, errno, "naming %s", path);
+}
+
+bool file_put_in_place(const char *temp, const char *path, bool over, struct err *err)
+{
+    AUTO(fd) int fd = open_read(temp);
+
+    if (fd < 0 || fsync(fd) != 0) {
+        return err_set_errno(err, E_IO, errno, "writing %s", temp);
+    }
+    return rename_to(temp, path, over, err) && sync_directory(path, err);
+}
+
 bool file_make_private_dir(const char *path, struct err *err)
 {
     AUTO(str) char *copy = str_dup(path);

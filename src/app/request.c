@@ -30,7 +30,7 @@ static bool find_ours(struct app *app, int64_t number, struct ours *ours, struct
 {
     int64_t id = 0;
 
-    if (!journal_open(app->state_dir, app->clock, &ours->journal, err) ||
+    if (!app_journal(app, &ours->journal, err) ||
         !app_find_ca_order(app, ours->journal, number, &id, err)) {
         return false;
     }

@@ -131,12 +131,14 @@ static bool choose(const struct cli *cli, const struct opts_dcv_publish *opts, c
                                                      : ca->dcv_cleanup_hook;
 
     request->hook = (struct dcv_hook){.path = ca->dcv_hook,
+                                      .quoted = ca->dcv_hook_quoted,
                                       .environment = ca->dcv_hook_env,
                                       .timeout_ms = ca->dcv_hook_timeout_s * 1000,
                                       .stop = cli->env->stop};
     request->look = (struct dcv_look){
         .dns_servers = opts->dns_servers != NULL ? opts->dns_servers : ca->dns_servers,
         .web_server = opts->web_server != NULL ? opts->web_server : ca->web_server,
+        .web_trust = ca->web_trust,
         .timeout_ms = LOOK_MS,
         .stop = cli->env->stop};
     if (opts->hook != NULL) {

@@ -113,14 +113,15 @@ bool http_send(struct http_client *client, const struct http_request *request,
 struct http_page {
     const char *url;        /* http:// or https:// */
     const char *connect_to; /* "host:port" instead of what the URL says; NULL */
+    const char *trust_path; /* roots for https, PEM; NULL: the system's */
     int64_t timeout_ms;
     const volatile bool *stop; /* may be NULL */
     struct buf *body;          /* its maximum is the page's */
     int status;                /* of the answer */
 };
 
-/* One GET without redirects, proxy and repetition; HTTPS is verified with the system's roots. After
- * http_client_new() alone. E_NETWORK, E_PROTOCOL (too long), E_INTERRUPTED. */
+/* One GET without redirects, proxy and repetition; HTTPS is verified. After http_client_new()
+ * alone. E_NETWORK, E_TLS (the server's certificate), E_PROTOCOL (too long), E_INTERRUPTED. */
 bool http_fetch(struct http_page *page, struct err *err) NODISCARD;
 
 /*

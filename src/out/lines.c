@@ -1,4 +1,4 @@
-/* Tables for other programs, a row a line; whatever else a command says is left out. */
+/* Tables as comma-separated values; whatever else a command says is left out. */
 #include "out/out.h"
 
 #include "base/str.h"
@@ -63,22 +63,9 @@ static void csv_table(struct out *out, const char *key UNUSED, const char *empty
     csv_row(out, keys);
 }
 
-static void json_row(struct out *out, const char *const cells[])
-{
-    out_json_row(out, cells);
-    put(out, "\n");
-}
-
 void out_init_csv(struct out *out, FILE *file)
 {
     static const struct out_ops ops = {.table = csv_table, .row = csv_row};
-
-    *out = (struct out){.ops = &ops, .file = file};
-}
-
-void out_init_jsonl(struct out *out, FILE *file)
-{
-    static const struct out_ops ops = {.row = json_row};
 
     *out = (struct out){.ops = &ops, .file = file};
 }

@@ -476,6 +476,52 @@ static void test_exists_sees_dangling_links(void **state UNUSED)
     assert_true(file_exists(path));
 }
 
+static void put_text(const char *path, const char *text)
+{
+    struct err err = ERR_INIT;
+
+    assert_ok(file_write_atomic(path, text, strlen(text), 0600, &err), &err);
+}
+
+static void assert_text(const char *path, const char *text)
+{
+    AUTO(buf) struct buf got = BUF_INIT(100);
+    struct err err = ERR_INIT;
+
+    assert_ok(file_read(path, &got, &err), &err);
+    assert_string_equal(buf_str(&got), text);
+}
+
+static void test_put_in_place_leaves_what_is_there(void **state UNUSED)
+{
+    const char *dir = tmp_dir();
+    const char *temp = tmp_join(dir, "temp");
+    const char *path = tmp_join(dir, "path");
+    struct err err = ERR_INIT;
+
+    put_text(temp, "new");
+    put_text(path, "old");
+    assert_fails(file_put_in_place(temp, path, false, &err), &err, E_OBJECT_EXISTS, path);
+    assert_text(path, "old");
+    err_clear(&err);
+    assert_ok(file_put_in_place(temp, path, true, &err), &err);
+    assert_text(path, "new");
+    assert_false(file_exists(temp));
+}
+
+static void test_put_in_place_where_nothing_is(void **state UNUSED)
+{
+    const char *dir = tmp_dir();
+    const char *temp = tmp_join(dir, "temp");
+    struct err err = ERR_INIT;
+
+    put_text(temp, "new");
+    assert_ok(file_put_in_place(temp, tmp_join(dir, "path"), false, &err), &err);
+    assert_text(tmp_join(dir, "path"), "new");
+    assert_false(file_exists(temp));
+    assert_fails(file_put_in_place(temp, tmp_join(dir, "other"), false, &err), &err, E_IO, temp);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -517,6 +563,8 @@ int main(void)
         cmocka_unit_test(test_exists_sees_dangling_links),
         cmocka_unit_test(test_rewrite_keeps_mode_and_owner),
         cmocka_unit_test(test_rewrite_is_for_files_that_are_there),
+        cmocka_unit_test(test_put_in_place_leaves_what_is_there),
+        cmocka_unit_test(test_put_in_place_where_nothing_is),
     };
 
     return UNIT_RUN(tests);

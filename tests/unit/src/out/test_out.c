@@ -633,6 +633,78 @@ static void test_table_as_json_lines(void **state UNUSED)
         "{\"id\":2,\"name\":\"plain\",\"hidden\":\"x\",\"note\":null}\n");
 }
 
+/* Items with fields and tables of their own */
+
+static void print_items(struct out *out)
+{
+    const char *const cells[] = {"1", "a", NULL, "b"};
+
+    out_text(out, "outside", "Outside", "x");
+    out_list(out, "things");
+    for (int i = 0; i < 2; i++) {
+        out_item(out);
+        out_number(out, "n", NULL, i);
+        out_table(out, "rows", columns, ARRAY_LEN(columns), NULL);
+        if (i == 0) {
+            out_row(out, cells);
+        }
+        out_table_end(out);
+        out_bool(out, "last", NULL, i == 1);
+        out_item_end(out);
+    }
+    out_list_end(out);
+    out_number(out, "count", NULL, 2);
+}
+
+static void test_items_as_json(void **state UNUSED)
+{
+    assert_string_equal(
+        printed(true, print_items),
+        "{\"schema\":1,\"command\":\"key list\",\"outside\":\"x\",\"things\":[\n"
+        "{\"n\":0,\"rows\":[\n{\"id\":1,\"name\":\"a\",\"hidden\":null,\"note\":\"b\"}],"
+        "\"last\":false},\n{\"n\":1,\"rows\":[],\"last\":true}],\"count\":2}\n");
+}
+
+static void test_items_as_json_lines(void **state UNUSED)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *file = open_memstream(&text, &len);
+    struct out out;
+    struct err err = ERR_INIT;
+
+    assert_non_null(file);
+    out_init_jsonl(&out, file);
+    print_items(&out);
+    assert_ok(out_end(&out, &err), &err);
+    (void)fclose(file);
+    assert_string_equal(text, "{\"n\":0,\"rows\":[{\"id\":1,\"name\":\"a\",\"hidden\":null,"
+                              "\"note\":\"b\"}],\"last\":false}\n"
+                              "{\"n\":1,\"rows\":[],\"last\":true}\n");
+    free(text);
+}
+
+static void print_broken_items(struct out *out)
+{
+    struct err err = ERR_INIT;
+
+    out_list(out, "things");
+    out_item(out);
+    out_number(out, "n", NULL, 1);
+    out_table(out, "rows", columns, ARRAY_LEN(columns), NULL);
+    (void)err_set(&err, E_IO, "no more");
+    out_error(out, &err);
+}
+
+static void test_error_inside_an_item_closes_everything(void **state UNUSED)
+{
+    AUTO(json) json *doc = parsed(print_broken_items);
+
+    assert_non_null(doc);
+    assert_non_null(strstr(printed(true, print_broken_items),
+                           "\"things\":[\n{\"n\":1,\"rows\":[]}],\"error\":{\"code\":\"io\""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -642,6 +714,9 @@ int main(void)
         cmocka_unit_test(test_json_escapes_what_would_drive_a_terminal_and_keeps_its_meaning),
         cmocka_unit_test(test_a_block_is_exact_but_for_terminals),
         cmocka_unit_test(test_table_as_json_lines),
+        cmocka_unit_test(test_items_as_json),
+        cmocka_unit_test(test_items_as_json_lines),
+        cmocka_unit_test(test_error_inside_an_item_closes_everything),
         cmocka_unit_test(test_fields_for_people),
         cmocka_unit_test(test_values_are_aligned),
         cmocka_unit_test(test_fields_as_json),
