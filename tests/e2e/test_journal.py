@@ -326,3 +326,52 @@ def test_a_journal_that_cannot_be_written_can_be_looked_at(used: Client, tmp_pat
     for args in (("check",), ("export",), ("backup", str(tmp_path / "copy.db"))):
         used.set("p11enroll", state_dir=str(other))
         used.run("journal", *args)
+
+
+# --- large journals
+
+def grow(client: Client, rows: int) -> None:
+    """Copies of the first order, with numbers, marks and names of their own."""
+    db = sqlite3.connect(client.state / "journal.db")
+    columns = [row[1] for row in db.execute("PRAGMA table_info(orders)")]
+    made = {"id": "1000 + n", "mark": "'p11e-' || n", "dedupe": "'d' || n", "names": "'n' || n || '.example.org'", "ca_order_id": "'9' || n"}
+    count = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT ?) "
+    db.execute(f"{count} INSERT INTO orders ({', '.join(columns)}) SELECT {', '.join(made.get(c, c) for c in columns)} FROM orders, c WHERE id = 1", (rows,))
+    db.execute(f"{count} INSERT INTO events (order_id, at_s, state, text) SELECT 1000 + n, 5, 'done', 'x' FROM c", (rows,))
+    db.execute("UPDATE orders SET state = 'planned', open = 1 WHERE id = 1001")
+    db.execute("UPDATE events SET state = 'planned' WHERE order_id = 1001")
+    db.commit()
+    db.close()
+
+
+def scanned(client: Client, *args: str, status: int = 0) -> int:
+    """How many rows a command walked over."""
+    done = client.run(*args, "--log-level", "trace", status=status)
+    return sum(int(n) for n in re.findall(r"db: (\d+) rows scanned", done.stderr))
+
+
+def test_what_is_done_with_one_order_does_not_walk_over_all(used: Client) -> None:
+    grow(used, 3000)
+    assert scanned(used, "journal", "check") > 3000  # this does, and so it can be told
+    for args in (("order", "show", "1500"), ("order", "show", "2"), ("order", "collect", "1"),
+                 ("order", "renew", "1"), ("order", "abandon", "1001"), ("revoke", "1", "--reason", "superseded", "--yes"),
+                 ("enroll", "--name", "more.example.org"), ("enroll", "--name", "again.example.org", "--again")):
+        assert scanned(used, *args) < 10, args
+    assert scanned(used, "order", "wait", "2", "--people-deadline", "0", status=11) < 10
+    assert scanned(used, "order", "list") <= 50 and scanned(used, "order", "list", "--open") < 10
+    assert used.json("journal", "check")["orders"] == 3002 + 3
+
+
+def test_export_of_a_large_journal_takes_no_more_memory(used: Client) -> None:
+    def peak(path: Path) -> int:
+        used.wrapper = ["/usr/bin/time", "-f", "%M", "-o", str(path)]
+        used.run("journal", "export", "--format", "jsonl", "--out", str(path.with_suffix(".jsonl")))
+        used.wrapper = []
+        return int(path.read_text())
+
+    if not Path("/usr/bin/time").exists():
+        pytest.skip("not installed: /usr/bin/time")
+    small = peak(used.dir / "small")
+    grow(used, 20000)
+    large = peak(used.dir / "large")
+    assert (used.dir / "large.jsonl").stat().st_size > 64 << 20 and large < small + 16 * 1024, (small, large)
