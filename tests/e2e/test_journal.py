@@ -145,19 +145,19 @@ def test_a_check_changes_nothing(used: Client) -> None:
 
 
 def test_without_a_journal_there_is_nothing_to_check(client: Client) -> None:
-    for verb in (("check",), ("export",), ("backup", str(client.dir / "b"))):
+    for verb in (("check",), ("check", "--accept-clock"), ("export",), ("backup", str(client.dir / "b"))):
         done = client.run("journal", *verb, status=60)
         assert "there is no journal in" in done.stderr
     assert not client.state.exists() and not (client.dir / "b").exists()
 
 
-@pytest.mark.parametrize("damage", ["random", "truncated", "nothing-of-it"])
+@pytest.mark.parametrize("damage", ["random", "truncated", "nothing-of-it", "emptied"])
 def test_a_damaged_database_is_found(used: Client, damage: str) -> None:
     path = used.state / "journal.db"
     data = path.read_bytes()
     size = len(data)
     spoilt = {"random": data[:8192] + bytes((i * 37 + 11) % 251 for i in range(8192)) + data[16384:],
-              "truncated": data[:size // 2], "nothing-of-it": b"no database" * 400}[damage]
+              "truncated": data[:size // 2], "nothing-of-it": b"no database" * 400, "emptied": b""}[damage]
     path.write_bytes(spoilt)
     found = findings(used, 60)
     assert found and {"database"} <= {check for check, _, _ in found} and "backup" in " ".join(text for _, _, text in found)
