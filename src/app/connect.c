@@ -72,6 +72,7 @@ static bool open_identity(struct app *app, struct app_ca *out, struct err *err)
         .key = c->client_key,
         .alias = c->client_alias,
         .password_source = c->client_password_source,
+        .key_password_source = c->client_key_password_source,
         .type = store_type(c->client_type),
         .token = app_token(token),
     };

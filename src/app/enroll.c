@@ -83,7 +83,7 @@ static bool take_fixed_product(const struct config_selection *selection, struct 
                        ca->name);
     }
     order->product_id = (int64_t)number;
-    struct ca_product product = {.id = order->product_id, .name = (char[]){"the account's own"}};
+    struct ca_product product = {.id = order->product_id, .name = (char[]){APP_OWN_PRODUCT}};
     return app_check_catalog(selection, &none, &product, err) &&
            order_set(&order->product, product.name, err);
 }
@@ -220,6 +220,7 @@ static bool plan(struct app *app, const struct app_enroll *request, struct wish 
            order_set(&order->comments, p->comments, err) &&
            order_set(&order->external_requester, config_requester(&app->selection), err) &&
            order_set(&order->custom_fields, p->custom_fields, err) &&
+           order_set(&order->optional_fields, p->optional_fields, err) &&
            order_set(&order->person, p->person, err) &&
            order_set(&order->kind, plan_kind_name(p), err) && plan_key(app, request, wish, err) &&
            plan_dedupe(app, request->names, order, err);

@@ -16,7 +16,7 @@ static const char *const stages[] = {"Issued",   "Expired",    "Revoked",  "Repl
                                      "Init",     "SAApproved", NULL};
 
 /* Texts of a row that outlive the visit. */
-enum { TEXTS = 11 };
+enum { TEXTS = 12 };
 struct kept {
     struct inventory_row row;
     char *texts[TEXTS];
@@ -25,6 +25,7 @@ struct kept {
 /* One reading at work. */
 struct reading {
     struct app *app;
+    enum ca_kind kind;
     struct journal *journal;
     struct inventory *inventory;
     struct app_ca connection;
@@ -60,11 +61,12 @@ static void reading_free(struct reading *reading)
 
 DEFINE_AUTO(reading, struct reading *, reading_free)
 
-bool app_inventory_open(struct app *app, struct journal **journal, struct inventory **out,
-                        struct err *err)
+bool app_inventory_open(struct app *app, enum ca_kind kind, struct journal **journal,
+                        struct inventory **out, struct err *err)
 {
     return journal_open(app->state_dir, app->clock, journal, err) &&
-           inventory_open(journal_db(*journal), app->clock, app->selection.ca->name, out, err);
+           inventory_open(journal_db(*journal), app->clock, app->selection.ca->name,
+                          ca_kind_name(kind), out, err);
 }
 
 static const char *or_null(const char *text)
@@ -111,17 +113,33 @@ static char *plain_serial(const char *serial)
     return ca_serial_text(serial, &text) ? str_dup(buf_str(&text)) : str_dup(serial);
 }
 
+/* Of the list of devices the status alone: each is asked for, and says the rest in its own words.
+ */
+static bool is_bare(const struct reading *reading, const struct ca_row *row)
+{
+    return reading->kind == CA_KIND_DEVICE && !row->full;
+}
+
 static bool keep(struct reading *reading, const struct ca_row *row, struct err *err)
 {
     struct kept *kept = &reading->batch[reading->count];
+    bool bare = is_bare(reading, row);
+    const char *status =
+        row->full || reading->status == NULL ? or_null(row->status) : reading->status;
     char *serial = plain_serial(row->serial);
     const char *const texts[TEXTS] = {
-        or_null(serial),         or_null(row->common_name),
-        or_null(row->names),     row->full ? or_null(row->status) : reading->status,
-        or_null(row->product),   or_null(row->issued),
-        or_null(row->expires),   or_null(row->revoked_at),
-        or_null(row->requester), or_null(row->external_requester),
+        or_null(serial),
+        bare ? NULL : or_null(row->common_name),
+        bare ? NULL : or_null(row->names),
+        status,
+        or_null(row->product),
+        or_null(row->issued),
+        or_null(row->expires),
+        or_null(row->revoked_at),
+        or_null(row->requester),
+        or_null(row->external_requester),
         or_null(row->comments),
+        bare ? NULL : or_null(row->subject),
     };
     bool ok = true;
 
@@ -143,6 +161,7 @@ static bool keep(struct reading *reading, const struct ca_row *row, struct err *
                                        .requester = kept->texts[8],
                                        .external_requester = kept->texts[9],
                                        .comments = kept->texts[10],
+                                       .subject = kept->texts[11],
                                        .details = row->full};
     return ok || err_nomem(err);
 }
@@ -172,14 +191,16 @@ static bool next_stage(struct reading *reading, int stage, struct err *err)
 /* *done false: the account is not given a report, and the list may be read. */
 static bool read_report(struct reading *reading, bool only, bool *done, struct err *err)
 {
-    struct ca_filter filter = {.source = CA_SOURCE_REPORT};
+    struct ca_filter filter = {.kind = reading->kind, .source = CA_SOURCE_REPORT};
 
     *done = true;
     reading->source = "report";
     if (ca_list(reading->connection.ca, &filter, take_row, reading, err)) {
         return flush(reading, err);
     }
-    bool may = err->code == E_FORBIDDEN || err->code == E_CA_REFUSED || err->code == E_PROTOCOL;
+    /* E_USAGE: there is none for such certificates, or not with what is needed of them */
+    bool may = err->code == E_FORBIDDEN || err->code == E_CA_REFUSED || err->code == E_PROTOCOL ||
+               err->code == E_USAGE;
     if (only || !may || reading->rows > 0) {
         return false;
     }
@@ -198,7 +219,7 @@ static bool is_pointless(const struct reading *reading)
 static bool read_stage(struct reading *reading, int stage, struct err *err)
 {
     int64_t from = reading->sync.position > OVERLAP ? reading->sync.position - OVERLAP : 0;
-    struct ca_filter filter = {.status = stages[stage], .position = from};
+    struct ca_filter filter = {.kind = reading->kind, .status = stages[stage], .position = from};
 
     reading->status = stages[stage];
     reading->rows = 0;
@@ -223,7 +244,9 @@ static bool read_list(struct reading *reading, struct err *err)
     if (!begin(reading, err)) {
         return false;
     }
-    for (int stage = reading->sync.stage; stage <= last; stage++) {
+    /* Other lists say the status themselves. */
+    int first = reading->kind == CA_KIND_TLS ? reading->sync.stage : last;
+    for (int stage = first; stage <= last; stage++) {
         if (!read_stage(reading, stage, err) || !next_stage(reading, stage + 1, err)) {
             return false;
         }
@@ -244,7 +267,7 @@ static bool ask(struct reading *reading, int64_t ca_id, bool *missing, struct er
 
     *missing = false;
     reading->asked++;
-    if (!ca_record(reading->connection.ca, ca_id, &r, err)) {
+    if (!ca_record_of(reading->connection.ca, reading->kind, ca_id, &r, err)) {
         *missing = err->code == E_ORDER_MISSING;
         if (*missing) {
             err_clear(err);
@@ -339,7 +362,7 @@ static bool collect(struct reading *reading, int64_t id, struct err *err)
     if (serial == NULL) {
         return true;
     }
-    if (!ca_collect_id(reading->connection.ca, id, &ready, &answer, err)) {
+    if (!ca_collect_id(reading->connection.ca, reading->kind, id, &ready, &answer, err)) {
         bool refused = err->code == E_CA_REFUSED || err->code == E_FORBIDDEN;
         if (refused) {
             log_line(LOG_WARN, "inventory", "certificate %lld: %s", (long long)id, err->msg);
@@ -380,7 +403,10 @@ static bool read_all(struct reading *reading, enum ca_source source, struct app_
 static bool run(struct reading *reading, const struct app_sync *request, struct app_synced *out,
                 struct err *err)
 {
+    /* A device that was replaced looks the same in the list: there are no serial numbers in it. */
     bool ok = read_all(reading, request->source, out, err) &&
+              (reading->kind != CA_KIND_DEVICE || str_equal(reading->source, "report") ||
+               ask_for(reading, INVENTORY_MET, &out->gone, err)) &&
               ask_for(reading, INVENTORY_NOT_MET, &out->gone, err) &&
               ask_for(reading, INVENTORY_NO_STATUS, &out->gone, err) &&
               (!request->details || ask_for(reading, INVENTORY_NO_DETAILS, &out->gone, err)) &&
@@ -405,7 +431,8 @@ bool app_inventory_sync(struct app *app, const struct app_sync *request, struct 
         return err_nomem(err);
     }
     reading->app = app;
-    if (!app_inventory_open(app, &reading->journal, &reading->inventory, err) ||
+    reading->kind = request->kind;
+    if (!app_inventory_open(app, request->kind, &reading->journal, &reading->inventory, err) ||
         !journal_ready(reading->journal, err) || !app_ca_open(app, &reading->connection, err)) {
         return false;
     }

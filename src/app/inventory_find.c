@@ -2,16 +2,29 @@
 
 #include "base/str.h"
 
+struct live {
+    struct ca *ca;
+    const char *name;
+    const struct ca_filter *filter;
+    inventory_row_fn *visit;
+    void *ctx;
+};
+
 /* A record of the CA as a row of the inventory. */
-static bool tell_record(struct ca *ca, const char *name, int64_t id, inventory_row_fn *visit,
-                        void *ctx, struct err *err)
+static bool tell_record(const struct live *live, int64_t id, struct err *err)
 {
     AUTO(ca_record) struct ca_record r = {.id = id};
 
-    if (!ca_record(ca, id, &r, err)) {
+    if (!ca_record_of(live->ca, live->filter->kind, id, &r, err)) {
         return false;
     }
-    struct inventory_row row = {.ca = name,
+    /* What the CA's filters mean is not documented in full: another serial number does not fit. */
+    if (live->filter->serial != NULL && r.serial != NULL &&
+        !ca_same_serial(r.serial, live->filter->serial)) {
+        return true;
+    }
+    struct inventory_row row = {.ca = live->name,
+                                .kind = ca_kind_name(live->filter->kind),
                                 .ca_id = id,
                                 .serial = r.serial,
                                 .common_name = r.common_name,
@@ -26,19 +39,10 @@ static bool tell_record(struct ca *ca, const char *name, int64_t id, inventory_r
                                 .external_requester = r.external_requester,
                                 .comments = r.comments,
                                 .details = true};
-    return visit(ctx, &row, err);
+    return live->visit(live->ctx, &row, err);
 }
 
-struct live {
-    struct ca *ca;
-    const char *name;
-    const struct ca_filter *filter;
-    inventory_row_fn *visit;
-    void *ctx;
-};
-
-/* What the CA's filters mean is not documented in full: a row with another serial number does not
- * fit. */
+/* A row with another serial number does not fit; not every list has them. */
 static bool tell_row(void *ctx, const struct ca_row *row, struct err *err)
 {
     struct live *live = ctx;
@@ -47,15 +51,18 @@ static bool tell_row(void *ctx, const struct ca_row *row, struct err *err)
         !ca_same_serial(row->serial, live->filter->serial)) {
         return true;
     }
-    return tell_record(live->ca, live->name, row->id, live->visit, live->ctx, err);
+    return tell_record(live, row->id, err);
 }
 
-static bool find_live(struct app *app, const struct inventory_query *query, inventory_row_fn *visit,
+static bool find_live(struct app *app, const struct app_find *request, inventory_row_fn *visit,
                       void *ctx, struct err *err)
 {
+    const struct inventory_query *query = request->query;
     AUTO(app_ca) struct app_ca connection = {.ca = NULL};
-    struct ca_filter filter = {
-        .serial = query->serial, .common_name = query->common_name, .name = query->name};
+    struct ca_filter filter = {.kind = request->kind,
+                               .serial = query->serial,
+                               .common_name = query->common_name,
+                               .name = query->name};
     struct live live = {
         .name = app->selection.ca->name, .filter = &filter, .visit = visit, .ctx = ctx};
 
@@ -66,7 +73,7 @@ static bool find_live(struct app *app, const struct inventory_query *query, inve
     if (query->ca_id == 0) {
         return ca_list(connection.ca, &filter, tell_row, &live, err);
     }
-    bool told = tell_record(connection.ca, live.name, query->ca_id, visit, ctx, err);
+    bool told = tell_record(&live, query->ca_id, err);
     bool missing = !told && err->code == E_ORDER_MISSING;
     if (missing) {
         err_clear(err);
@@ -74,26 +81,26 @@ static bool find_live(struct app *app, const struct inventory_query *query, inve
     return told || missing || err->code == E_NONE;
 }
 
-bool app_inventory_find(struct app *app, const struct inventory_query *query, bool live,
-                        inventory_row_fn *visit, void *ctx, struct err *err)
+bool app_inventory_find(struct app *app, const struct app_find *request, inventory_row_fn *visit,
+                        void *ctx, struct err *err)
 {
     AUTO(journal) struct journal *journal = NULL;
     AUTO(inventory) struct inventory *inventory = NULL;
     struct inventory_state state;
 
-    if (live) {
-        return find_live(app, query, visit, ctx, err) ||
+    if (request->live) {
+        return find_live(app, request, visit, ctx, err) ||
                err_wrap(err, "CA '%s'", app->selection.ca->name);
     }
-    if (!app_inventory_open(app, &journal, &inventory, err) ||
+    if (!app_inventory_open(app, request->kind, &journal, &inventory, err) ||
         !inventory_state(inventory, &state, err)) {
         return false;
     }
     if (state.last_s == 0 && !state.open) {
         return err_set(err, E_USAGE,
-                       "what the account sees at CA '%s' was never read: 'p11enroll inventory "
-                       "sync' reads it, and --live asks the CA",
-                       app->selection.ca->name);
+                       "what the account sees at CA '%s' was never read, of the kind '%s': "
+                       "'p11enroll inventory sync' reads it, and --live asks the CA",
+                       app->selection.ca->name, ca_kind_name(request->kind));
     }
-    return inventory_find(inventory, query, visit, ctx, err);
+    return inventory_find(inventory, request->query, visit, ctx, err);
 }

@@ -11,7 +11,7 @@ struct bound {
     char serial[CA_SERIAL_TEXT_MAX];
     char *label, *uri, *subject;
     uint8_t hash[X509_SPKI_HASH_LEN];
-    bool seen; /* the CA has it */
+    bool seen; /* the CA has it, or may have it among what was not read */
 };
 
 struct token_key {
@@ -19,15 +19,30 @@ struct token_key {
     uint8_t hash[X509_SPKI_HASH_LEN];
 };
 
+/* One kind of certificate at the CA. */
+struct part {
+    struct inventory *inventory;
+    struct inventory_state state;
+    const char *kind;
+    bool wanted; /* it is looked at, and was read */
+};
+
+struct told {
+    const struct part *part;
+    int64_t ca_id;
+};
+
 /* What is on the token, and what was found out. */
 struct matching {
     struct app *app;
-    struct inventory *inventory;
+    struct journal *journal;
+    struct part parts[CA_KINDS];
+    const struct part *part; /* that is looked at */
     struct token_key *keys;
     size_t key_count;
     struct bound *certs;
     size_t cert_count;
-    int64_t *told; /* the CA's numbers that are in a finding already */
+    struct told *told; /* the CA's numbers that are in a finding already */
     size_t told_count;
     app_match_fn *visit;
     void *ctx;
@@ -50,6 +65,10 @@ static void matching_free(struct matching *m)
         free(m->certs[i].uri);
         free(m->certs[i].subject);
     }
+    for (size_t i = 0; i < ARRAY_LEN(m->parts); i++) {
+        inventory_close(m->parts[i].inventory);
+    }
+    journal_close(m->journal);
     free(m->keys);
     free(m->certs);
     free(m->told);
@@ -126,7 +145,7 @@ static bool take_item(void *ctx, const struct keystore_item *item, struct err *e
 static bool was_told(const struct matching *m, int64_t ca_id)
 {
     for (size_t i = 0; i < m->told_count; i++) {
-        if (m->told[i] == ca_id) {
+        if (m->told[i].part == m->part && m->told[i].ca_id == ca_id) {
             return true;
         }
     }
@@ -136,12 +155,12 @@ static bool was_told(const struct matching *m, int64_t ca_id)
 static bool tell(struct matching *m, const struct app_match *match, struct err *err)
 {
     if (match->ca_order != 0) {
-        int64_t *grown = reallocarray(m->told, m->told_count + 1, sizeof(*grown));
+        struct told *grown = reallocarray(m->told, m->told_count + 1, sizeof(*grown));
         if (grown == NULL) {
             return err_nomem(err);
         }
         m->told = grown;
-        m->told[m->told_count++] = match->ca_order;
+        m->told[m->told_count++] = (struct told){.part = m->part, .ca_id = match->ca_order};
     }
     m->out->findings++;
     return m->visit(m->ctx, match, err);
@@ -167,6 +186,7 @@ static bool look_at_cert(void *ctx, const struct inventory_row *row, struct err 
 {
     struct matching *m = ctx;
     struct app_match match = {.finding = APP_BOUND_REVOKED,
+                              .kind = m->part->kind,
                               .ca_order = row->ca_id,
                               .serial = row->serial,
                               .common_name = row->common_name,
@@ -175,7 +195,7 @@ static bool look_at_cert(void *ctx, const struct inventory_row *row, struct err 
                               .uri = m->cert->uri};
 
     m->cert->seen = true;
-    if (!inventory_set_key(m->inventory, row->ca_id, m->cert->hash, err)) {
+    if (!inventory_set_key(m->part->inventory, row->ca_id, m->cert->hash, err)) {
         return false;
     }
     if (row->gone_s != 0) {
@@ -187,18 +207,53 @@ static bool look_at_cert(void *ctx, const struct inventory_row *row, struct err 
     return tell(m, &match, err);
 }
 
+/* One that is of another kind than those that are looked at. */
+static bool note_cert(void *ctx, const struct inventory_row *row UNUSED, struct err *err UNUSED)
+{
+    struct matching *m = ctx;
+
+    m->cert->seen = true;
+    return false;
+}
+
+static bool note_order(void *ctx, const struct inventory_order *order, struct err *err UNUSED)
+{
+    struct matching *m = ctx;
+
+    for (size_t i = 0; i < m->cert_count; i++) {
+        m->certs[i].seen = m->certs[i].seen || ca_same_serial(order->serial, m->certs[i].serial);
+    }
+    return true;
+}
+
+static bool find_cert(struct matching *m, const struct part *part, struct err *err)
+{
+    struct inventory_query query = {.serial = m->cert->serial};
+
+    m->part = part;
+    return inventory_find(part->inventory, &query, part->wanted ? look_at_cert : note_cert, m, err);
+}
+
 static bool match_certs(struct matching *m, struct err *err)
 {
+    for (size_t i = 0; i < ARRAY_LEN(m->parts); i++) {
+        if (!m->parts[i].wanted && !inventory_orders(m->parts[i].inventory, note_order, m, err)) {
+            return false;
+        }
+    }
     for (size_t i = 0; i < m->cert_count; i++) {
         m->cert = &m->certs[i];
-        struct inventory_query query = {.serial = m->cert->serial};
+        for (size_t j = 0; j < ARRAY_LEN(m->parts); j++) {
+            if (!find_cert(m, &m->parts[j], err)) {
+                return false;
+            }
+        }
         struct app_match match = {.finding = APP_NOT_AT_CA,
                                   .serial = m->cert->serial,
                                   .common_name = m->cert->subject,
                                   .label = m->cert->label,
                                   .uri = m->cert->uri};
-        if (!inventory_find(m->inventory, &query, look_at_cert, m, err) ||
-            (!m->cert->seen && !tell(m, &match, err))) {
+        if (!m->cert->seen && !tell(m, &match, err)) {
             return false;
         }
     }
@@ -210,6 +265,7 @@ static bool look_at_key(void *ctx, const struct inventory_row *row, struct err *
 {
     struct matching *m = ctx;
     struct app_match match = {.finding = APP_NOT_BOUND,
+                              .kind = m->part->kind,
                               .ca_order = row->ca_id,
                               .serial = row->serial,
                               .common_name = row->common_name,
@@ -226,7 +282,7 @@ static bool match_keys(struct matching *m, struct err *err)
     for (size_t i = 0; i < m->key_count; i++) {
         m->key = &m->keys[i];
         struct inventory_query query = {.spki_hash = m->key->hash};
-        if (!inventory_find(m->inventory, &query, look_at_key, m, err)) {
+        if (!inventory_find(m->part->inventory, &query, look_at_key, m, err)) {
             return false;
         }
     }
@@ -245,13 +301,14 @@ static bool look_at_order(void *ctx, const struct inventory_order *order, struct
 {
     struct matching *m = ctx;
     const struct inventory_row *row = &order->row;
-    struct app_match match = {.ca_order = order->ca_id,
+    struct app_match match = {.kind = m->part->kind,
+                              .ca_order = order->ca_id,
                               .order = order->order,
                               .serial = row->serial != NULL ? row->serial : order->serial,
                               .common_name =
                                   row->common_name != NULL ? row->common_name : order->names,
                               .status = row->status};
-    bool read_since = order->created_s < m->out->state.started_s;
+    bool read_since = order->created_s < m->part->state.started_s;
 
     if (was_told(m, order->ca_id)) {
         return true;
@@ -270,20 +327,60 @@ static bool look_at_order(void *ctx, const struct inventory_order *order, struct
            is_on_token(m, row->serial) || tell(m, &match, err);
 }
 
-static bool check_read(const struct app *app, const struct inventory_state *state, struct err *err)
+static bool open_part(struct matching *m, enum ca_kind kind, bool asked_for, struct err *err)
 {
-    return state->last_s != 0 ||
-           err_set(err, E_USAGE,
-                   "what the account sees at CA '%s' was never read to its end: 'p11enroll "
-                   "inventory sync' does that",
-                   app->selection.ca->name);
+    struct part *part = &m->parts[kind];
+
+    part->kind = ca_kind_name(kind);
+    if (!inventory_open(journal_db(m->journal), m->app->clock, m->app->selection.ca->name,
+                        part->kind, &part->inventory, err) ||
+        !inventory_state(part->inventory, &part->state, err)) {
+        return false;
+    }
+    part->wanted = asked_for && part->state.last_s != 0;
+    if (!part->wanted) {
+        return true;
+    }
+    if (m->out->read_s == 0 || part->state.last_s < m->out->read_s) {
+        m->out->read_s = part->state.last_s;
+    }
+    return inventory_learn_orders(part->inventory, err);
 }
 
-bool app_inventory_match(struct app *app, app_match_fn *visit, void *ctx, struct app_matched *out,
-                         struct err *err)
+static bool open_parts(struct matching *m, enum ca_kind wanted, struct err *err)
 {
-    AUTO(journal) struct journal *journal = NULL;
-    AUTO(inventory) struct inventory *inventory = NULL;
+    if (!journal_open(m->app->state_dir, m->app->clock, &m->journal, err)) {
+        return false;
+    }
+    for (int kind = 0; kind < CA_KINDS; kind++) {
+        bool asked_for = wanted == CA_KINDS || wanted == (enum ca_kind)kind;
+        if (!open_part(m, (enum ca_kind)kind, asked_for, err)) {
+            return false;
+        }
+    }
+    return m->out->read_s != 0 ||
+           err_set(err, E_USAGE,
+                   "what the account sees at CA '%s' was never read to its end%s%s: 'p11enroll "
+                   "inventory sync' does that",
+                   m->app->selection.ca->name, wanted != CA_KINDS ? ", of the kind " : "",
+                   wanted != CA_KINDS ? ca_kind_name(wanted) : "");
+}
+
+static bool match_rest(struct matching *m, struct err *err)
+{
+    for (size_t i = 0; i < ARRAY_LEN(m->parts); i++) {
+        m->part = &m->parts[i];
+        if (m->part->wanted &&
+            (!inventory_orders(m->part->inventory, look_at_order, m, err) || !match_keys(m, err))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool app_inventory_match(struct app *app, enum ca_kind kind, app_match_fn *visit, void *ctx,
+                         struct app_matched *out, struct err *err)
+{
     AUTO(matching) struct matching *m = calloc(1, sizeof(*m));
     struct keystore_token token = app_token(app->selection.token);
 
@@ -295,15 +392,10 @@ bool app_inventory_match(struct app *app, app_match_fn *visit, void *ctx, struct
     m->visit = visit;
     m->ctx = ctx;
     m->out = out;
-    if (!app_inventory_open(app, &journal, &inventory, err) ||
-        !inventory_state(inventory, &out->state, err) || !check_read(app, &out->state, err) ||
-        !inventory_learn_orders(inventory, err) ||
-        !keystore_survey(app->keystore, &token, take_item, m, err)) {
+    if (!open_parts(m, kind, err) || !keystore_survey(app->keystore, &token, take_item, m, err)) {
         return false;
     }
-    m->inventory = inventory;
     out->keys = m->key_count;
     out->certs = m->cert_count;
-    return match_certs(m, err) && inventory_orders(inventory, look_at_order, m, err) &&
-           match_keys(m, err);
+    return match_certs(m, err) && match_rest(m, err);
 }

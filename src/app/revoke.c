@@ -30,9 +30,15 @@ static bool load(struct app *app, struct work *work, int64_t id, struct err *err
            app_select_for(app, &work->order, err);
 }
 
+/* The list of devices does not show serial numbers: then those that it gives for one are asked for,
+ * and more than a few mean that it was not narrowed. */
+enum { UNSURE_MAX = 100 };
+
 struct looking {
     const char *serial;
     int64_t id;
+    int64_t unsure[UNSURE_MAX]; /* rows that say no serial number */
+    size_t unsure_count;
 };
 
 /* Whatever the CA makes of the filter: a row with another serial number is not the one. */
@@ -40,26 +46,59 @@ static bool take_id(void *ctx, const struct ca_row *row, struct err *err UNUSED)
 {
     struct looking *looking = ctx;
 
-    if (row->serial[0] != '\0' && !ca_same_serial(row->serial, looking->serial)) {
+    if (row->serial[0] == '\0') {
+        if (looking->unsure_count < UNSURE_MAX) {
+            looking->unsure[looking->unsure_count++] = row->id;
+        }
+        return looking->unsure_count < UNSURE_MAX;
+    }
+    if (!ca_same_serial(row->serial, looking->serial)) {
         return true;
     }
     looking->id = row->id;
     return false;
 }
 
-/* The CA's number of the certificate with that serial number. */
-static bool find_serial(struct ca *ca, const char *serial, int64_t *id, struct err *err)
+/* The one of them whose record has the serial number. One that stands alone is what was looked for,
+ * and is looked at again before anything is sent. */
+static bool ask_unsure(struct ca *ca, enum ca_kind kind, struct looking *looking, struct err *err)
 {
-    struct ca_filter filter = {.serial = serial};
+    if (looking->unsure_count == 1) {
+        looking->id = looking->unsure[0];
+        return true;
+    }
+    if (looking->unsure_count == UNSURE_MAX) {
+        return err_set(err, E_PROTOCOL,
+                       "the CA lists %d certificates and more for one serial number; "
+                       "'--ca-order' says which by its number there",
+                       UNSURE_MAX);
+    }
+    for (size_t i = 0; i < looking->unsure_count && looking->id == 0; i++) {
+        AUTO(ca_record) struct ca_record record = {.id = 0};
+        if (!ca_record_of(ca, kind, looking->unsure[i], &record, err)) {
+            return false;
+        }
+        looking->id = ca_same_serial(record.serial, looking->serial) ? looking->unsure[i] : 0;
+    }
+    return true;
+}
+
+/* The CA's number of the certificate with that serial number. */
+static bool find_serial(struct ca *ca, enum ca_kind kind, const char *serial, int64_t *id,
+                        struct err *err)
+{
+    struct ca_filter filter = {.kind = kind, .serial = serial};
     struct looking looking = {.serial = serial};
 
-    bool listed = ca_list(ca, &filter, take_id, &looking, err);
+    bool listed = ca_list(ca, &filter, take_id, &looking, err) &&
+                  (looking.id != 0 || ask_unsure(ca, kind, &looking, err));
     *id = looking.id;
     return listed &&
            (*id != 0 || err_set(err, E_ORDER_MISSING,
-                                "the CA lists no certificate with the serial number %.80s to this "
-                                "account",
-                                serial));
+                                "the CA lists no certificate of the kind '%s' with the serial "
+                                "number %.80s to this account ('--kind' looks among others: ssl, "
+                                "device or smime)",
+                                ca_kind_name(kind), serial));
 }
 
 /* The newest order of ours whose certificate has that serial number. */
@@ -90,7 +129,8 @@ static bool find_serial_somewhere(struct app *app, struct work *work, const char
     uint64_t number = 0;
 
     order_init(&order);
-    if (find_serial(work->connection.ca, serial, ca_order, err)) {
+    if (find_serial(work->connection.ca, (enum ca_kind)app->selection.profile->kind, serial,
+                    ca_order, err)) {
         return true;
     }
     if (err->code == E_AUTH || err->code == E_ORDER_MISSING || err_code_retryable(err->code)) {

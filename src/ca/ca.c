@@ -174,11 +174,13 @@ bool ca_collect_as(struct ca *ca, const char *state, const char *format, bool *r
     return ca->ops->collect(ca->impl, state, format, ready, out, err);
 }
 
-bool ca_collect_id(struct ca *ca, int64_t id, bool *ready, struct buf *out, struct err *err)
+bool ca_collect_id(struct ca *ca, enum ca_kind kind, int64_t id, bool *ready, struct buf *out,
+                   struct err *err)
 {
-    char state[48]; /* of the form that ca_order_id() reads */
+    char state[64]; /* of the form that ca_order_id() reads */
 
-    (void)snprintf(state, sizeof(state), "{\"id\":%lld}", (long long)id);
+    (void)snprintf(state, sizeof(state), "{\"id\":%lld,\"kind\":\"%s\"}", (long long)id,
+                   ca_kind_name(kind));
     return ca->ops->collect(ca->impl, state, NULL, ready, out, err);
 }
 
@@ -188,9 +190,9 @@ bool ca_find_submitted(struct ca *ca, const struct ca_request *request, bool *fo
     return ca->ops->find_submitted(ca->impl, request, found, state, err);
 }
 
-bool ca_record(struct ca *ca, int64_t id, struct ca_record *out, struct err *err)
+bool ca_can_show_absence(const struct ca *ca)
 {
-    return ca_record_of(ca, CA_KIND_TLS, id, out, err);
+    return ca->ops->shows_absence;
 }
 
 bool ca_record_of(struct ca *ca, enum ca_kind kind, int64_t id, struct ca_record *out,
@@ -465,17 +467,10 @@ bool ca_product_check(const struct ca_product *product, const char *key_kind, in
                    product->name, key_kind, buf_str(&kinds));
 }
 
-bool ca_adopt(struct ca *ca, const char *order_id, char **state, struct err *err)
+bool ca_adopt(struct ca *ca, const struct ca_request *request, const char *order_id, char **state,
+              struct err *err)
 {
-    uint64_t number = 0;
-
-    if (ca->ops->adopt != NULL) {
-        return ca->ops->adopt(order_id, state, err);
-    }
-    if (!str_to_u64(order_id, INT64_MAX, &number) || number == 0) {
-        return err_set(err, E_USAGE, "'%.40s' is not a number of an order at the CA", order_id);
-    }
-    return asprintf(state, "{\"id\":%llu}", (unsigned long long)number) >= 0 || err_nomem(err);
+    return ca->ops->adopt(request, order_id, state, err);
 }
 
 void ca_order_id(const char *state, char out[static 64])

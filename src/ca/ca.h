@@ -136,7 +136,12 @@ struct ca_request {
     bool same_key;             /* renew: with the request that the CA has */
     const char *reason;        /* replace: 1 to CA_REASON_TEXT_MAX characters */
     const char *person;        /* S/MIME: first and last name */
-    const char *before;        /* what ca_before_submit() returned; NULL: nothing */
+    const char *before;        /* what ca_before_submit() returned last; NULL: nothing */
+    bool again;                /* renew: once more, though it was renewed before */
+    /* renew: whether a number that is new at the CA is known to be of another certificate; NULL:
+     * nobody knows */
+    bool (*is_other)(void *ctx, const char *number);
+    void *other_ctx;
     const char *csr_pem;
     const struct x509_names *names;
     int64_t product_id;
@@ -144,7 +149,8 @@ struct ca_request {
     const char *mark; /* our own mark, by which the order can be found again */
     const char *comments;
     const char *external_requester;
-    const char *custom_fields; /* NAME=VALUE;NAME=VALUE */
+    const char *custom_fields;   /* NAME=VALUE;NAME=VALUE */
+    const char *optional_fields; /* of devices; likewise */
     enum ca_send_names send_names;
 };
 
@@ -154,8 +160,10 @@ bool ca_check_request(struct ca *ca, const struct ca_request *request, struct er
 
 /*
  * What has to be known before a request is sent so that it can be found again if its answer is
- * lost; the caller writes *before down first. NULL: nothing. Free() it. E_CA_REFUSED: what is to be
- * renewed or replaced is not there, or not as it was.
+ * lost; the caller writes *before down first. NULL: nothing. Free() it. It is asked for when an
+ * order is planned as well, and compared with that right before the request is sent (then in
+ * request->before). E_CA_REFUSED: what is to be renewed or replaced is not there, or not as it was.
+ * E_ORDER_EXISTS: somebody has renewed it since.
  */
 bool ca_before_submit(struct ca *ca, const struct ca_request *request, char **before,
                       struct err *err) NODISCARD;
@@ -195,7 +203,7 @@ bool ca_collect(struct ca *ca, const char *state, bool *ready, struct buf *out,
                 struct err *err) NODISCARD;
 
 /* The same by the CA's number. */
-bool ca_collect_id(struct ca *ca, int64_t id, bool *ready, struct buf *out,
+bool ca_collect_id(struct ca *ca, enum ca_kind kind, int64_t id, bool *ready, struct buf *out,
                    struct err *err) NODISCARD;
 
 /* Looks for an order by its mark. *found false: the CA does not list it (yet). */
@@ -211,6 +219,10 @@ const char *ca_format_at(struct ca *ca, size_t i);
  * record. *found false: the CA does not list it (yet). */
 bool ca_find_submitted(struct ca *ca, const struct ca_request *request, bool *found, char **state,
                        struct err *err) NODISCARD;
+
+/* Whether that shows it in the end, if it is looked for often and long enough: the CA has a list
+ * with everything, and what we mark an order with is in it. */
+bool ca_can_show_absence(const struct ca *ca);
 
 /* What the CA says of one certificate or order. Strings are owned, NULL where it says nothing. */
 struct ca_record {
@@ -228,7 +240,6 @@ struct ca_record {
 void ca_record_done(struct ca_record *record);
 
 /* By the CA's number. E_ORDER_MISSING if it has none of that number. */
-bool ca_record(struct ca *ca, int64_t id, struct ca_record *out, struct err *err) NODISCARD;
 bool ca_record_of(struct ca *ca, enum ca_kind kind, int64_t id, struct ca_record *out,
                   struct err *err) NODISCARD;
 
@@ -240,10 +251,18 @@ struct ca_row {
     const char *common_name;
     const char *names; /* comma-separated */
     const char *serial;
-    bool full; /* a report: the following are what it says, else they are "" */
+    const char *subject;
+    bool full; /* a report: it says all of the following; a list as many as it has, else "" */
     const char *status, *product, *issued, *expires, *revoked_at;
     const char *requester, *external_requester, *comments;
 };
+
+#define CA_ROW_INIT                                                                                \
+    {                                                                                              \
+        .common_name = "", .names = "", .serial = "", .subject = "", .status = "", .product = "",  \
+        .issued = "", .expires = "", .revoked_at = "", .requester = "", .external_requester = "",  \
+        .comments = ""                                                                             \
+    }
 
 /* Where rows come from. */
 enum ca_source {
@@ -252,11 +271,13 @@ enum ca_source {
     CA_SOURCE_AUTO,   /* the report if it is given, else the list */
 };
 
-/* What a listing is narrowed to, by the CA; NULL and 0: not at all. */
+/* What a listing is narrowed to, by the CA; NULL and 0: not at all. Not every kind of certificate
+ * is narrowed by everything (E_USAGE says what there is). */
 struct ca_filter {
+    enum ca_kind kind;
+    enum ca_source source;
     const char *common_name, *name, *status, *serial, *requester, *external_requester;
     int64_t org_id, product_id;
-    enum ca_source source;
     int64_t position; /* of the first row, if it is the list */
 };
 
@@ -367,9 +388,10 @@ void ca_forget(struct ca *ca, const void *user);
 /* Waits at most that long for an answer. False: none came. */
 bool ca_hear(struct ca *ca, int64_t wait_ms, struct ca_heard *out) NODISCARD;
 
-/* The state of an order that a person found at the CA under that id; free() it. E_USAGE: it is
- * none. */
-bool ca_adopt(struct ca *ca, const char *order_id, char **state, struct err *err) NODISCARD;
+/* The state that a request has which a person found at the CA under that id; free() it. E_USAGE: it
+ * is no id, or none that what was asked for can have. */
+bool ca_adopt(struct ca *ca, const struct ca_request *request, const char *order_id, char **state,
+              struct err *err) NODISCARD;
 
 /* The CA's own number (or id) for an order, out of its state; "" if there is none. */
 void ca_order_id(const char *state, char out[static 64]);

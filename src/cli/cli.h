@@ -102,6 +102,8 @@ struct cli {
     bool tty;
     bool line_open;
     int shown_state;
+
+    int plugin_status; /* of a command that is a plugin: its exit status */
 };
 
 /* opt.c */
@@ -124,6 +126,11 @@ void cli_prompt_restore(void);
 void cli_progress(void *ctx, const struct order *order, int64_t elapsed_ms, int64_t wait_ms);
 void cli_progress_end(struct cli *cli);
 
+/* How many orders are going, in a line that is rewritten in place: on a terminal alone, and not for
+ * programs that read JSON. */
+bool cli_shows_waiting(const struct cli *cli);
+void cli_show_waiting(void *ctx, const struct app_waiting *waiting);
+
 /* Fills cli->app (with the keystore); for commands that tell a story. */
 bool cli_app(struct cli *cli, struct err *err) NODISCARD;
 
@@ -135,6 +142,11 @@ bool cli_journal_to_read(struct cli *cli, struct journal **out, struct err *err)
 
 /* Writes a PEM file that the user asked for; the file is public. */
 bool cli_write_public(const char *path, const char *text, struct err *err) NODISCARD;
+
+/* cmd_alert.c: whether a command has the exit statuses of Nagios plugins, 0 to 3; and what it
+ * prints when it failed. */
+bool cli_is_plugin(const struct cmd *cmd);
+void cli_plugin_failed(struct out *out, const struct err *err);
 
 /* The commands, by noun. */
 bool cmd_token_list(struct cli *cli, struct err *err);
@@ -198,6 +210,7 @@ bool cmd_inventory_match(struct cli *cli, struct err *err);
 bool cmd_journal_check(struct cli *cli, struct err *err);
 bool cmd_journal_backup(struct cli *cli, struct err *err);
 bool cmd_journal_export(struct cli *cli, struct err *err);
+bool cmd_alert(struct cli *cli, struct err *err);
 bool cmd_products(struct cli *cli, struct err *err);
 bool cmd_check(struct cli *cli, struct err *err);
 bool cmd_org_list(struct cli *cli, struct err *err);
@@ -294,6 +307,7 @@ struct opts_revoke {
 };
 struct opts_inventory_list {
     const char *common_name, *name, *status, *serial, *requester, *org, *limit, *format, *source;
+    const char *kind;
     bool details;
 };
 struct opts_domain_list {
@@ -318,19 +332,26 @@ struct opts_dcv_publish {
 };
 
 struct opts_inventory_sync {
-    const char *source;
+    const char *source, *kind;
     bool details, certificates;
 };
+struct opts_inventory_match {
+    const char *kind;
+};
 struct opts_inventory_find {
-    const char *ca_order, *serial, *name, *dn;
+    const char *ca_order, *serial, *name, *dn, *kind;
     bool live;
 };
 struct opts_journal {
     const char *format, *out_path;
     bool accept_clock, overwrite, history;
 };
+struct opts_alert {
+    const char *levels, *sources;
+    bool dry_run;
+};
 struct opts_account_acme {
-    const char *name, *server, *validation, *validation_id, *eab_out;
+    const char *name, *server, *validation, *validation_id, *eab_out, *eab_config;
     bool show_secret, yes;
 };
 struct opts_cert_bind {
@@ -368,6 +389,9 @@ bool cli_resume(struct cli *cli, bool once, struct order *order, struct err *err
 bool cli_read_number(const char *text, const char *option, int64_t *out, struct err *err) NODISCARD;
 /* "table", "csv" or "jsonl"; NULL: as it is. E_USAGE. */
 bool cli_choose_format(struct cli *cli, const char *format, struct err *err) NODISCARD;
+/* "ssl", "device" or "smime"; NULL: the preset. E_USAGE. */
+bool cli_read_kind(const char *text, enum ca_kind preset, enum ca_kind *out,
+                   struct err *err) NODISCARD;
 /* "list", "report" or "auto"; NULL: the preset. E_USAGE. */
 bool cli_read_source(const char *text, enum ca_source preset, enum ca_source *out,
                      struct err *err) NODISCARD;

@@ -20,9 +20,17 @@ static const struct out_column detailed_columns[] = {
     {"comments", NULL, 0, false},
 };
 
+/* Other lists than that of servers say the status themselves. */
+static const struct out_column kind_columns[] = {
+    {"ca_order", "CA ORDER", 10, true}, {"status", "STATUS", 10, false},
+    {"serial", "SERIAL", 47, false},    {"common_name", "COMMON NAME", 32, false},
+    {"names", "NAMES", 0, false},       {"subject", NULL, 0, false},
+};
+
 struct inventory {
     struct cli *cli;
     struct ca *ca;
+    enum ca_kind kind;
     bool details;
     int64_t left; /* rows that are wanted still */
 };
@@ -32,7 +40,7 @@ static bool print_details(struct inventory *inventory, const char *id, const str
 {
     AUTO(ca_record) struct ca_record record = {.id = 0};
 
-    if (!ca_record(inventory->ca, row->id, &record, err)) {
+    if (!ca_record_of(inventory->ca, inventory->kind, row->id, &record, err)) {
         return err_wrap(err, "certificate %s", id);
     }
     const char *cells[] = {id,
@@ -78,12 +86,31 @@ static bool print_row(void *ctx, const struct ca_row *row, struct err *err)
         if (!print_details(inventory, id, row, err)) {
             return false;
         }
+    } else if (inventory->kind != CA_KIND_TLS) {
+        const char *cells[] = {id,
+                               or_none(row->status),
+                               or_none(row->serial),
+                               or_none(row->common_name),
+                               or_none(row->names),
+                               or_none(row->subject)};
+        out_row(&inventory->cli->out, cells);
     } else {
         const char *cells[] = {id, or_none(row->serial), or_none(row->common_name),
                                or_none(row->names)};
         out_row(&inventory->cli->out, cells);
     }
     return --inventory->left > 0;
+}
+
+static void begin_table(struct inventory *inventory)
+{
+    bool servers = inventory->kind == CA_KIND_TLS;
+    const struct out_column *plain = servers ? columns : kind_columns;
+    size_t count = servers ? ARRAY_LEN(columns) : ARRAY_LEN(kind_columns);
+
+    out_table(&inventory->cli->out, "certificates", inventory->details ? detailed_columns : plain,
+              inventory->details ? ARRAY_LEN(detailed_columns) : count,
+              "The account sees no such certificate.");
 }
 
 bool cmd_inventory_list(struct cli *cli, struct err *err)
@@ -97,7 +124,8 @@ bool cmd_inventory_list(struct cli *cli, struct err *err)
                                .serial = opts->serial,
                                .requester = opts->requester};
 
-    if (!cli_read_number(opts->org, "org", &filter.org_id, err) ||
+    if (!cli_read_kind(opts->kind, (enum ca_kind)cli->selection.profile->kind, &filter.kind, err) ||
+        !cli_read_number(opts->org, "org", &filter.org_id, err) ||
         !cli_read_number(opts->limit, "limit", &inventory.left, err) ||
         !cli_read_source(opts->source, CA_SOURCE_LIST, &filter.source, err) ||
         !cli_choose_format(cli, opts->format, err) || !cli_app(cli, err) ||
@@ -105,9 +133,8 @@ bool cmd_inventory_list(struct cli *cli, struct err *err)
         return false;
     }
     inventory.ca = connection.ca;
-    out_table(&cli->out, "certificates", opts->details ? detailed_columns : columns,
-              opts->details ? ARRAY_LEN(detailed_columns) : ARRAY_LEN(columns),
-              "The account sees no such certificate.");
+    inventory.kind = filter.kind;
+    begin_table(&inventory);
     if (!ca_list(connection.ca, &filter, print_row, &inventory, err)) {
         return err_wrap(err, "CA '%s'", cli->selection.ca->name);
     }

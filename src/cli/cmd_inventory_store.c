@@ -30,12 +30,15 @@ bool cmd_inventory_sync(struct cli *cli, struct err *err)
     struct app_synced synced;
     struct out *out = &cli->out;
 
-    if (!cli_read_source(opts->source, CA_SOURCE_AUTO, &request.source, err) ||
+    if (!cli_read_kind(opts->kind, (enum ca_kind)cli->selection.profile->kind, &request.kind,
+                       err) ||
+        !cli_read_source(opts->source, CA_SOURCE_AUTO, &request.source, err) ||
         !cli_journal(cli, NULL, err) || !cli_app(cli, err) ||
         !app_inventory_sync(&cli->app, &request, &synced, err)) {
         return false;
     }
     out_text(out, "ca", "CA", cli->selection.ca->name);
+    out_text(out, "kind", "Kind", ca_kind_name(request.kind));
     out_text(out, "source", "Read from", synced.source);
     out_bool(out, "resumed", "Went on with an interrupted reading", synced.resumed);
     out_number(out, "certificates", "Certificates", synced.state.rows);
@@ -190,14 +193,17 @@ bool cmd_inventory_find(struct cli *cli, struct err *err)
     AUTO(buf) struct buf cn = BUF_INIT(1024);
     struct inventory_query query = {.ca_id = 0};
     struct finding finding = {.cli = cli};
+    struct app_find request = {.live = opts->live, .query = &query};
 
-    if (!read_query(opts, &finding, &serial, &cn, &query, err) || !cli_journal(cli, NULL, err) ||
+    if (!cli_read_kind(opts->kind, (enum ca_kind)cli->selection.profile->kind, &request.kind,
+                       err) ||
+        !read_query(opts, &finding, &serial, &cn, &query, err) || !cli_journal(cli, NULL, err) ||
         !cli_app(cli, err)) {
         return false;
     }
     out_table(&cli->out, "certificates", find_columns, ARRAY_LEN(find_columns),
               "There is no such certificate.");
-    if (!app_inventory_find(&cli->app, &query, opts->live, print_found, &finding, err)) {
+    if (!app_inventory_find(&cli->app, &request, print_found, &finding, err)) {
         return false;
     }
     out_table_end(&cli->out);
@@ -218,7 +224,7 @@ static const struct out_column match_columns[] = {
     {"order", "ORDER", 6, true},       {"common_name", "CERTIFICATE", 32, false},
     {"label", "LABEL", 34, false},     {"meaning", "WHAT IT MEANS", 0, false},
     {"status", NULL, 0, false},        {"serial", NULL, 0, false},
-    {"uri", NULL, 0, false},
+    {"uri", NULL, 0, false},           {"kind", NULL, 0, false},
 };
 
 static bool print_match(void *ctx, const struct app_match *match, struct err *err UNUSED)
@@ -237,28 +243,32 @@ static bool print_match(void *ctx, const struct app_match *match, struct err *er
                            findings[match->finding].sentence,
                            match->status,
                            match->serial,
-                           match->uri};
+                           match->uri,
+                           match->kind};
     out_row(&cli->out, cells);
     return true;
 }
 
 bool cmd_inventory_match(struct cli *cli, struct err *err)
 {
+    const struct opts_inventory_match *opts = cli->opts;
     struct app_matched matched;
     struct out *out = &cli->out;
+    enum ca_kind kind = CA_KINDS;
 
-    if (!cli_journal(cli, NULL, err) || !cli_app(cli, err)) {
+    if (!cli_read_kind(opts->kind, CA_KINDS, &kind, err) || !cli_journal(cli, NULL, err) ||
+        !cli_app(cli, err)) {
         return false;
     }
     out_table(out, "findings", match_columns, ARRAY_LEN(match_columns),
               "Everything on the token is as the CA has it.");
-    if (!app_inventory_match(&cli->app, print_match, cli, &matched, err)) {
+    if (!app_inventory_match(&cli->app, kind, print_match, cli, &matched, err)) {
         return false;
     }
     out_table_end(out);
     out_number(out, "keys", "Keys on the token", (int64_t)matched.keys);
     out_number(out, "bound", "Certificates with their key", (int64_t)matched.certs);
     out_number(out, "good", "As the CA has them", (int64_t)matched.good);
-    out_time(out, "read", "The CA's list was read", matched.state.last_s);
+    out_time(out, "read", "The CA's list was read", matched.read_s);
     return true;
 }

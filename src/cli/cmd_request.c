@@ -46,6 +46,7 @@ static const struct out_column columns[] = {
 struct listing {
     struct cli *cli;
     struct ca *ca;
+    enum ca_kind kind;
 };
 
 /* The list knows numbers and names alone: the record says what there is to decide. */
@@ -55,7 +56,7 @@ static bool print_row(void *ctx, const struct ca_row *row, struct err *err)
     AUTO(ca_record) struct ca_record record = {.id = 0};
     char number[24];
 
-    if (!ca_record(listing->ca, row->id, &record, err)) {
+    if (!ca_record_of(listing->ca, listing->kind, row->id, &record, err)) {
         bool gone = err->code == E_ORDER_MISSING;
         if (gone) {
             err_clear(err);
@@ -74,18 +75,14 @@ bool cmd_request_list(struct cli *cli, struct err *err)
 {
     const struct opts_request *opts = cli->opts;
     AUTO(app_ca) struct app_ca connection = {.ca = NULL};
-    struct ca_filter filter = {.status = opts->status != NULL ? opts->status : "Requested"};
+    enum ca_kind kind = (enum ca_kind)cli->selection.profile->kind;
+    struct ca_filter filter = {.kind = kind,
+                               .status = opts->status != NULL ? opts->status : "Requested"};
 
-    if (cli->selection.profile->kind != CONFIG_KIND_SSL) {
-        return err_set(err, E_USAGE,
-                       "only requests for certificates of servers are listed; those of the kind "
-                       "'%s' are approved and declined by number",
-                       ca_kind_name((enum ca_kind)cli->selection.profile->kind));
-    }
     if (!cli_app(cli, err) || !app_ca_open(&cli->app, &connection, err)) {
         return false;
     }
-    struct listing listing = {.cli = cli, .ca = connection.ca};
+    struct listing listing = {.cli = cli, .ca = connection.ca, .kind = kind};
     out_table(&cli->out, "requests", columns, ARRAY_LEN(columns), "No request is waiting.");
     if (!ca_list(connection.ca, &filter, print_row, &listing, err)) {
         return false;

@@ -211,8 +211,11 @@ static const struct opt revoke_opts[] = {
 };
 
 static const struct opt inventory_list_opts[] = {
+    {"kind", 0, OPT_TEXT, "KIND", AT(opts_inventory_list, kind),
+     "certificates of servers, devices or persons: ssl, device or smime (default: the profile's)"},
     {"common-name", 0, OPT_TEXT, "NAME", AT(opts_inventory_list, common_name), "only this common name"},
-    {"name", 'n', OPT_TEXT, "NAME", AT(opts_inventory_list, name), "only certificates with this alternative name"},
+    {"name", 'n', OPT_TEXT, "NAME", AT(opts_inventory_list, name),
+     "only certificates with this alternative name; of persons: with this e-mail address"},
     {"status", 0, OPT_TEXT, "WORD", AT(opts_inventory_list, status), "only this status, as the CA calls it: Issued, Revoked, ..."},
     {"serial", 0, OPT_TEXT, "HEX", AT(opts_inventory_list, serial), "only this serial number"},
     {"requester", 0, OPT_TEXT, "NAME", AT(opts_inventory_list, requester), "only what this account requested"},
@@ -226,6 +229,8 @@ static const struct opt inventory_list_opts[] = {
 };
 
 static const struct opt inventory_sync_opts[] = {
+    {"kind", 0, OPT_TEXT, "KIND", AT(opts_inventory_sync, kind),
+     "certificates of servers, devices or persons: ssl, device or smime (default: the profile's)"},
     {"source", 0, OPT_TEXT, "SOURCE", AT(opts_inventory_sync, source),
      "list, report or auto: the report if the account may, else the list (default: auto)"},
     {"details", 0, OPT_FLAG, NULL, AT(opts_inventory_sync, details),
@@ -234,7 +239,14 @@ static const struct opt inventory_sync_opts[] = {
      "fetch issued certificates whose key is not known (a request for each, once)"},
 };
 
+static const struct opt inventory_match_opts[] = {
+    {"kind", 0, OPT_TEXT, "KIND", AT(opts_inventory_match, kind),
+     "certificates of servers, devices or persons alone: ssl, device or smime (default: all that were read)"},
+};
+
 static const struct opt inventory_find_opts[] = {
+    {"kind", 0, OPT_TEXT, "KIND", AT(opts_inventory_find, kind),
+     "certificates of servers, devices or persons: ssl, device or smime (default: the profile's)"},
     {"ca-order", 0, OPT_TEXT, "NUMBER", AT(opts_inventory_find, ca_order), "the certificate with that number at the CA"},
     {"serial", 0, OPT_TEXT, "HEX", AT(opts_inventory_find, serial), "certificates with that serial number"},
     {"name", 'n', OPT_TEXT, "NAME", AT(opts_inventory_find, name), "certificates with that alternative or common name"},
@@ -251,8 +263,10 @@ static const struct opt account_acme_opts[] = {
      "create: the validation of the organization to build on"},
     {"eab-out", 0, OPT_TEXT, "FILE", AT(opts_account_acme, eab_out),
      "create, show: write the pair for external account binding, readable for its owner alone"},
+    {"eab-config", 0, OPT_TEXT, "NAME", AT(opts_account_acme, eab_config),
+     "create, show: write it into the section [ca:NAME] of the configuration, its key into a file beside that"},
     {"show-secret", 0, OPT_FLAG, NULL, AT(opts_account_acme, show_secret), "create, show: print the HMAC key"},
-    {"yes", 0, OPT_FLAG, NULL, AT(opts_account_acme, yes), "delete, deactivate: do it"},
+    {"yes", 0, OPT_FLAG, NULL, AT(opts_account_acme, yes), "delete, deactivate: do it; --eab-config: replace a pair"},
 };
 
 static const struct opt domain_list_opts[] = {
@@ -310,6 +324,13 @@ static const struct opt dcv_publish_opts[] = {
     {"renew-before", 0, OPT_TEXT, "DAYS", AT(opts_dcv_publish, renew_before),
      "leave domains alone that are validated for longer than that (default: 30)"},
     {"again", 0, OPT_FLAG, NULL, AT(opts_dcv_publish, again), "validate those as well"},
+};
+
+static const struct opt alert_opts[] = {
+    {"dry-run", 0, OPT_FLAG, NULL, AT(opts_alert, dry_run), "look and tell here; deliver nothing, remember nothing"},
+    {"levels", 0, OPT_TEXT, "LIST", AT(opts_alert, levels), "days that are left, commas between (default: 'alert_levels')"},
+    {"sources", 0, OPT_TEXT, "LIST", AT(opts_alert, sources),
+     "where to look: journal, inventory, token (default: 'alert_sources')"},
 };
 
 static const struct opt cert_bind_opts[] = {
@@ -501,8 +522,8 @@ const struct cmd cli_cmds[] = {
      OPTS(inventory_sync_opts, opts_inventory_sync), GENERAL | TOKEN | CA, CA, cmd_inventory_sync},
     {"inventory", "find", "find certificates in what was stored", NULL, 0, 0,
      OPTS(inventory_find_opts, opts_inventory_find), GENERAL | TOKEN | CA, CA, cmd_inventory_find},
-    {"inventory", "match", "compare what was stored with token and journal", NULL, 0, 0, NO_OPTS,
-     GENERAL | TOKEN | CA, TOKEN | CA, cmd_inventory_match},
+    {"inventory", "match", "compare what was stored with token and journal", NULL, 0, 0,
+     OPTS(inventory_match_opts, opts_inventory_match), GENERAL | TOKEN | CA, TOKEN | CA, cmd_inventory_match},
     {"org", "list", "list the organizations and departments that the CA account sees", NULL, 0, 0, NO_OPTS,
      GENERAL | TOKEN | CA, CA, cmd_org_list},
     {"org", "show", "show one organization, and which orders it may place over the API", "[NUMBER]", 0, 1, NO_OPTS,
@@ -510,6 +531,8 @@ const struct cmd cli_cmds[] = {
     {"account", "acme", "ACME accounts at the CA: list, create, show, rename, delete, domains, add-domains, "
      "remove-domains, clients, deactivate", "ACTION [ACCOUNT] [WORD ...]", 1, 1002,
      OPTS(account_acme_opts, opts_account_acme), GENERAL | TOKEN | CA, CA, cmd_account_acme},
+    {"alert", NULL, "tell of certificates that end soon and orders that wait too long", NULL, 0, 0,
+     OPTS(alert_opts, opts_alert), GENERAL | TOKEN, NOTHING, cmd_alert},
     {"products", NULL, "list the certificate profiles that the CA account may order", NULL, 0, 0, NO_OPTS,
      GENERAL | TOKEN | CA, CA, cmd_products},
     {"check", NULL, "test the connection to the CA step by step", NULL, 0, 0, NO_OPTS,

@@ -17,6 +17,13 @@ bool cli_read_number(const char *text, const char *option, int64_t *out, struct 
     return true;
 }
 
+bool cli_read_kind(const char *text, enum ca_kind preset, enum ca_kind *out, struct err *err)
+{
+    *out = preset;
+    return text == NULL || ca_kind_parse(text, out) ||
+           err_set(err, E_USAGE, "--kind: '%.40s' is none of: ssl, device, smime", text);
+}
+
 /* The format is the command's own: tables alone can be had in these. */
 bool cli_choose_format(struct cli *cli, const char *format, struct err *err)
 {

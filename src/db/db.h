@@ -84,6 +84,8 @@ const char *db_text(struct db_query *query, int column);
 const uint8_t *db_bytes(struct db_query *query, int column, size_t *len);
 
 int64_t db_last_id(struct db *db);
+/* How many rows the last statement that was run has changed. */
+int64_t db_changes(struct db *db);
 
 DEFINE_AUTO(db, struct db *, db_close)
 DEFINE_AUTO(db_query, struct db_query *, db_query_done)

@@ -58,7 +58,9 @@ static bool add_condition(const struct inventory_query *wanted, struct buf *sql)
     if (condition == NULL) {
         return false;
     }
-    buf_addf(sql, "SELECT %s, %s FROM certificates WHERE ca = ?1 AND %s ORDER BY ca_id",
+    buf_addf(sql,
+             "SELECT %s, %s FROM certificates WHERE ca = ?1 AND kind = ?3 AND %s "
+             "ORDER BY ca_id",
              inventory_columns, more_columns, condition);
     return true;
 }
@@ -95,6 +97,7 @@ bool inventory_find(struct inventory *inventory, const struct inventory_query *w
     }
     db_bind_text(query, 1, inventory->ca);
     bind_value(query, wanted);
+    db_bind_text(query, 3, inventory->kind);
     while (db_step(query, &row, err)) {
         struct inventory_row found;
         if (!row) {
@@ -102,6 +105,7 @@ bool inventory_find(struct inventory *inventory, const struct inventory_query *w
         }
         read_row(query, 0, &found);
         found.ca = inventory->ca;
+        found.kind = inventory->kind;
         if (!visit(ctx, &found, err)) {
             return err->code == E_NONE;
         }
@@ -115,17 +119,22 @@ bool inventory_state(struct inventory *inventory, struct inventory_state *out, s
     bool row = false;
 
     *out = (struct inventory_state){.rows = 0};
-    if (!db_query(inventory->db,
-                  "SELECT (SELECT count(*) FROM certificates WHERE ca = ?1 AND gone_s = 0),"
-                  " (SELECT count(*) FROM certificates WHERE ca = ?1 AND gone_s <> 0),"
-                  " (SELECT max(ended_s) FROM syncs WHERE ca = ?1),"
-                  " (SELECT started_s FROM syncs WHERE ca = ?1 AND ended_s <> 0 ORDER BY id DESC "
-                  "LIMIT 1),"
-                  " (SELECT ended_s = 0 FROM syncs WHERE ca = ?1 ORDER BY id DESC LIMIT 1)",
-                  &query, err)) {
+    if (!db_query(
+            inventory->db,
+            "SELECT (SELECT count(*) FROM certificates WHERE ca = ?1 AND kind = ?2 AND "
+            "gone_s = 0),"
+            " (SELECT count(*) FROM certificates WHERE ca = ?1 AND kind = ?2 AND gone_s <> "
+            "0),"
+            " (SELECT max(ended_s) FROM syncs WHERE ca = ?1 AND kind = ?2),"
+            " (SELECT started_s FROM syncs WHERE ca = ?1 AND kind = ?2 AND ended_s <> 0 ORDER BY "
+            "id DESC LIMIT 1),"
+            " (SELECT ended_s = 0 FROM syncs WHERE ca = ?1 AND kind = ?2 ORDER BY id DESC "
+            "LIMIT 1)",
+            &query, err)) {
         return false;
     }
     db_bind_text(query, 1, inventory->ca);
+    db_bind_text(query, 2, inventory->kind);
     if (!db_step(query, &row, err)) {
         return false;
     }
@@ -160,15 +169,16 @@ bool inventory_orders(struct inventory *inventory, inventory_order_fn *visit, vo
     buf_addf(&sql,
              "SELECT o.id, CAST(o.ca_order_id AS INTEGER), o.state, o.names, o.serial, "
              "o.spki_hash, o.created_s, c.id, c.*"
-             " FROM orders o LEFT JOIN (SELECT id, ca, %s, %s FROM certificates) c"
+             " FROM orders o LEFT JOIN (SELECT id, ca, %s, %s FROM certificates WHERE kind = ?2) c"
              " ON c.ca = o.ca AND c.ca_id = CAST(o.ca_order_id AS INTEGER)"
-             " WHERE o.ca = ? AND o.ca_order_id IS NOT NULL AND coalesce(o.kind, 'ssl') = 'ssl'"
+             " WHERE o.ca = ?1 AND o.ca_order_id IS NOT NULL AND coalesce(o.kind, 'ssl') = ?2"
              " ORDER BY o.id",
              inventory_columns, more_columns);
     if (!db_query(inventory->db, buf_str(&sql), &query, err)) {
         return false;
     }
     db_bind_text(query, 1, inventory->ca);
+    db_bind_text(query, 2, inventory->kind);
     while (db_step(query, &row, err)) {
         if (!row) {
             return true;
@@ -183,6 +193,7 @@ bool inventory_orders(struct inventory *inventory, inventory_order_fn *visit, vo
                                         .listed = db_int(query, ORDER_ROW) != 0};
         read_row(query, ORDER_COLUMNS + 2, &order.row); /* behind c.id and c.ca */
         order.row.ca = inventory->ca;
+        order.row.kind = inventory->kind;
         if (!visit(ctx, &order, err)) {
             return err->code == E_NONE;
         }
@@ -196,14 +207,15 @@ bool inventory_set_key(struct inventory *inventory, int64_t ca_id,
     AUTO(db_query) struct db_query *query = NULL;
 
     if (!db_query(inventory->db,
-                  "UPDATE certificates SET spki_hash = ?1 WHERE ca = ?2 AND ca_id = ?3 "
-                  "AND spki_hash IS NOT ?1",
+                  "UPDATE certificates SET spki_hash = ?1 WHERE ca = ?2 AND kind = ?4 AND "
+                  "ca_id = ?3 AND spki_hash IS NOT ?1",
                   &query, err)) {
         return false;
     }
     db_bind_bytes(query, 1, spki_hash, INVENTORY_HASH_LEN);
     db_bind_text(query, 2, inventory->ca);
     db_bind_int(query, 3, ca_id);
+    db_bind_text(query, 4, inventory->kind);
     return db_run(query, err);
 }
 
@@ -216,13 +228,15 @@ bool inventory_learn_orders(struct inventory *inventory, struct err *err)
     if (!db_query(inventory->db,
                   "UPDATE certificates SET spki_hash = o.spki_hash FROM orders o "
                   "WHERE o.ca = ?1 AND o.ca_order_id IS NOT NULL AND length(o.spki_hash) = 32 "
-                  "AND coalesce(o.kind, 'ssl') = 'ssl' "
+                  "AND coalesce(o.kind, 'ssl') = ?2 "
                   "AND o.spki_hash <> zeroblob(32) AND certificates.ca = ?1 "
+                  "AND certificates.kind = ?2 "
                   "AND certificates.ca_id = CAST(o.ca_order_id AS INTEGER) "
                   "AND certificates.spki_hash IS NULL",
                   &query, err)) {
         return false;
     }
     db_bind_text(query, 1, inventory->ca);
+    db_bind_text(query, 2, inventory->kind);
     return db_run(query, err);
 }

@@ -8,7 +8,7 @@
 struct inventory {
     struct db *db; /* borrowed */
     const struct clock *clock;
-    char *ca;
+    char *ca, *kind;
 };
 
 /* "serial, common_name, ...": the texts of a row, in the order of inventory_texts(). */

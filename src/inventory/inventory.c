@@ -28,7 +28,7 @@ const char **inventory_text_at(struct inventory_row *row, size_t i)
     return texts[i];
 }
 
-bool inventory_open(struct db *db, const struct clock *clock, const char *ca,
+bool inventory_open(struct db *db, const struct clock *clock, const char *ca, const char *kind,
                     struct inventory **out, struct err *err)
 {
     struct inventory *inventory = calloc(1, sizeof(*inventory));
@@ -36,8 +36,9 @@ bool inventory_open(struct db *db, const struct clock *clock, const char *ca,
     if (inventory == NULL) {
         return err_nomem(err);
     }
-    *inventory = (struct inventory){.db = db, .clock = clock, .ca = str_dup(ca)};
-    if (inventory->ca == NULL) {
+    *inventory =
+        (struct inventory){.db = db, .clock = clock, .ca = str_dup(ca), .kind = str_dup(kind)};
+    if (inventory->ca == NULL || inventory->kind == NULL) {
         inventory_close(inventory);
         return err_nomem(err);
     }
@@ -49,6 +50,7 @@ void inventory_close(struct inventory *inventory)
 {
     if (inventory != NULL) {
         free(inventory->ca);
+        free(inventory->kind);
         free(inventory);
     }
 }

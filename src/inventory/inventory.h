@@ -32,12 +32,13 @@ struct inventory_row {
     bool details;             /* what the CA says of this one alone, or its report */
     const uint8_t *spki_hash; /* INVENTORY_HASH_LEN bytes, or NULL */
     /* of what is read alone */
-    const char *ca;
+    const char *ca, *kind;
     int64_t gone_s, details_s, first_s;
 };
 
-/* Opens the part of the database that belongs to a CA's section; both borrowed. */
-bool inventory_open(struct db *db, const struct clock *clock, const char *ca,
+/* Opens the part of the database that belongs to a CA's section and a kind of certificate ("ssl");
+ * db and clock are borrowed. */
+bool inventory_open(struct db *db, const struct clock *clock, const char *ca, const char *kind,
                     struct inventory **out, struct err *err) NODISCARD;
 void inventory_close(struct inventory *inventory);
 
@@ -66,9 +67,10 @@ bool inventory_put(struct inventory *inventory, struct inventory_sync *sync,
                    const struct inventory_row *rows, size_t count, size_t *conflicts,
                    struct err *err) NODISCARD;
 
-/* The CA's next number after one, of what the reading did not meet, or of what has no status, was
- * never asked for details, or lacks a key; *ca_id 0: there is none. */
+/* The CA's next number after one, of what the reading met, or did not meet, or of what has no
+ * status, was never asked for details, or lacks a key; *ca_id 0: there is none. */
 enum inventory_which {
+    INVENTORY_MET,
     INVENTORY_NOT_MET,
     INVENTORY_NO_STATUS,
     INVENTORY_NO_DETAILS,
@@ -125,6 +127,28 @@ struct inventory_order {
 typedef bool inventory_order_fn(void *ctx, const struct inventory_order *order, struct err *err);
 bool inventory_orders(struct inventory *inventory, inventory_order_fn *visit, void *ctx,
                       struct err *err) NODISCARD;
+
+/* expiry.c */
+
+/* A certificate at a CA that ends soon. Borrowed until visit returns. */
+struct inventory_expiry {
+    const char *ca, *serial, *common_name, *names;
+    int64_t ca_id;
+    int64_t expires_s;        /* begin of its last day: CAs tell no more */
+    const uint8_t *spki_hash; /* NULL: not known */
+    bool over;                /* it was revoked or replaced */
+    bool superseded;          /* the account has a newer one for the same names */
+};
+typedef bool inventory_expiry_fn(void *ctx, const struct inventory_expiry *found, struct err *err);
+
+/* Visits certificates of all CAs that end after one time, until another, soonest first; costs what
+ * it finds. False from visit, with err, ends it. */
+bool inventory_expiring(struct db *db, int64_t after_s, int64_t until_s, inventory_expiry_fn *visit,
+                        void *ctx, struct err *err) NODISCARD;
+
+/* Whether there are issued certificates of which it is not known when they end: a list that was
+ * read without details does not tell it. */
+bool inventory_undated(struct db *db, bool *out, struct err *err) NODISCARD;
 
 /* Notes whose key it is, once that is known. */
 bool inventory_set_key(struct inventory *inventory, int64_t ca_id,

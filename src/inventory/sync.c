@@ -28,13 +28,13 @@ static bool prepare(struct inventory *inventory, struct statements *s, struct er
     AUTO(buf) struct buf update = BUF_INIT(1024);
     static const char marks[] = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?";
 
-    buf_addf(
-        &find,
-        "SELECT %s, id, sync_id, details_s, gone_s FROM certificates WHERE ca = ? AND ca_id = ?",
-        inventory_columns);
+    buf_addf(&find,
+             "SELECT %s, id, sync_id, details_s, gone_s FROM certificates WHERE ca = ? "
+             "AND kind = ? AND ca_id = ?",
+             inventory_columns);
     buf_addf(&insert,
              "INSERT INTO certificates (%s, spki_hash, details_s, sync_id, gone_s, first_s, ca, "
-             "ca_id) VALUES (%s, ?, ?, ?, 0, ?, ?, ?)",
+             "kind, ca_id) VALUES (%s, ?, ?, ?, 0, ?, ?, ?, ?)",
              inventory_columns, marks);
     /* ?1 is the serial number: another certificate under the same number may have another key */
     buf_addf(&update,
@@ -132,6 +132,7 @@ static bool insert(struct inventory *inventory, struct statements *s, int64_t sy
     bind_row(s->insert, row, row->details ? now_s : 0, sync_id);
     db_bind_int(s->insert, at++, now_s);
     db_bind_text(s->insert, at++, inventory->ca);
+    db_bind_text(s->insert, at++, inventory->kind);
     db_bind_int(s->insert, at, row->ca_id);
     if (!db_run(s->insert, err)) {
         return false;
@@ -179,7 +180,8 @@ static bool put_one(struct inventory *inventory, struct statements *s, struct in
 
     db_reset(s->find);
     db_bind_text(s->find, 1, inventory->ca);
-    db_bind_int(s->find, 2, row->ca_id);
+    db_bind_text(s->find, 2, inventory->kind);
+    db_bind_int(s->find, 3, row->ca_id);
     if (!db_step(s->find, &there, err)) {
         return false;
     }
@@ -245,14 +247,15 @@ static bool add_sync(struct inventory *inventory, const char *source, struct inv
 
     sync->started_s = clock_wall_s(inventory->clock);
     if (!db_query(inventory->db,
-                  "INSERT INTO syncs (ca, source, started_s, ended_s, stage, position) "
-                  "VALUES (?, ?, ?, 0, 0, 0)",
+                  "INSERT INTO syncs (ca, source, started_s, ended_s, stage, position, kind) "
+                  "VALUES (?, ?, ?, 0, 0, 0, ?)",
                   &query, err)) {
         return false;
     }
     db_bind_text(query, 1, inventory->ca);
     db_bind_text(query, 2, source);
     db_bind_int(query, 3, sync->started_s);
+    db_bind_text(query, 4, inventory->kind);
     if (!db_run(query, err)) {
         return false;
     }
@@ -269,11 +272,12 @@ bool inventory_begin(struct inventory *inventory, const char *source, struct inv
     *sync = (struct inventory_sync){.id = 0};
     if (!db_query(inventory->db,
                   "SELECT id, started_s, stage, position, ended_s, source FROM syncs WHERE ca = ? "
-                  "ORDER BY id DESC LIMIT 1",
+                  "AND kind = ? ORDER BY id DESC LIMIT 1",
                   &query, err)) {
         return false;
     }
     db_bind_text(query, 1, inventory->ca);
+    db_bind_text(query, 2, inventory->kind);
     if (!db_step(query, &row, err)) {
         return false;
     }
@@ -293,6 +297,7 @@ bool inventory_next(struct inventory *inventory, const struct inventory_sync *sy
 {
     /* "+": by the CA's numbers in order, so that all calls together read each row once */
     static const char *const conditions[] = {
+        [INVENTORY_MET] = "+sync_id = ?3",
         [INVENTORY_NOT_MET] = "+sync_id < ?3",
         [INVENTORY_NO_STATUS] = "+sync_id = ?3 AND status IS NULL",
         [INVENTORY_NO_DETAILS] = "+sync_id = ?3 AND details_s = 0",
@@ -304,8 +309,8 @@ bool inventory_next(struct inventory *inventory, const struct inventory_sync *sy
 
     *ca_id = 0;
     buf_addf(&sql,
-             "SELECT ca_id FROM certificates WHERE ca = ?1 AND ca_id > ?2 AND gone_s = 0 AND %s "
-             "ORDER BY ca_id LIMIT 1",
+             "SELECT ca_id FROM certificates WHERE ca = ?1 AND kind = ?4 AND ca_id > ?2 AND "
+             "gone_s = 0 AND %s ORDER BY ca_id LIMIT 1",
              conditions[which]);
     if (!db_query(inventory->db, buf_str(&sql), &query, err)) {
         return false;
@@ -313,6 +318,7 @@ bool inventory_next(struct inventory *inventory, const struct inventory_sync *sy
     db_bind_text(query, 1, inventory->ca);
     db_bind_int(query, 2, after);
     db_bind_int(query, 3, sync->id);
+    db_bind_text(query, 4, inventory->kind);
     if (!db_step(query, &row, err)) {
         return false;
     }
@@ -324,13 +330,15 @@ bool inventory_mark_gone(struct inventory *inventory, int64_t ca_id, struct err 
 {
     AUTO(db_query) struct db_query *query = NULL;
 
-    if (!db_query(inventory->db, "UPDATE certificates SET gone_s = ? WHERE ca = ? AND ca_id = ?",
+    if (!db_query(inventory->db,
+                  "UPDATE certificates SET gone_s = ? WHERE ca = ? AND kind = ? AND ca_id = ?",
                   &query, err)) {
         return false;
     }
     db_bind_int(query, 1, clock_wall_s(inventory->clock));
     db_bind_text(query, 2, inventory->ca);
-    db_bind_int(query, 3, ca_id);
+    db_bind_text(query, 3, inventory->kind);
+    db_bind_int(query, 4, ca_id);
     return db_run(query, err);
 }
 

@@ -79,6 +79,19 @@ bool ks_password(struct keystore *keystore, const struct keystore_source *source
                               err);
 }
 
+bool ks_key_password(struct keystore *keystore, const struct keystore_source *source,
+                     const char *path, struct secret *out, struct err *err)
+{
+    AUTO(buf) struct buf what = BUF_INIT(512);
+
+    if (source->key_password_source == NULL) {
+        return true;
+    }
+    buf_addf(&what, "password of the key in %s", path);
+    return secret_source_read(source->key_password_source, buf_str(&what), &keystore->secrets, out,
+                              err);
+}
+
 static bool has_bytes(const unsigned char *data, int len, const void *wanted, size_t wanted_len)
 {
     return data != NULL && (size_t)len == wanted_len && memcmp(data, wanted, wanted_len) == 0;
@@ -176,6 +189,18 @@ bool ks_match(EVP_PKEY *key, STACK_OF(X509) * certs, const struct ks_tie *tie, c
  * last. */
 static const struct keystore_format *const formats[] = {&ks_pkcs11, &ks_jks, &ks_pem, &ks_pkcs12};
 
+/* Elsewhere a key's password is the file's, or the token's PIN. */
+static bool check_key_password(const struct keystore_format *format,
+                               const struct keystore_source *source, const char *where,
+                               struct err *err)
+{
+    return source->key_password_source == NULL || format == &ks_jks ||
+           err_set(err, E_CONFIG,
+                   "'client_key_password_source' is for keys in JKS files alone, and %s is %s%s",
+                   where, hsm_uri_is(where) ? "in a token" : format->name,
+                   hsm_uri_is(where) ? "" : ", whose key 'client_password_source' opens");
+}
+
 bool keystore_open(struct keystore *keystore, const struct keystore_source *source,
                    struct keystore_identity *out, struct err *err)
 {
@@ -195,7 +220,9 @@ bool keystore_open(struct keystore *keystore, const struct keystore_source *sour
     }
     for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
         if (formats[i]->matches(source, bytes, data.len)) {
-            return formats[i]->open(keystore, source, out, err) || err_wrap(err, "client keystore");
+            return (check_key_password(formats[i], source, first, err) &&
+                    formats[i]->open(keystore, source, out, err)) ||
+                   err_wrap(err, "client keystore");
         }
     }
     return err_set(err, E_KEYSTORE, "client keystore: %s is none of PEM, PKCS#12 and JKS", first);

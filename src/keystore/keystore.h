@@ -68,7 +68,8 @@ struct keystore_source {
     const char *cert;  /* PKCS#12, JKS or PEM file, or pkcs11: URI; NULL: beside the key */
     const char *key;   /* PEM file or pkcs11: URI; NULL: in the cert file */
     const char *alias; /* PKCS#12: friendly name; JKS: entry */
-    const char *password_source; /* PKCS#12, JKS or encrypted PEM */
+    const char *password_source;     /* PKCS#12, JKS or encrypted PEM */
+    const char *key_password_source; /* JKS: of the key; NULL: it has the file's */
     enum keystore_type type;
     struct keystore_token token; /* for a key in a token */
 };

@@ -39,9 +39,11 @@ bool ks_pkcs12_trusted(const uint8_t *data, size_t len, const struct secret *pas
 bool ks_jks_trusted(const uint8_t *data, size_t len, const struct secret *password,
                     const char *path, STACK_OF(X509) * out, struct err *err) NODISCARD;
 
-/* Reads the password of a file; unset if there is no source. */
+/* Reads the password of a file, or of the key in it; unset if there is no source. */
 bool ks_password(struct keystore *keystore, const struct keystore_source *source, const char *path,
                  struct secret *out, struct err *err) NODISCARD;
+bool ks_key_password(struct keystore *keystore, const struct keystore_source *source,
+                     const char *path, struct secret *out, struct err *err) NODISCARD;
 
 /* How a certificate is tied to a key beyond its public key, in formats that say so; borrowed. */
 struct ks_tie {

@@ -71,19 +71,35 @@ static bool choose_key(const struct jks *jks, const char *alias, const char *pat
                    path, buf_str(&names));
 }
 
-static bool read_key(const struct jks_entry *entry, const struct secret *password, const char *path,
-                     EVP_PKEY **out, struct err *err)
+/* The passwords of a file and of its key. */
+struct passwords {
+    struct secret file, key; /* key unset: it is the file's */
+};
+
+static void passwords_done(struct passwords *passwords)
+{
+    secret_done(&passwords->file);
+    secret_done(&passwords->key);
+}
+
+DEFINE_AUTO_DONE(passwords, struct passwords, passwords_done)
+
+static bool read_key(const struct jks_entry *entry, const struct passwords *passwords,
+                     const char *path, EVP_PKEY **out, struct err *err)
 {
     AUTO(secret) struct secret plain = SECRET_INIT;
+    bool own = secret_is_set(&passwords->key);
     bool fits = false;
 
-    if (!jks_unlock(&entry->key, password, &fits, &plain, err)) {
+    if (!jks_unlock(&entry->key, own ? &passwords->key : &passwords->file, &fits, &plain, err)) {
         return err_wrap(err, "%s", path);
     }
     if (!fits) {
         return err_set(err, E_KEYSTORE,
-                       "%s: the key has another password than the file; 'keytool -keypasswd' gives "
-                       "it the same",
+                       own ? "%s: the password that 'client_key_password_source' gives is not that "
+                             "of the key"
+                           : "%s: the key has another password than the file "
+                             "('client_key_password_source' says where it comes from)",
                        path);
     }
     const unsigned char *at = (const unsigned char *)secret_expose(&plain);
@@ -110,7 +126,7 @@ static bool add_cert(const struct jks_span *der, const char *path, STACK_OF(X509
     return true;
 }
 
-static bool open_entry(const struct jks_entry *entry, const struct secret *password,
+static bool open_entry(const struct jks_entry *entry, const struct passwords *passwords,
                        const char *path, struct keystore_identity *out, struct err *err)
 {
     AUTO(pkey) EVP_PKEY *key = NULL;
@@ -119,7 +135,7 @@ static bool open_entry(const struct jks_entry *entry, const struct secret *passw
     if (certs == NULL) {
         return err_nomem(err);
     }
-    if (!read_key(entry, password, path, &key, err)) {
+    if (!read_key(entry, passwords, path, &key, err)) {
         return false;
     }
     for (size_t i = 0; i < entry->cert_count; i++) {
@@ -147,23 +163,25 @@ static bool open_jks(struct keystore *keystore, const struct keystore_source *so
 {
     const char *path = source->key != NULL ? source->key : source->cert;
     AUTO(buf) struct buf data = BUF_INIT(FILE_MAX);
-    AUTO(secret) struct secret password = SECRET_INIT;
+    AUTO(passwords) struct passwords passwords = {.file = SECRET_INIT, .key = SECRET_INIT};
     AUTO(jks) struct jks jks = {.entries = NULL};
     const struct jks_entry *entry = NULL;
 
-    if (!file_read(path, &data, err) || !ks_password(keystore, source, path, &password, err)) {
+    if (!file_read(path, &data, err) ||
+        !ks_password(keystore, source, path, &passwords.file, err)) {
         return false;
     }
     if (!jks_parse((const uint8_t *)buf_str(&data), data.len, &jks, err)) {
         return err_wrap(err, "%s", path);
     }
-    if (!secret_is_set(&password)) {
+    if (!secret_is_set(&passwords.file)) {
         return err_set(err, E_KEYSTORE, "%s: it needs a password ('client_password_source')", path);
     }
     (void)ERR_set_mark();
-    bool ok = check_password(&jks, &password, path, err) &&
+    bool ok = check_password(&jks, &passwords.file, path, err) &&
               choose_key(&jks, source->alias, path, &entry, err) &&
-              open_entry(entry, &password, path, out, err);
+              ks_key_password(keystore, source, path, &passwords.key, err) &&
+              open_entry(entry, &passwords, path, out, err);
     (void)ERR_pop_to_mark();
     return ok;
 }

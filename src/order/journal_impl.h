@@ -26,7 +26,8 @@ enum { JOURNAL_CLOCK_SLACK_S = 300 };
 /* ready.c: when something was written down last; 0: never. */
 bool journal_last_time(struct journal *journal, int64_t *out, struct err *err) NODISCARD;
 
-/* The order as it is now, and an event; inside a transaction. */
+/* The order as it is now, and an event; inside a transaction. Once that is committed, the caller
+ * sets order->saved. */
 bool journal_write(struct journal *journal, struct order *order, const char *event,
                    struct err *err) NODISCARD;
 

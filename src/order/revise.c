@@ -103,6 +103,7 @@ bool order_revise(struct journal *journal, struct order *order, const struct ord
         !take_text(&order->comments, wish->comments, &changed, err) ||
         !take_text(&order->external_requester, wish->external_requester, &changed, err) ||
         !take_text(&order->custom_fields, wish->custom_fields, &changed, err) ||
+        !take_text(&order->optional_fields, wish->optional_fields, &changed, err) ||
         !take_text(&order->validation, wish->validation, &changed, err) ||
         !order_add_requester(order, wish->requester, &changed, err)) {
         return false;

@@ -11,26 +11,39 @@ static void put(struct out *out, const char *text)
     }
 }
 
-/* RFC 8259 section 7. What is no UTF-8 (a label set by who knows whom) becomes U+FFFD. */
+/* What is not to be shown as it is; RFC 8259 section 7, with two escapes beyond U+FFFF. */
+static void put_escape(struct out *out, uint32_t code)
+{
+    int wrote = code == '\n'     ? fputs("\\n", out->file)
+                : code < 0x10000 ? fprintf(out->file, "\\u%04x", (unsigned)code)
+                                 : fprintf(out->file, "\\u%04x\\u%04x",
+                                           (unsigned)(0xd800 + ((code - 0x10000) >> 10)),
+                                           (unsigned)(0xdc00 + ((code - 0x10000) & 0x3ff)));
+
+    out->failed = out->failed || wrote < 0;
+}
+
+/* What is no UTF-8 (a label set by who knows whom) becomes U+FFFD. */
 static void put_string(struct out *out, const char *text)
 {
     size_t len = strlen(text);
     bool utf8 = str_is_utf8((const uint8_t *)text, len);
 
     put(out, "\"");
-    for (size_t i = 0; i < len; i++) {
+    for (size_t i = 0; i < len;) {
         unsigned char c = (unsigned char)text[i];
+        uint32_t code = c;
+        size_t step = utf8 ? str_char((const uint8_t *)text + i, len - i, &code) : 1;
         if (c == '"' || c == '\\') {
             (void)fprintf(out->file, "\\%c", c);
-        } else if (c == '\n') {
-            put(out, "\\n");
-        } else if (c < 0x20 || c == 0x7f) {
-            (void)fprintf(out->file, "\\u%04x", c);
         } else if (c >= 0x80 && !utf8) {
             put(out, "\\ufffd");
+        } else if (!str_char_is_shown(code)) {
+            put_escape(out, code);
         } else {
-            (void)fputc(c, out->file);
+            (void)fwrite(text + i, 1, step, out->file);
         }
+        i += step;
     }
     put(out, "\"");
 }

@@ -44,7 +44,7 @@ def manual_of(command: str) -> str:
     start = re.search(rf"^\.It Cm {noun}{' ' + verb if verb else ''}\b", MAN1, re.MULTILINE)
     assert start, f"{command} is in no manual of section 1"
     rest = MAN1[start.start() + 4:]
-    nouns = ("token|key|evidence|csr|enroll|cert|order|request|revoke|inventory|journal|domain|dcv|org|account|products|check|config|version|"
+    nouns = ("token|key|evidence|csr|enroll|cert|order|request|revoke|inventory|journal|alert|domain|dcv|org|account|products|check|config|version|"
              "completion|help")
     end = re.search(rf"^\.It Cm (?:{nouns})\b|^\.S[sh] ", rest, re.MULTILINE)
     return rest[:end.start()] if end else rest

@@ -316,9 +316,9 @@ def test_wrong_usage_is_told(client: Client, args: list[str], says: str) -> None
 
 
 @pytest.mark.parametrize("condition", [
-    "ca = 'c' AND ca_id = 1", "ca = 'c' AND serial = 'AB'", "ca = 'c' AND common_name = 'x'",
-    "ca = 'c' AND spki_hash = x'00'",
-    "ca = 'c' AND id IN (SELECT certificate_id FROM certificate_names WHERE name = 'x')"])
+    "ca = 'c' AND kind = 'ssl' AND ca_id = 1", "ca = 'c' AND kind = 'ssl' AND serial = 'AB'", "ca = 'c' AND kind = 'ssl' AND common_name = 'x'",
+    "ca = 'c' AND kind = 'ssl' AND spki_hash = x'00'",
+    "ca = 'c' AND kind = 'ssl' AND id IN (SELECT certificate_id FROM certificate_names WHERE name = 'x')"])
 def test_searches_do_not_read_every_row(enrolled: Client, condition: str) -> None:
     sync(enrolled)
     with sqlite3.connect(enrolled.state / "journal.db") as journal:

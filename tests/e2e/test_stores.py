@@ -128,3 +128,53 @@ def test_jceks_is_told_apart(client: Client, password: Path) -> None:
     client.set("ca:sandbox", client_cert=str(java_identity(client, "JCEKS")), client_password_source=f"file:{password}")
     done = client.run("products", status=51)
     assert "is a JCEKS file" in done.stderr and "-importkeystore" in done.stderr
+
+
+# --- a key with a password of its own
+
+KEY_PASSWORD = "another-one"
+
+
+@pytest.fixture
+def guarded(client: Client, password: Path) -> Client:
+    """A JKS file whose key has another password than the file."""
+    path = java_identity(client, "JKS", "client")
+    keytool("-keypasswd", "-alias", "admin", "-keystore", str(path), "-storetype", "JKS", "-storepass", PASSWORD,
+            "-keypass", PASSWORD, "-new", KEY_PASSWORD)
+    client.set("ca:sandbox", client_cert=str(path), client_alias="admin", client_password_source=f"file:{password}")
+    return client
+
+
+def test_password_of_the_key_is_told_apart_from_the_files(guarded: Client) -> None:
+    done = guarded.run("products", status=51)
+    assert "the key has another password than the file ('client_key_password_source'" in done.stderr
+    guarded.set("ca:sandbox", client_key_password_source=f"file:{private_file(guarded.dir / 'key-password', KEY_PASSWORD)}")
+    assert guarded.json("products")["products"] and seen_serial(guarded)
+    assert guarded.json("enroll", "--name", "www.example.org")["state"] == "done"
+
+
+def test_password_of_the_key_comes_from_the_environment_if_that_is_allowed(guarded: Client) -> None:
+    guarded.set("ca:sandbox", client_key_password_source="env:KEY_PASSWORD")
+    guarded.env["KEY_PASSWORD"] = KEY_PASSWORD
+    assert "allow_env_secrets" in guarded.run("products", status=None).stderr
+    guarded.set("p11enroll", allow_env_secrets="yes")
+    assert guarded.json("products")["products"]
+
+
+def test_wrong_password_of_the_key_is_told_and_not_shown(guarded: Client) -> None:
+    path = private_file(guarded.dir / "key-password", "no-such-word")
+    guarded.set("ca:sandbox", client_key_password_source=f"file:{path}")
+    done = guarded.run("products", "-v", status=51)
+    assert "'client_key_password_source' gives is not that of the key" in done.stderr
+    assert "no-such-word" not in done.stderr + done.stdout and PASSWORD not in done.stderr
+
+
+def test_check_names_the_setting_that_is_missing(guarded: Client) -> None:
+    done = guarded.run("check", status=51)
+    assert "client_key_password_source" in done.stdout + done.stderr
+
+
+def test_password_of_a_key_is_for_java_keystores_alone(client: Client, password: Path) -> None:
+    client.set("ca:sandbox", client_key_password_source=f"file:{password}")
+    done = client.run("products", status=3)
+    assert "'client_key_password_source' is for keys in JKS files alone" in done.stderr and "PKCS#12" in done.stderr

@@ -148,6 +148,13 @@ def comes_in_time(scene: Scene) -> None:
     is_bound(scene)
 
 
+def is_revoked_by_serial(scene: Scene) -> None:
+    """And no other one, whatever the list makes of the number."""
+    is_bound(scene)
+    serial = scene.client.json("order", "show", "1")["serial"]
+    assert scene.client.json("revoke", "--serial", serial, "--reason", "superseded", "--yes")["order"] == 1
+
+
 def is_read_whole(scene: Scene) -> None:
     """A report that is not given leaves the list."""
     is_bound(scene)
@@ -216,6 +223,7 @@ CASES: dict[str, dict[str, Story]] = {
     "list_order": {order: is_found_in_such_lists for order in ("asc", "desc")},
     "cn_filter": {match: is_found_in_such_lists for match in ("exact", "substring", "icase")},
     "status_filter": {"honour": is_read_whole, "ignore": is_read_whole},
+    "serial_filter": {"honour": is_revoked_by_serial, "ignore": is_revoked_by_serial},
     "report": {"give": is_read_whole, "refuse": is_read_whole, "none": is_read_whole},
 }
 

@@ -32,6 +32,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (scm_parse_row(doc, &names, &row)) {
         CHECK(row.common_name != NULL && row.serial != NULL && row.names != NULL);
     }
+    for (int kind = 0; kind < CA_KINDS; kind++) {
+        AUTO(scm_row_texts) struct scm_row_texts texts = SCM_ROW_TEXTS_INIT;
+        if (scm_parse_row_of((enum ca_kind)kind, doc, &texts, &row)) {
+            CHECK(row.id > 0 && row.common_name != NULL && row.subject != NULL);
+            CHECK(strlen(row.common_name) <= strlen(row.subject) || kind == CA_KIND_TLS);
+        }
+    }
+    if (scm_parse_device_report_row(doc, &row)) {
+        CHECK(row.id > 0 && row.full && row.status != NULL && row.names[0] == '\0');
+    }
     if (scm_parse_report_row(doc, &names, &row)) {
         struct ca_filter filter = {.name = row.common_name, .serial = row.serial};
         CHECK(row.id > 0 && row.full && row.status != NULL && row.comments != NULL);

@@ -46,7 +46,8 @@ VENDOR = "Sectigo Limited"
 REQUESTED_VIA = "REST API"
 UNKNOWN_STATUS = "In Transit"
 OA_SPELLING = {"SAApproved": "SA Approved"}
-REPORT_STATUS = {1: WAITING, 2: ("Issued",), 3: ("Revoked",), 4: ("Expired",)}
+REPORT_STATUS = {1: WAITING, 2: ("Issued",), 3: ("Revoked",), 4: ("Expired",), 8: ("Approved",),
+                 9: ("Applied",)}
 
 
 def date_text(seconds: float, name: str) -> str:

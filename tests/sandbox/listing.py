@@ -54,8 +54,8 @@ def in_status(order: Order, text: str, b: SimpleNamespace) -> bool:
     return order.status == status
 
 
-def same_serial(order: Order, text: str, _b: SimpleNamespace) -> bool:
-    return bool(order.serial) and certs.plain_serial(order.serial or "") == certs.plain_serial(text)
+def same_serial(order: Order, text: str, b: SimpleNamespace) -> bool:
+    return b.serial_filter == "ignore" or bool(order.serial) and certs.plain_serial(order.serial or "") == certs.plain_serial(text)
 
 
 def key_fact(name: str) -> Callable[[Order, str, SimpleNamespace], bool]:
@@ -161,11 +161,12 @@ def list_reply(orders: list[Order], request: Request, b: SimpleNamespace) -> Rep
     return json_reply(found, 200, *total_header(len(rows) + more, b))
 
 
-def more_rows(found: int, real: int, request: Request, b: SimpleNamespace) -> list[dict[str, Any]]:
+def more_rows(found: int, real: int, request: Request, b: SimpleNamespace,
+              row: made_up.Row = made_up.list_row) -> list[dict[str, Any]]:
     """What made up rows a page has behind its real ones."""
     position = number(request.parameter("position") or "0", "position")
     size = min(number(request.parameter("size") or str(DEFAULT_SIZE), "size"), MAX_SIZE)
-    return made_up.page(position + found - real, size - found, b.list_rows, b.list_move)
+    return made_up.page(position + found - real, size - found, b.list_rows, b.list_move, row)
 
 
 # --- report
@@ -213,7 +214,8 @@ def made_up_report(body: Body, b: SimpleNamespace) -> list[dict[str, Any]]:
     return made_up.report(b.list_rows, attribute, parse_date(body, "from"), parse_date(body, "to"))
 
 
-def report_select(orders: list[Order], body: Body) -> list[Order]:
+def report_select(orders: list[Order], body: Body,
+                  statuses: tuple[int, ...] = (0, 1, 2, 3, 4)) -> list[Order]:
     """The orders that a report request asks for."""
     ids = body.values.get("organizationIds")
     if ids is not None and not (isinstance(ids, list) and all(
@@ -222,7 +224,7 @@ def report_select(orders: list[Order], body: Body) -> list[Order]:
     name, requester = body.text("commonName", most=256), body.text("externalRequester", most=512)
     if name and re.search(r"[><\\]", name):
         raise bad_field("commonName")
-    status = body.code("certificateStatus", (0, 1, 2, 3, 4))
+    status = body.code("certificateStatus", statuses)
     attribute = body.code("certificateDateAttribute", tuple(DATE_ATTRIBUTES))
     source = body.code("certificateRequestSource", (0, 1, 2, 3, 4, 5, 7, 9, 10, 11, 12))
     first, last = parse_date(body, "from"), parse_date(body, "to")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Callable
 
 from message import Request
 
@@ -13,13 +13,14 @@ FIRST_DAY = dt.date(2015, 1, 1)
 DAYS = 3650                            # over which their requests are spread
 TERM = 365
 FILTERS = ("commonName", "subjectAlternativeName", "serialNumber", "requester", "externalRequester", "sha1Hash",
-           "md5Hash", "sha256Hash", "issuer", "keyUsage", "extendedKeyUsage")
+           "md5Hash", "sha256Hash", "issuer", "keyUsage", "extendedKeyUsage", "email", "backendCertId", "certTypeId")
+Row = Callable[[int], dict[str, Any]]
 
 
 def count(request: Request, b: SimpleNamespace) -> int:
     """How many of them a list has: all or none, by its filters."""
-    status = request.parameter("status") if b.status_filter == "honour" else None
-    chosen = status in (None, "Issued") and not any(request.parameter(name) for name in FILTERS)
+    status = request.parameter("status") or request.parameter("state") if b.status_filter == "honour" else None
+    chosen = status in (None, "Issued", "issued") and not any(request.parameter(name) for name in FILTERS)
     return b.list_rows + b.list_move if chosen and b.list_rows else 0
 
 
@@ -31,6 +32,18 @@ def list_row(number: int) -> dict[str, Any]:
     name = f"row{number}.made-up.example"
     return {"sslId": FIRST_ID + number, "commonName": name, "subjectAlternativeNames": [name, "www." + name],
             "serialNumber": serial(number)}
+
+
+def device_row(number: int) -> dict[str, Any]:
+    name = f"row{number}.made-up.example"
+    return {"id": FIRST_ID + number, "status": "ISSUED", "backendCertId": str(FIRST_ID + number),
+            "certificateDetails": {"subject": f"CN={name},O=Sandbox Org", "subjectAltNames": f"dNSName={name}"}}
+
+
+def person_row(number: int) -> dict[str, Any]:
+    return {"id": FIRST_ID + number, "state": "issued", "backendCertId": str(FIRST_ID + number),
+            "serialNumber": serial(number), "orderNumber": FIRST_ID + number, "expires": "2035-01-01",
+            "certificateDetails": {"subject": f"CN=Person {number}", "subjectAltNames": f"rfc822Name=p{number}@made-up.example"}}
 
 
 def requested(number: int, total: int) -> dt.date:
@@ -47,10 +60,10 @@ def report_row(number: int, total: int) -> dict[str, Any]:
             "issued": f"{day}T00:00:00.000Z", "expires": f"{day + dt.timedelta(days=TERM)}T00:00:00.000Z"}
 
 
-def page(position: int, size: int, total: int, move: int) -> list[dict[str, Any]]:
+def page(position: int, size: int, total: int, move: int, row: Row = list_row) -> list[dict[str, Any]]:
     """Rows from a place on; behaviour list_move lets them come again."""
     places = range(max(position, 0), min(position + size, total + move))
-    return [list_row(place if place < move else place - move) for place in places]
+    return [row(place if place < move else place - move) for place in places]
 
 
 def first_from(day: dt.date, total: int) -> int:

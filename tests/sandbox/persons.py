@@ -12,6 +12,7 @@ from typing import Any
 import details
 import fields
 import listing
+import made_up
 import scm
 from errors import ScmError, bad_field, missing, not_found
 from fields import Body
@@ -25,6 +26,7 @@ CERT_TYPE = "SMIME"
 BACKEND = 880_000                      # what the CA's numbers have more than ours
 STATES = {"Issued": "issued", "Expired": "expired", "Revoked": "revoked", "Declined": "rejected",
           "Rejected": "rejected", "Invalid": "rejected"}
+ALL_STATES = ("blank", "created", "requested", "issued", "downloaded", "expired", "revoked", "rejected", "pre_revoked")
 
 
 def backend_id(order: Order) -> str:
@@ -85,36 +87,79 @@ def by_backend(api: Api, call: Call) -> Order:
     return api.known(api.store.find(int(text) - BACKEND), call, None, KIND)
 
 
+def dates_of(call: Call, default: str) -> str:
+    return details.date_name(call.request.parameter("dateFormat")) if call.request.parameter("dateFormat") else default
+
+
 def row(order: Order, call: Call) -> dict[str, Any]:
     refused = state_of(order) == "rejected"
+    cert = order.certificate()
     shown = {"id": details.show_id(order.id, call.b), "state": state_of(order),
-            "certificateDetails": {"subject": f"CN={order.person}"},
+            "certificateDetails": {"subject": f"CN={order.person}",
+                                   "subjectAltNames": ", ".join(f"rfc822Name={name}" for name in order.names)
+                                   if cert else None},
             "serialNumber": order.serial or "", "orderNumber": 0 if refused else order.id + BACKEND,
             "backendCertId": None if refused else backend_id(order),
-            "expires": details.date_text(order.expires, "ISO") if order.expires else None,
+            "expires": details.date_text(order.expires, dates_of(call, "ISO")) if order.expires else None,
             "comments": order.comments}
     return {name: value for name, value in shown.items() if value is not None or name == "backendCertId"}
 
 
+def in_state(order: Order, text: str, call: Call) -> bool:
+    if text not in ALL_STATES:
+        raise bad_field("state")
+    return call.b.status_filter == "ignore" or state_of(order) == text
+
+
 def rows(api: Api, call: Call) -> Reply:
     found = listing.shown(api.visible(call, KIND), call.b)
-    email = call.request.parameter("email")
-    if email is not None:
-        found = [o for o in found if email in o.names]
-    backend = call.request.parameter("backendCertId")
-    if backend is not None:
-        found = [o for o in found if backend_id(o) == backend]
+    asked = {name: call.request.parameter(name) for name in
+             ("email", "backendCertId", "state", "serialNumber", "certTypeId")}
+    if asked["email"] is not None:
+        found = [o for o in found if asked["email"] in o.names]
+    if asked["backendCertId"] is not None:
+        found = [o for o in found if backend_id(o) == asked["backendCertId"]]
+    if asked["state"] is not None:
+        found = [o for o in found if in_state(o, asked["state"], call)]
+    if asked["serialNumber"] is not None:
+        found = [o for o in found if listing.same_serial(o, asked["serialNumber"], call.b)]
+    if asked["certTypeId"] is not None:
+        found = [o for o in found if o.cert_type == listing.number(asked["certTypeId"], "certTypeId")]
     page = listing.page(found, call.request, call.b)
-    reply = json_reply([row(order, call) for order in page], 200,
-                       *listing.total_header(len(found), call.b))
+    more = made_up.count(call.request, call.b)
+    shown = [row(order, call) for order in page]
+    if more:
+        shown += listing.more_rows(len(page), len(found), call.request, call.b, made_up.person_row)
+    reply = json_reply(shown, 200, *listing.total_header(len(found) + more, call.b))
     for order in page:
         api.machine.count_poll(order)
     return reply
 
 
+KEPT = ("commonName", "orgId", "orderNumber", "backendCertId", "certType", "subType", "term", "requester", "comments",
+        "serialNumber", "customFields", "certificateDetails", "requested", "approved", "issued", "expires", "revoked")
+
+
+def shown_details(api: Api, order: Order, call: Call) -> dict[str, Any]:
+    """Like those of SSL, under the manager's own number and with the state of the list."""
+    shown = api.details(order, call)
+    return {"id": details.show_id(order.id, call.b), "status": state_of(order),
+            **{name: shown[name] for name in KEPT if name in shown}, "commonName": order.person}
+
+
 def one(api: Api, call: Call) -> Reply:
+    return json_reply(shown_details(api, api.order(call, not_found(), KIND), call))
+
+
+def update(api: Api, call: Call) -> Reply:
+    """Comments and custom fields, by the manager's own number."""
     order = api.order(call, not_found(), KIND)
-    return json_reply({**row(order, call), "email": order.names[0]})
+    comments, _requester = api.intake.remarks(call.body)
+    if call.body.values.get("customFields") is not None:
+        order.custom_fields = api.intake.custom_fields(call.body, CERT_TYPE)
+    order.comments = comments if comments is not None else order.comments
+    api.store.save(order)
+    return json_reply(shown_details(api, order, call))
 
 
 def types(api: Api, _call: Call) -> Reply:
@@ -155,6 +200,8 @@ def rows_of(root: str) -> list[Route]:
         Route("GET", root + "/collect/{id}", collect),
         Route("POST", root + "/revoke/order/{id}", revoke, "sslRevoke", "required"),
         Route("POST", root + "/revoke/serial/{serial}", revoke_serial, "sslRevoke", "required"),
+        Route("GET", root + "/{id}", one),
+        Route("PUT", root + "/{id}", update, "sslRequest", "required"),
     ]
 
 
@@ -164,5 +211,4 @@ ROUTES = [
     Route("GET", "/smime/v2", rows),
     Route("HEAD", "/smime/v2", rows),
     Route("POST", "/smime/v2/renew/order/{id}", renew, "sslRenew", "none", True),
-    Route("GET", "/smime/v1/{id}", one),
 ]

@@ -160,6 +160,9 @@ class Api:
     def organizations(self, call: Call) -> list[dict]:
         return admins.organizations(call.admin.account, self.settings.all()["organizations"])
 
+    def organization_name(self, number: int) -> str:
+        return next(row["name"] for row in self.settings.all()["organizations"] if row["id"] == number)
+
     def order(self, call: Call, error: ScmError | None = None, kind: str = "ssl") -> Order:
         """The order of the id in the path, advanced to now."""
         return self.known(self.store.find(call.id()), call, error, kind)
@@ -404,13 +407,18 @@ def ssl_dcv_recheck(api: Api, call: Call) -> Reply:
 
 # --- report, organizations, custom fields, password
 
-def ssl_report(api: Api, call: Call) -> Reply:
+def check_report(call: Call) -> None:
+    """What any report may be refused for."""
     if call.request.parameter("output_type") not in (None, "direct", "buffered"):
         raise bad_field("output_type")
     if call.b.report == "none":
-        return plain_error(404, f"No such resource: {call.request.path}")
+        raise Refused(plain_error(404, f"No such resource: {call.request.path}"))
     if call.b.report == "refuse":
         raise ScmError(-3, "view reports")
+
+
+def ssl_report(api: Api, call: Call) -> Reply:
+    check_report(call)
     orders = listing.report_select(listing.shown(api.visible(call), call.b), call.body)
     names = {row["id"]: row["name"] for row in api.settings.all()["organizations"]}
     rows = [details.report_row(order, api.settings.profile(order.cert_type),

@@ -50,7 +50,7 @@ def test_what_an_order_must_have(client: Client, changes: dict, code: int) -> No
 def test_number_of_the_list_does_not_collect(client: Client) -> None:
     backend = enroll(client)
     number = row(client, backend)["id"]
-    assert str(number) != backend and client.get(f"/smime/v1/{number}").json["email"] == "ada@example.org"
+    assert str(number) != backend and client.get(f"/smime/v1/{number}").json["commonName"] == "Ada Lovelace"
     assert client.get(f"/smime/v1/collect/{number}?format=x509CO").status == 404
 
 
@@ -76,3 +76,35 @@ def test_renewal_and_revocation_by_the_number_of_the_back_end(client: Client) ->
     assert client.post(f"/smime/v1/revoke/order/{old}", reason).status == 204
     assert client.post(f"/smime/v1/revoke/serial/{leaf(client, new).serial_number:x}", reason).status == 204
     assert [row(client, n)["state"] for n in (old, new)] == ["revoked", "revoked"]
+
+
+@pytest.mark.parametrize("root", ["/smime/v1", "/smime/v2"])
+def test_comments_are_changed_by_the_managers_number(client: Client, root: str) -> None:
+    backend = enroll(client, comments="old")
+    number = row(client, backend)["id"]
+    assert client.call("PUT", f"{root}/{backend}", {"comments": "new"}).status == 404
+    assert client.call("PUT", f"{root}/{number}", {"comments": "x" * 1025}).code == -1601
+    shown = client.call("PUT", f"{root}/{number}", {"comments": "new"})
+    assert (shown.status, shown.json["comments"], shown.json["status"]) == (200, "new", "issued")
+    assert row(client, backend)["comments"] == "new" == client.get(f"{root}/{number}").json["comments"]
+
+
+def test_list_is_narrowed(sandbox: Running, client: Client) -> None:
+    backend = enroll(client, email="narrow@example.org")
+    serial = row(client, backend)["serialNumber"]
+
+    def found(query: str) -> list[str]:
+        return [r["backendCertId"] for r in client.get("/smime/v2?" + query).json]
+
+    assert found(f"serialNumber={serial}") == [backend] and found("serialNumber=AB") == []
+    assert backend in found("state=issued") and backend not in found("state=revoked") and backend in found("certTypeId=3001")
+    assert client.get("/smime/v2?state=Issued").code == -1601
+    sandbox.set(serial_filter="ignore")
+    assert backend in found("serialNumber=AB")
+
+
+def test_end_of_validity_in_the_format_that_is_wanted(client: Client) -> None:
+    backend = enroll(client)
+    assert len(row(client, backend)["expires"]) == 10
+    shown, = client.get(f"/smime/v2?backendCertId={backend}&dateFormat=ISO_HMS").json
+    assert len(shown["expires"]) == 24

@@ -124,3 +124,39 @@ def test_update_of_comments(client: Client) -> None:
     number = enroll(client, comments="a")
     assert client.call("PUT", f"/device/v1/{number}", {"comments": "b"}).json["comments"] == "b"
     assert client.call("PUT", f"/device/v1/{number}", {"customFields": [{"name": "x", "value": "y"}]}).code == -135
+
+
+# --- list and report
+
+def numbers(client: Client, query: str) -> list[int]:
+    return [row["id"] for row in client.get("/device/v1?size=200&" + query).json]
+
+
+def test_list_is_narrowed_and_has_no_serial_numbers(sandbox: Running, client: Client) -> None:
+    number = enroll(client)
+    serial = details(client, number)["serialNumber"]
+    assert numbers(client, f"serialNumber={serial}") == [number] and numbers(client, "serialNumber=AB") == []
+    assert number in numbers(client, "status=Issued") and number in numbers(client, "status=ISSUED")
+    assert number not in numbers(client, "status=Revoked") and client.get("/device/v1?status=Gone").code == -1601
+    row = next(r for r in client.get("/device/v1?size=200").json if r["id"] == number)
+    assert "serialNumber" not in row and row["certificateDetails"]["subjectAltNames"] == "dNSName=meter-1.example.org"
+    sandbox.set(serial_filter="ignore")
+    assert number in numbers(client, "serialNumber=AB")
+
+
+def test_report_of_devices(sandbox: Running, client: Client) -> None:
+    number = enroll(client, comments="rack 7")
+
+    def rows(**request) -> dict[int, dict]:
+        return {row["id"]: row for row in client.post("/report/v1/device-certificates", request).json["reports"]}
+
+    row = rows()[number]
+    assert (row["deviceCertStatus"], row["comments"], row["certTypeName"]) == ("Issued", "rack 7", "Sandbox Device")
+    assert row["serialNumber"] == details(client, number)["serialNumber"] and len(row["expire"]) == 24
+    assert number in rows(certificateStatus=2) and number not in rows(certificateStatus=3)
+    assert number in rows(organizationIds=[103]) and number not in rows(organizationIds=[203])
+    assert number not in rows(**{"certificateDateAttribute": 4, "from": "2001-01-01", "to": "2001-01-02"})
+    sandbox.set(report="refuse")
+    assert client.post("/report/v1/device-certificates", {}).code == -3
+    sandbox.set(report="none")
+    assert client.post("/report/v1/device-certificates", {}).status == 404

@@ -6,6 +6,7 @@ from typing import Any
 
 import details
 import listing
+import made_up
 import scm
 from errors import ScmError, bad_field
 from fields import Body
@@ -24,7 +25,10 @@ OPTIONAL_FIELDS = {
     "rfc822Name", "subjectUniqueIdentifier", "uniqueIdentifier", "PermIdAscentMediaNetSecDept",
     "PermIdAscentMediaEngHomeNet", "sAMAccountName", "userId", "userPrincipalName",
     "unstructuredName", "domainComponent", "dnsName", "servicePrincipalName", "eeSID"}
-FILTERS = ("commonName", "orgId", "serialNumber")
+FILTERS = ("commonName", "orgId", "serialNumber", "keyAlgorithm", "keyParam")
+
+
+STATUSES = {"REQUESTED", "APPROVED", "DECLINED", "APPLIED", "ISSUED", "DOWNLOADED", "EXPIRED", "REVOKED", "REJECTED"}
 
 
 def created(order: Order, call: Call) -> Reply:
@@ -75,13 +79,25 @@ def by_serial(api: Api, call: Call) -> Order:
 
 
 def row(order: Order, call: Call) -> dict[str, Any]:
+    """An order in the list, which has no serial numbers."""
+    cert = order.certificate()
+    shown = details.certificate_json(cert)["certificateDetails"] if cert else {"subject": "CN=" + order.common_name}
     return {"id": details.show_id(order.id, call.b), "status": order.status.upper(),
-            "backendCertId": str(order.id),
-            "certificateDetails": {"subject": "CN=" + order.common_name}}
+            "backendCertId": str(order.id), "certificateDetails": shown}
+
+
+def in_status(order: Order, text: str, call: Call) -> bool:
+    """Whatever the spelling; lists have it in capitals."""
+    if text.upper() not in STATUSES:
+        raise bad_field("status")
+    return call.b.status_filter == "ignore" or order.status.upper() == text.upper()
 
 
 def rows(api: Api, call: Call) -> Reply:
     found = listing.shown(api.visible(call, KIND), call.b)
+    status = call.request.parameter("status")
+    if status is not None:
+        found = [o for o in found if in_status(o, status, call)]
     for name in FILTERS:
         text = call.request.parameter(name)
         if text is not None:
@@ -90,7 +106,10 @@ def rows(api: Api, call: Call) -> Reply:
     if cert_type is not None:
         found = [o for o in found if o.cert_type == listing.number(cert_type, "certTypeId")]
     page = [row(order, call) for order in listing.page(found, call.request, call.b)]
-    return json_reply(page, 200, *listing.total_header(len(found), call.b))
+    more = made_up.count(call.request, call.b)
+    if more:
+        page += listing.more_rows(len(page), len(found), call.request, call.b, made_up.device_row)
+    return json_reply(page, 200, *listing.total_header(len(found) + more, call.b))
 
 
 def one(api: Api, call: Call) -> Reply:
@@ -186,6 +205,28 @@ def update(api: Api, call: Call) -> Reply:
     return one(api, call)
 
 
+def report_row(api: Api, order: Order, call: Call) -> dict[str, Any]:
+    """An order in the report: what details have, without alternative names."""
+    cert = order.certificate()
+    dates = {name: details.date_text(order.times[state], "ISO_HMS") for name, state in
+             (("enrolled", "Issued"), ("revoked", "Revoked")) if state in order.times}
+    shown = {"id": details.show_id(order.id, call.b), "commonName": order.common_name,
+             "organization": {"id": str(order.org_id), "name": api.organization_name(order.org_id)},
+             "deviceCertStatus": order.status.capitalize(), "orderNumber": order.id, "backendCertId": str(order.id),
+             "subject": cert.subject.rfc4514_string() if cert else "CN=" + order.common_name,
+             "serialNumber": order.serial, "certTypeName": api.settings.profile(order.cert_type)["name"],
+             "enrollType": "API", "keyType": details.key_json(order)["keyType"], "comments": order.comments,
+             "expire": details.date_text(order.expires, "ISO_HMS") if order.expires else None, **dates}
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+def report(api: Api, call: Call) -> Reply:
+    scm.check_report(call)
+    orders = listing.report_select(listing.shown(api.visible(call, KIND), call.b), call.body, (0, 1, 2, 3, 4, 8, 9))
+    return json_reply({"statusCode": 0, "reports": [report_row(api, order, call) for order in orders]}, 200,
+                      ("Content-Disposition", 'attachment; filename="device-certificates.json"'))
+
+
 ROOT = "/device/v1"
 ROUTES = [
     Route("GET", ROOT, rows),
@@ -201,6 +242,7 @@ ROUTES = [
     Route("POST", ROOT + "/replace/order/{id}", replace, "sslReplace", "required", True),
     Route("POST", ROOT + "/revoke/order/{id}", revoke, "sslRevoke", "required"),
     Route("POST", ROOT + "/revoke/serial/{serial}", revoke_serial, "sslRevoke", "required"),
+    Route("POST", "/report/v1/device-certificates", report, None, "required"),
     Route("PUT", ROOT + "/{id}", update, "sslRequest", "required"),
     Route("GET", ROOT + "/{id}", one),
 ]

@@ -30,7 +30,8 @@ bool scm_add_comments(json *body, const struct ca_request *request, struct err *
 }
 
 /* NAME=VALUE;NAME=VALUE to [{"name":..,"value":..}] */
-bool scm_add_custom_fields(json *body, const char *text, struct err *err)
+static bool add_fields(json *body, const char *member, const char *setting, const char *text,
+                       struct err *err)
 {
     AUTO(str) char *copy = str_dup(text);
     json *list = json_new_array();
@@ -47,7 +48,7 @@ bool scm_add_custom_fields(json *body, const char *text, struct err *err)
         if (equals == NULL) {
             json_free(item);
             json_free(list);
-            return err_set(err, E_CONFIG, "custom_fields: '%.60s' is not of the form NAME=VALUE",
+            return err_set(err, E_CONFIG, "%s: '%.60s' is not of the form NAME=VALUE", setting,
                            field);
         }
         *equals = '\0';
@@ -58,7 +59,12 @@ bool scm_add_custom_fields(json *body, const char *text, struct err *err)
             return err_nomem(err);
         }
     }
-    return json_add(body, "customFields", list) || err_nomem(err);
+    return json_add(body, member, list) || err_nomem(err);
+}
+
+bool scm_add_custom_fields(json *body, const char *text, struct err *err)
+{
+    return add_fields(body, "customFields", "custom_fields", text, err);
 }
 
 static bool check_reason(const char *text, struct err *err)
@@ -156,6 +162,10 @@ bool scm_build_device(const struct ca_request *request, int64_t org_id, struct b
         return err_nomem(err);
     }
     return add_head(body, request, org_id, err) && add_tail(body, request, err) &&
+           (request->optional_fields == NULL ||
+            (scm_check_optional(request->optional_fields, err) &&
+             add_fields(body, "optionalFields", "optional_fields", request->optional_fields,
+                        err))) &&
            json_print(body, out, err);
 }
 

@@ -59,7 +59,8 @@ enum ca_outcome scm_update(void *impl, const struct ca_update *update, struct er
 
     scm_answer_init(&answer);
     if (!scm_kind_has(update->kind, call.endpoint, "changed", err) ||
-        !scm_build_update(update, &body, err)) {
+        !scm_build_update(update, &body, err) ||
+        (update->kind == CA_KIND_SMIME && !scm_smime_number(scm, update->id, &call.id, err))) {
         return CA_NOT_DONE;
     }
     call.body = buf_str(&body);

@@ -165,6 +165,77 @@ bool scm_judge_fields(const json *list, const char *text, struct buf *out)
     return out->len == 0;
 }
 
+/* What orders for devices take beside the request (D255, Enrolling device certificates). */
+static const char *const optional_names[] = {
+    "commonName",
+    "surname",
+    "countryName",
+    "localityName",
+    "stateOrProvinceName",
+    "streetAddress",
+    "organizationName",
+    "organizationalUnitName",
+    "title",
+    "description",
+    "postalCode",
+    "postOfficeBox",
+    "telephoneNumber",
+    "givenName",
+    "initials",
+    "emailAddress",
+    "DocumentoNacionaldeIdentidad",
+    "serialNumber",
+    "SIRENE",
+    "collectionEmailAddress",
+    "rfc822Name",
+    "subjectUniqueIdentifier",
+    "uniqueIdentifier",
+    "PermIdAscentMediaNetSecDept",
+    "PermIdAscentMediaEngHomeNet",
+    "sAMAccountName",
+    "userId",
+    "userPrincipalName",
+    "unstructuredName",
+    "domainComponent",
+    "dnsName",
+    "servicePrincipalName",
+    "eeSID",
+};
+
+static bool is_optional_name(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(optional_names); i++) {
+        if (str_equal(optional_names[i], name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool scm_check_optional(const char *text, struct err *err)
+{
+    AUTO(buf) struct buf there = BUF_INIT(1024);
+    struct given given;
+    const char *wrong = NULL;
+
+    if (!split(text, &given)) {
+        return err_nomem(err);
+    }
+    for (size_t i = 0; i < given.count && wrong == NULL; i++) {
+        wrong = is_optional_name(given.list[i].name) ? NULL : given.list[i].name;
+    }
+    for (size_t i = 0; wrong != NULL && i < ARRAY_LEN(optional_names); i++) {
+        buf_addf(&there, "%s%s", i > 0 ? ", " : "", optional_names[i]);
+    }
+    bool ok =
+        wrong == NULL ||
+        err_set(err, E_CONFIG,
+                "optional_fields: '%.60s' is none that the CA takes for devices; it takes: %s",
+                wrong, buf_str(&there));
+    free(given.text);
+    return ok;
+}
+
 /* Whether the account is not allowed to ask, or the installation does not have the resource. */
 static bool is_not_for_us(const struct scm_answer *answer)
 {

@@ -16,6 +16,15 @@ static const struct scm_kind kinds[CA_KINDS] = {
                      .details = SCM_DETAILS,
                      .collect = SCM_COLLECT_QUERY,
                      .list = SCM_LIST,
+                     .by = {.common_name = "commonName",
+                            .name = "subjectAlternativeName",
+                            .status = "status",
+                            .serial = "serialNumber",
+                            .requester = "requester",
+                            .external_requester = "externalRequester",
+                            .org = "orgId",
+                            .product = "sslTypeId"},
+                     .report = SCM_REPORT,
                      .renew = SCM_RENEW,
                      .replace = SCM_REPLACE,
                      .revoke = SCM_REVOKE,
@@ -30,6 +39,12 @@ static const struct scm_kind kinds[CA_KINDS] = {
                         .details = SCM_DEVICE_DETAILS,
                         .collect = SCM_DEVICE_COLLECT,
                         .list = SCM_DEVICE_LIST,
+                        .by = {.common_name = "commonName",
+                               .status = "status",
+                               .serial = "serialNumber",
+                               .org = "orgId",
+                               .product = "certTypeId"},
+                        .report = SCM_DEVICE_REPORT,
                         .renew = SCM_DEVICE_RENEW,
                         .replace = SCM_DEVICE_REPLACE,
                         .revoke = SCM_DEVICE_REVOKE,
@@ -45,13 +60,18 @@ static const struct scm_kind kinds[CA_KINDS] = {
                        .details = NONE,
                        .collect = SCM_SMIME_COLLECT,
                        .list = SCM_SMIME_LIST,
+                       .by = {.name = "email",
+                              .status = "state",
+                              .serial = "serialNumber",
+                              .product = "certTypeId"},
+                       .report = NONE, /* it has neither states nor serial numbers */
                        .renew = SCM_SMIME_RENEW,
                        .replace = NONE,
                        .revoke = SCM_SMIME_REVOKE,
                        .revoke_serial = SCM_SMIME_REVOKE_SERIAL,
                        .approve = NONE,
                        .decline = NONE,
-                       .update = NONE},
+                       .update = SCM_SMIME_UPDATE},
 };
 
 const struct scm_kind *scm_kind(enum ca_kind kind)
@@ -85,6 +105,7 @@ bool scm_state_read(const char *text, json **doc, struct scm_state *out, struct 
             }
         }
         (void)json_find_bool(*doc, "replaces", &out->replaces);
+        (void)json_find_bool(*doc, "renewed", &out->renewed);
         (void)json_find_string(*doc, "comments", &out->comments);
         (void)json_find_string(*doc, "kind", &kind);
         ok = ca_kind_parse(kind, &out->kind) && (out->id > 0 || out->renews > 0);
@@ -124,6 +145,7 @@ char *scm_state_text(const struct scm_state *state)
         return NULL;
     }
     if ((state->replaces && !json_add_bool(doc, "replaces", true)) ||
+        (state->renewed && !json_add_bool(doc, "renewed", true)) ||
         (state->comments != NULL && !json_add_string(doc, "comments", state->comments)) ||
         (state->kind != CA_KIND_TLS && !json_add_string(doc, "kind", ca_kind_name(state->kind)))) {
         return NULL;

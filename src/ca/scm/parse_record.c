@@ -6,12 +6,12 @@
 
 enum { NAMES_MAX = 256 * 1024 };
 
-/* A text of the document, if there is one. */
+/* A text of the document, if there is one and it is not known already. */
 static bool take(const json *doc, const char *name, char **out, struct err *err)
 {
     const char *text = NULL;
 
-    if (!json_find_string(doc, name, &text) || text[0] == '\0') {
+    if (*out != NULL || !json_find_string(doc, name, &text) || text[0] == '\0') {
         return true;
     }
     *out = str_dup(text);
@@ -28,9 +28,25 @@ static void join(const json *list, struct buf *out)
     }
 }
 
-bool scm_parse_record(const json *doc, struct ca_record *out, struct err *err)
+/* From the list of names, or the text that certificates have. */
+static bool take_names(const json *doc, const json *cert, struct ca_record *out, struct err *err)
 {
     AUTO(buf) struct buf names = BUF_INIT(NAMES_MAX);
+    const char *text = NULL;
+
+    if (out->names != NULL) {
+        return true;
+    }
+    join(json_member(doc, "subjectAlternativeNames"), &names);
+    if (names.len == 0 && cert != NULL && json_find_string(cert, "subjectAltNames", &text)) {
+        scm_join_san_text(text, &names);
+    }
+    out->names = names.len > 0 && buf_ok(&names) ? str_dup(buf_str(&names)) : NULL;
+    return names.len == 0 || out->names != NULL || err_nomem(err);
+}
+
+bool scm_parse_facts(const json *doc, struct ca_record *out, struct err *err)
+{
     const json *profile = json_member(doc, "certType");
     const json *cert = json_member(doc, "certificateDetails");
     const struct {
@@ -50,21 +66,11 @@ bool scm_parse_record(const json *doc, struct ca_record *out, struct err *err)
         {doc, "externalRequester", &out->external_requester},
         {doc, "comments", &out->comments},
     };
-    const char *status = NULL;
 
-    if (!json_get_string(doc, "status", &status, err)) {
-        return false;
-    }
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         if (texts[i].from != NULL && !take(texts[i].from, texts[i].name, texts[i].to, err)) {
             return false;
         }
-    }
-    join(json_member(doc, "subjectAlternativeNames"), &names);
-    out->status = str_dup(status);
-    out->names = names.len > 0 && buf_ok(&names) ? str_dup(buf_str(&names)) : NULL;
-    if (out->status == NULL || (names.len > 0 && out->names == NULL)) {
-        return err_nomem(err);
     }
     (void)json_find_bool(doc, "renewed", &out->renewed);
     if (profile != NULL) {
@@ -72,69 +78,20 @@ bool scm_parse_record(const json *doc, struct ca_record *out, struct err *err)
     }
     (void)json_find_int(doc, "orgId", &out->org_id);
     (void)json_find_int(doc, "term", &out->term_days);
+    return take_names(doc, cert, out, err);
+}
+
+bool scm_parse_record(const json *doc, struct ca_record *out, struct err *err)
+{
+    const char *status = NULL;
+
+    if (!json_get_string(doc, "status", &status, err) || !scm_parse_facts(doc, out, err)) {
+        return false;
+    }
+    out->status = str_dup(status);
     out->phase = scm_phase(status);
     out->revoked = str_equal_nocase(status, "revoked");
-    return true;
-}
-
-bool scm_parse_row(const json *item, struct buf *names, struct ca_row *row)
-{
-    *row = (struct ca_row){.common_name = "",
-                           .serial = "",
-                           .names = "",
-                           .status = "",
-                           .product = "",
-                           .issued = "",
-                           .expires = "",
-                           .revoked_at = "",
-                           .requester = "",
-                           .external_requester = "",
-                           .comments = ""};
-    if (!json_find_int(item, "sslId", &row->id) && !json_find_int(item, "id", &row->id)) {
-        return false;
-    }
-    if (row->id <= 0) {
-        return false;
-    }
-    (void)json_find_string(item, "commonName", &row->common_name);
-    (void)json_find_string(item, "serialNumber", &row->serial);
-    buf_reset(names);
-    join(json_member(item, "subjectAlternativeNames"), names);
-    row->names = buf_ok(names) ? buf_str(names) : "";
-    return true;
-}
-
-static void add_text(struct buf *out, const char *name, const char *value)
-{
-    if (value != NULL) {
-        buf_addf(out, "&%s=", name);
-        str_percent_encode(out, (const uint8_t *)value, strlen(value), "");
-    }
-}
-
-static void add_number(struct buf *out, const char *name, int64_t value)
-{
-    if (value != 0) {
-        buf_addf(out, "&%s=%lld", name, (long long)value);
-    }
-}
-
-void scm_build_list(const struct ca_filter *filter, int64_t size, int64_t position, struct buf *out)
-{
-    AUTO(buf) struct buf serial = BUF_INIT(CA_SERIAL_TEXT_MAX);
-
-    buf_addf(out, "size=%lld&position=%lld", (long long)size, (long long)position);
-    add_text(out, "commonName", filter->common_name);
-    add_text(out, "subjectAlternativeName", filter->name);
-    add_text(out, "status", filter->status);
-    if (filter->serial != NULL) {
-        add_text(out, "serialNumber",
-                 ca_serial_text(filter->serial, &serial) ? buf_str(&serial) : filter->serial);
-    }
-    add_text(out, "requester", filter->requester);
-    add_text(out, "externalRequester", filter->external_requester);
-    add_number(out, "orgId", filter->org_id);
-    add_number(out, "sslTypeId", filter->product_id);
+    return out->status != NULL || err_nomem(err);
 }
 
 bool scm_build_revoke(const struct ca_revocation *revocation, struct buf *out, struct err *err)

@@ -49,17 +49,42 @@ bool scm_parse_report_row(const json *item, struct buf *names, struct ca_row *ro
         {"comments", &row->comments},
     };
 
-    *row = (struct ca_row){.full = true};
+    *row = (struct ca_row)CA_ROW_INIT;
+    row->full = true;
     if (!json_find_int(item, "id", &row->id) || row->id <= 0) {
         return false;
     }
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-        *texts[i].to = "";
         (void)json_find_string(item, texts[i].name, texts[i].to);
     }
     (void)json_find_string(item, "subjAltNames", &joined);
     join_names(joined, names);
     row->names = buf_ok(names) ? buf_str(names) : "";
+    return true;
+}
+
+bool scm_parse_device_report_row(const json *item, struct ca_row *row)
+{
+    const struct {
+        const char *name;
+        const char **to;
+    } texts[] = {
+        {"commonName", &row->common_name}, {"serialNumber", &row->serial},
+        {"subject", &row->subject},        {"deviceCertStatus", &row->status},
+        {"certTypeName", &row->product},   {"enrolled", &row->issued},
+        {"expire", &row->expires},         {"revoked", &row->revoked_at},
+        {"email", &row->requester},        {"comments", &row->comments},
+    };
+
+    *row = (struct ca_row)CA_ROW_INIT;
+    row->full = true;
+    if (!json_find_int(item, "id", &row->id) || row->id <= 0) {
+        return false;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        (void)json_find_string(item, texts[i].name, texts[i].to);
+    }
+    row->status = scm_device_status(row->status);
     return true;
 }
 
@@ -94,6 +119,7 @@ bool scm_build_report(const struct ca_filter *filter, const struct scm_days *day
     AUTO(json) json *body = json_new_object();
     json *orgs = json_new_array();
     int64_t status = status_code(filter->status);
+    bool names = filter->kind == CA_KIND_TLS; /* the other reports are narrowed by fewer things */
     bool ok = body != NULL && orgs != NULL;
 
     if (ok && filter->org_id != 0) {
@@ -101,10 +127,11 @@ bool scm_build_report(const struct ca_filter *filter, const struct scm_days *day
         orgs = NULL;
     }
     json_free(orgs);
-    if (ok && filter->common_name != NULL && strpbrk(filter->common_name, "<>\\") == NULL) {
+    if (ok && names && filter->common_name != NULL &&
+        strpbrk(filter->common_name, "<>\\") == NULL) {
         ok = json_add_string(body, "commonName", filter->common_name);
     }
-    if (ok && filter->external_requester != NULL) {
+    if (ok && names && filter->external_requester != NULL) {
         ok = json_add_string(body, "externalRequester", filter->external_requester);
     }
     if (ok && status != 0) {

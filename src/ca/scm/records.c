@@ -3,34 +3,25 @@
 #include "base/log.h"
 #include "base/str.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
     PAGE = 200,
     ROWS_MAX = 10000000, /* a CA that never comes to an end */
-    NAMES_MAX = 256 * 1024,
-    BARREN_MAX = 100, /* pages of rows that moved; more is a list that begins again */
+    BARREN_MAX = 100,    /* pages of rows that moved; more is a list that begins again */
 };
 
-/* What the list says of an S/MIME certificate. */
-static bool smime_record(struct scm *scm, int64_t id, struct ca_record *out, struct err *err)
+/* Of devices in the spelling that their rows get: one is compared with the other. */
+static bool spell_status(enum ca_kind kind, struct ca_record *record, struct err *err)
 {
-    AUTO(answer) struct scm_answer answer;
-    AUTO(json) json *doc = NULL;
-    struct scm_details details;
-
-    scm_answer_init(&answer);
-    if (!scm_smime_details(scm, id, &answer, &doc, &details, err)) {
-        return false;
+    if (kind != CA_KIND_DEVICE) {
+        return true;
     }
-    out->id = id;
-    out->phase = details.phase;
-    out->status = str_dup(details.status);
-    out->serial = details.serial[0] != '\0' ? str_dup(details.serial) : NULL;
-    out->comments = details.comments[0] != '\0' ? str_dup(details.comments) : NULL;
-    out->revoked = str_equal_nocase(details.status, "revoked");
-    return out->status != NULL || err_nomem(err);
+    char *word = str_dup(scm_device_status(record->status));
+    free(record->status);
+    record->status = word;
+    return word != NULL || err_nomem(err);
 }
 
 bool scm_record(void *impl, enum ca_kind kind, int64_t id, struct ca_record *out, struct err *err)
@@ -44,7 +35,7 @@ bool scm_record(void *impl, enum ca_kind kind, int64_t id, struct ca_record *out
     scm_answer_init(&answer);
     out->id = id;
     if (kind == CA_KIND_SMIME) {
-        return smime_record(scm, id, out, err);
+        return scm_smime_record(scm, id, out, err);
     }
     if (!scm_call_json(scm, &call, &answer, &doc, err)) {
         if (answer.complete && answer.response.status == 404) {
@@ -52,7 +43,8 @@ bool scm_record(void *impl, enum ca_kind kind, int64_t id, struct ca_record *out
         }
         return false;
     }
-    return scm_parse_record(doc, out, err) || err_wrap(err, "status");
+    return (scm_parse_record(doc, out, err) && spell_status(kind, out, err)) ||
+           err_wrap(err, "status");
 }
 
 struct listing {
@@ -71,13 +63,13 @@ struct listing {
 
 static bool visit_rows(struct listing *listing, const json *doc, struct err *err)
 {
-    AUTO(buf) struct buf names = BUF_INIT(NAMES_MAX);
+    AUTO(scm_row_texts) struct scm_row_texts texts = SCM_ROW_TEXTS_INIT;
 
     for (const json *item = json_first(doc); item != NULL; item = json_next(item)) {
         struct ca_row row;
         bool is_new = false;
         int64_t position = listing->position++;
-        if (!scm_parse_row(item, &names, &row)) {
+        if (!scm_parse_row_of(listing->filter->kind, item, &texts, &row)) {
             continue;
         }
         if (!scm_seen_is_new(&listing->seen, row.id, &is_new, err)) {
@@ -105,7 +97,8 @@ static bool visit_page(struct listing *listing, struct err *err)
 
     scm_answer_init(&answer);
     scm_build_list(listing->filter, PAGE, listing->position, &query);
-    struct scm_call call = {.endpoint = SCM_LIST, .query = buf_str(&query)};
+    struct scm_call call = {.endpoint = scm_kind(listing->filter->kind)->list,
+                            .query = buf_str(&query)};
     if (!buf_ok(&query)) {
         return err_set(err, E_USAGE, "list: what is looked for is too long");
     }
@@ -166,8 +159,12 @@ bool scm_list(void *impl, const struct ca_filter *filter, ca_row_fn *visit, void
 {
     struct scm *scm = impl;
     bool visited = false;
+    bool none = scm_kind(filter->kind)->report == SCM_ENDPOINTS;
 
-    if (filter->source == CA_SOURCE_LIST) {
+    if (!scm_check_filter(filter, err)) {
+        return false;
+    }
+    if (filter->source == CA_SOURCE_LIST || (filter->source == CA_SOURCE_AUTO && none)) {
         return list_pages(scm, filter, visit, ctx, err);
     }
     if (scm_report(scm, filter, visit, ctx, &visited, err)) {

@@ -45,6 +45,13 @@ static bool find_rows(const json *doc, const json **rows, struct err *err)
            err_set(err, E_PROTOCOL, "report: 'reports' is not an array");
 }
 
+static bool parse_row(const struct report *report, const json *item, struct buf *names,
+                      struct ca_row *row)
+{
+    return report->filter->kind == CA_KIND_DEVICE ? scm_parse_device_report_row(item, row)
+                                                  : scm_parse_report_row(item, names, row);
+}
+
 static bool visit_rows(struct report *report, const json *rows, struct err *err)
 {
     AUTO(buf) struct buf names = BUF_INIT(NAMES_MAX);
@@ -53,7 +60,7 @@ static bool visit_rows(struct report *report, const json *rows, struct err *err)
          item = json_next(item)) {
         struct ca_row row;
         bool is_new = false;
-        if (!scm_parse_report_row(item, &names, &row)) {
+        if (!parse_row(report, item, &names, &row)) {
             continue;
         }
         if (!scm_seen_is_new(&report->seen, row.id, &is_new, err)) {
@@ -81,7 +88,8 @@ static bool ask(struct report *report, const struct scm_days *days, struct err *
     if (!scm_build_report(report->filter, days, &body, err)) {
         return false;
     }
-    struct scm_call call = {.endpoint = SCM_REPORT, .body = buf_str(&body)};
+    struct scm_call call = {.endpoint = scm_kind(report->filter->kind)->report,
+                            .body = buf_str(&body)};
     if (!scm_call_json(report->scm, &call, &answer, &doc, err)) {
         /* There was an answer, and it was longer than one that is read. */
         report->too_large = !answer.complete && err->code == E_PROTOCOL;
@@ -117,12 +125,24 @@ static bool ask_by_days(struct report *report, struct err *err)
     return true;
 }
 
+static bool check_report(enum ca_kind kind, struct err *err)
+{
+    return scm_kind(kind)->report != SCM_ENDPOINTS ||
+           err_set(err, E_USAGE,
+                   "the CA's report of certificates of the kind '%s' says neither their state nor "
+                   "their serial number; their list has both, so that is read ('list')",
+                   ca_kind_name(kind));
+}
+
 bool scm_report(struct scm *scm, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
                 bool *visited, struct err *err)
 {
     struct report report = {
         .scm = scm, .filter = filter, .visit = visit, .ctx = ctx, .visited = visited};
 
+    if (!check_report(filter->kind, err)) {
+        return false;
+    }
     bool ok = ask(&report, NULL, err);
     if (!ok && report.too_large) {
         err_clear(err);

@@ -35,6 +35,7 @@ enum scm_endpoint_id {
     SCM_ORDER_DCV,
     SCM_ORDER_RECHECK,
     SCM_REPORT,
+    SCM_DEVICE_REPORT,
     SCM_ORGANIZATION,
     SCM_ACME_LIST,
     SCM_ACME_CREATE,
@@ -69,17 +70,26 @@ enum scm_endpoint_id {
     SCM_SMIME_ENROLL,
     SCM_SMIME_COLLECT,
     SCM_SMIME_LIST,
+    SCM_SMIME_DETAILS,
+    SCM_SMIME_UPDATE,
     SCM_SMIME_RENEW,
     SCM_SMIME_REVOKE,
     SCM_SMIME_REVOKE_SERIAL,
     SCM_ENDPOINTS
 };
 
+/* What a list can be narrowed to: the query's words; NULL: the CA does not narrow by it. */
+struct scm_words {
+    const char *common_name, *name, *status, *serial, *requester, *external_requester, *org,
+        *product;
+};
+
 /* kinds.c: which resources a kind of certificate has. */
 struct scm_kind {
     const char *cert_type; /* as the resource of custom fields calls it */
     const char *id_member; /* of answers to an order */
-    enum scm_endpoint_id types, enroll, details, collect, list, renew, replace, revoke,
+    struct scm_words by;
+    enum scm_endpoint_id types, enroll, details, collect, list, report, renew, replace, revoke,
         revoke_serial, approve, decline, update; /* SCM_ENDPOINTS: there is none */
 };
 
@@ -114,6 +124,7 @@ struct scm_state {
     int64_t renews;
     struct scm_ids known;
     const char *comments;
+    bool renewed; /* the CA's record said then that there is a renewal */
 };
 
 /* *doc keeps what is borrowed; json_free() it. E_JOURNAL. */
@@ -127,6 +138,10 @@ enum ca_submit scm_submit(void *impl, const struct ca_request *request, char **s
                           struct err *err);
 bool scm_find_submitted(void *impl, const struct ca_request *request, bool *found, char **state,
                         struct err *err);
+bool scm_adopt(const struct ca_request *request, const char *order_id, char **state,
+               struct err *err);
+/* E_USAGE: what was asked for cannot have that number. */
+bool scm_may_have_number(const struct ca_request *request, int64_t id, struct err *err) NODISCARD;
 
 /* renew.c */
 bool scm_before_submit(void *impl, const struct ca_request *request, char **before,
@@ -187,6 +202,7 @@ struct scm_error {
     bool understood; /* it was such an object */
     bool has_code;
     bool has_text; /* with a description */
+    bool own;      /* it is the API's, and no other server's: see scm_is_refusal() */
     int64_t code;
     char text[1024]; /* description and details, or a word about what came instead */
 };
@@ -207,6 +223,15 @@ enum scm_class {
 
 enum scm_class scm_classify(enum scm_endpoint_id operation, int status,
                             const struct scm_error *error);
+
+/*
+ * Whether an answer proves that what was asked for was not done (docs/design/004): a 4xx with the
+ * API's own error object, unless its code leaves that open, or a 401 with a challenge for a bearer
+ * token, which a server of resources sends before it looks at the request (RFC 6750 section 3).
+ * What somebody on the way says proves nothing.
+ */
+bool scm_is_refusal(const struct http_response *response, enum scm_class class,
+                    const struct scm_error *error);
 
 /* codes.c, pure: what a code of the API means. */
 struct scm_code {
@@ -244,14 +269,48 @@ bool scm_parse_details(const json *doc, struct scm_details *out, struct err *err
 
 /* Everything that a record takes from the details. */
 bool scm_parse_record(const json *doc, struct ca_record *out, struct err *err) NODISCARD;
+/* The same less the status; what the record knows already stays. */
+bool scm_parse_facts(const json *doc, struct ca_record *out, struct err *err) NODISCARD;
+
+/* parse_row.c */
 
 /* One row of the list; false if it has no number. names and row borrow from it and from the
  * document. */
 bool scm_parse_row(const json *item, struct buf *names, struct ca_row *row);
 
+/* What a row borrows from, beside the document. */
+enum { SCM_NAMES_MAX = 256 * 1024, SCM_CN_MAX = 1024 };
+struct scm_row_texts {
+    struct buf names, common_name;
+};
+#define SCM_ROW_TEXTS_INIT                                                                         \
+    {                                                                                              \
+        .names = BUF_INIT(SCM_NAMES_MAX), .common_name = BUF_INIT(SCM_CN_MAX)                      \
+    }
+void scm_row_texts_done(struct scm_row_texts *texts);
+DEFINE_AUTO_DONE(scm_row_texts, struct scm_row_texts, scm_row_texts_done)
+
+/* The same for the list of any kind of certificate. */
+bool scm_parse_row_of(enum ca_kind kind, const json *item, struct scm_row_texts *texts,
+                      struct ca_row *row);
+
+/* The CN out of "O=Org, CN=a.example", without its escapes. False: it has none. */
+bool scm_subject_cn(const char *subject, struct buf *out);
+
+/* "dNSName=a, rfc822Name=b" as "a,b". */
+void scm_join_san_text(const char *text, struct buf *out);
+
+/* In the spelling of details, where it is a status of device certificates. */
+const char *scm_device_status(const char *status);
+
+/* E_USAGE: the CA's list of that kind is not narrowed by something that is wanted. */
+bool scm_check_filter(const struct ca_filter *filter, struct err *err) NODISCARD;
+
 /* One row of the report; false if it has no number. names and row borrow from it and from the
  * document. */
 bool scm_parse_report_row(const json *item, struct buf *names, struct ca_row *row);
+/* The same of the report of device certificates, which names no alternative names. */
+bool scm_parse_device_report_row(const json *item, struct ca_row *row);
 
 /* Days since 1970; the report is narrowed to those that were requested from one to the other, both
  * included. */
@@ -323,6 +382,10 @@ bool scm_add_custom_fields(json *body, const char *text, struct err *err) NODISC
 bool scm_add_comments(json *body, const struct ca_request *request, struct err *err) NODISCARD;
 bool scm_check_csr(const char *csr_pem, struct err *err) NODISCARD;
 
+/* fields.c: whether names out of NAME=VALUE;NAME=VALUE are all among those that the API has for
+ * devices (code -64 else). E_CONFIG lists them. */
+bool scm_check_optional(const char *text, struct err *err) NODISCARD;
+
 /* One custom field that the CA knows. */
 struct scm_field {
     const char *name; /* borrowed from the document */
@@ -344,6 +407,9 @@ bool scm_is_renewal(const struct ca_record *old, const struct ca_record *candida
 
 /* The value of authorization_uri= in a WWW-Authenticate header. False if there is none. */
 bool scm_authorization_uri(const char *header, struct buf *out);
+
+/* Whether a WWW-Authenticate header asks for a bearer token. */
+bool scm_wants_bearer(const char *header);
 
 /* Splits "https://host:port/path"; false if it is something else. host is without the port. */
 bool scm_split_url(const char *url, struct buf *origin, struct buf *host, struct buf *path);

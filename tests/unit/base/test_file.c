@@ -434,6 +434,38 @@ static void test_join_uses_one_slash(void **state UNUSED)
     assert_string_equal(c, "/b");
 }
 
+static void test_rewrite_keeps_mode_and_owner(void **state UNUSED)
+{
+    const char *path = tmp_file(tmp_dir(), "f", "old", 3, 0640);
+    bool is_root = geteuid() == 0;
+    struct err err = ERR_INIT;
+    struct stat st;
+
+    if (is_root) {
+        assert_int_equal(chown(path, 1234, 2345), 0);
+    }
+    assert_ok(file_rewrite(path, "new", 3, &err), &err);
+    assert_string_equal(tmp_read(path), "new");
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0640);
+    assert_int_equal(st.st_uid, is_root ? 1234 : geteuid());
+    assert_int_equal(st.st_gid, is_root ? 2345 : getegid());
+}
+
+static void test_rewrite_is_for_files_that_are_there(void **state UNUSED)
+{
+    const char *dir = tmp_dir();
+    const char *link = tmp_join(dir, "link");
+    const char *path = tmp_text(dir, "f", "old");
+    struct err err = ERR_INIT;
+
+    assert_fails(file_rewrite(tmp_join(dir, "none"), "x", 1, &err), &err, E_IO, "examining");
+    assert_int_equal(symlink("f", link), 0);
+    assert_fails(file_rewrite(link, "x", 1, &err), &err, E_IO, "is no regular file");
+    assert_string_equal(tmp_read(path), "old");
+    assert_int_equal(tmp_count(dir), 2);
+}
+
 static void test_exists_sees_dangling_links(void **state UNUSED)
 {
     const char *dir = tmp_dir();
@@ -529,6 +561,8 @@ int main(void)
         cmocka_unit_test(test_directory_without_a_name_is_an_error),
         cmocka_unit_test(test_join_uses_one_slash),
         cmocka_unit_test(test_exists_sees_dangling_links),
+        cmocka_unit_test(test_rewrite_keeps_mode_and_owner),
+        cmocka_unit_test(test_rewrite_is_for_files_that_are_there),
         cmocka_unit_test(test_put_in_place_leaves_what_is_there),
         cmocka_unit_test(test_put_in_place_where_nothing_is),
     };

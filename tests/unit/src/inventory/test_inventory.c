@@ -3,7 +3,9 @@
 #include "inventory/inventory.h"
 
 #include "base/str.h"
+#include "db/db.h"
 #include "order/order.h"
+#include "order/schema.h" /* generated */
 #include "unit/unit.h"
 
 #include <stdlib.h>
@@ -42,8 +44,9 @@ static void begin(struct scene *s)
     s->clock.wall_s = wall;
     s->clock.ctx = s;
     assert_ok(journal_open(tmp_dir(), &s->clock, &s->journal, &s->err), &s->err);
-    assert_ok(inventory_open(journal_db(s->journal), &s->clock, "one", &s->inventory, &s->err),
-              &s->err);
+    assert_ok(
+        inventory_open(journal_db(s->journal), &s->clock, "one", "ssl", &s->inventory, &s->err),
+        &s->err);
     begin_sync(s, "list");
 }
 
@@ -314,7 +317,8 @@ static void test_each_ca_has_its_own(void **state UNUSED)
     begin(&s);
     (void)put(&s, (struct inventory_row){.ca_id = 1});
     finish(&s);
-    assert_ok(inventory_open(journal_db(s.journal), &s.clock, "two", &other, &s.err), &s.err);
+    assert_ok(inventory_open(journal_db(s.journal), &s.clock, "two", "ssl", &other, &s.err),
+              &s.err);
     assert_ok(inventory_state(other, &there, &s.err), &s.err);
     assert_true(there.rows == 0 && there.last_s == 0);
     assert_ok(inventory_begin(other, "list", &s.sync, &s.err), &s.err);
@@ -322,6 +326,76 @@ static void test_each_ca_has_its_own(void **state UNUSED)
     int64_t id = -1;
     assert_ok(inventory_next(other, &s.sync, INVENTORY_NOT_MET, 0, &id, &s.err), &s.err);
     assert_int_equal(id, 0);
+}
+
+/* The CA counts devices and servers apart: their numbers may be the same. */
+static void test_each_kind_has_its_own(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+    AUTO(inventory) struct inventory *devices = NULL;
+    struct inventory_sync sync;
+    struct inventory_row row = {.ca_id = 1, .status = "Revoked"};
+    struct inventory_state there;
+    size_t conflicts = 0;
+
+    begin(&s);
+    (void)put(&s, (struct inventory_row){.ca_id = 1, .status = "Issued"});
+    assert_ok(inventory_open(journal_db(s.journal), &s.clock, "one", "device", &devices, &s.err),
+              &s.err);
+    assert_ok(inventory_begin(devices, "list", &sync, &s.err), &s.err);
+    assert_false(sync.resumed);
+    assert_ok(inventory_put(devices, &sync, &row, 1, &conflicts, &s.err), &s.err);
+    assert_true(sync.added == 1 && conflicts == 0);
+    assert_ok(inventory_mark_gone(devices, 1, &s.err), &s.err);
+    assert_string_equal(found(&s, (struct inventory_query){.ca_id = 1}), "1:Issued");
+    assert_ok(inventory_state(devices, &there, &s.err), &s.err);
+    assert_true(there.rows == 0 && there.gone == 1 && there.open);
+    assert_int_equal(next(&s, INVENTORY_MET, 0), 1);
+    assert_int_equal(next(&s, INVENTORY_MET, 1), 0);
+}
+
+static const char *const old_schema[] = {schema_001_init,      schema_002_bindings,
+                                         schema_003_inventory, schema_004_approvals,
+                                         schema_005_reissue,   schema_006_key_left_out};
+
+static void write_old(const char *dir)
+{
+    AUTO(db) struct db *db = NULL;
+    AUTO(db_query) struct db_query *query = NULL;
+    struct err err = ERR_INIT;
+    char path[512];
+
+    (void)snprintf(path, sizeof(path), "%s/journal.db", dir);
+    assert_ok(db_open(path, old_schema, ARRAY_LEN(old_schema), &db, &err), &err);
+    assert_ok(db_query(db,
+                       "INSERT INTO certificates (ca, ca_id, serial, status, details_s, first_s, "
+                       "sync_id, gone_s) VALUES ('one', 7, 'AB', 'Issued', 0, 1, 1, 0)",
+                       &query, &err),
+              &err);
+    assert_ok(db_run(query, &err), &err);
+    db_query_done(query);
+    query = NULL;
+    assert_ok(db_query(db,
+                       "INSERT INTO syncs (ca, source, started_s, ended_s, stage, position) VALUES "
+                       "('one', 'list', 1, 2, 0, 0)",
+                       &query, &err),
+              &err);
+    assert_ok(db_run(query, &err), &err);
+}
+
+static void test_what_older_versions_stored_is_of_servers(void **state UNUSED)
+{
+    AUTO(scene) struct scene s = {.clock = clock_system(NULL)};
+    struct inventory_state there;
+    const char *dir = tmp_dir();
+
+    write_old(dir);
+    assert_ok(journal_open(dir, &s.clock, &s.journal, &s.err), &s.err);
+    assert_ok(inventory_open(journal_db(s.journal), &s.clock, "one", "ssl", &s.inventory, &s.err),
+              &s.err);
+    assert_string_equal(found(&s, (struct inventory_query){.serial = "AB"}), "7:Issued");
+    assert_ok(inventory_state(s.inventory, &there, &s.err), &s.err);
+    assert_true(there.rows == 1 && there.last_s == 2);
 }
 
 /* Orders */
@@ -384,6 +458,8 @@ int main(void)
         cmocka_unit_test(test_keys_are_learned_and_wanted_for_what_is_issued),
         cmocka_unit_test(test_another_certificate_may_have_another_key),
         cmocka_unit_test(test_each_ca_has_its_own),
+        cmocka_unit_test(test_each_kind_has_its_own),
+        cmocka_unit_test(test_what_older_versions_stored_is_of_servers),
         cmocka_unit_test(test_orders_stand_beside_what_the_ca_has),
     };
 

@@ -25,10 +25,17 @@ static void load(const char *name, struct buf *out)
     assert_ok(file_read(made(name), out, &err), &err);
 }
 
+static const char *key_password; /* of the key alone */
+
 static bool open_jks(const char *path, const char *alias, const char *password,
                      enum keystore_type type, struct keystore_identity *out, struct err *err)
 {
     struct keystore_source source = {.cert = path, .alias = alias, .type = type};
+
+    if (key_password != NULL) {
+        assert_int_equal(setenv("UNIT_KEY_PASSWORD", key_password, 1), 0);
+        source.key_password_source = "env:UNIT_KEY_PASSWORD";
+    }
 
     if (password != NULL) {
         assert_int_equal(setenv("UNIT_PASSWORD", password, 1), 0);
@@ -120,7 +127,15 @@ static void test_password_that_is_no_utf8(void **state UNUSED)
 static void test_key_with_a_password_of_its_own(void **state UNUSED)
 {
     fails_at(made("key-password"), NULL, "123456",
-             "the key has another password than the file; 'keytool -keypasswd' gives it the same");
+             "the key has another password than the file ('client_key_password_source' says where "
+             "it comes from)");
+    key_password = "654321";
+    opens("key-password", NULL, "123456", "CN=admin", 0);
+    key_password = "1234567";
+    fails_at(made("key-password"), NULL, "123456",
+             "'client_key_password_source' gives is not that of the key");
+    fails_at(made("key-password"), NULL, "1234567", "the password does not open it");
+    key_password = NULL;
 }
 
 static void test_trusted_certificates_alone_are_no_identity(void **state UNUSED)
