@@ -43,6 +43,7 @@ static const struct field fields[] = {
     {"comments",           TEXT,   AT(comments)},
     {"external_requester", TEXT,   AT(external_requester)},
     {"custom_fields",      TEXT,   AT(custom_fields)},
+    {"optional_fields",    TEXT,   AT(optional_fields)},
     {"requester",          TEXT,   AT(requester)},
     {"created",            TIME,   AT(created_s)},
     {"updated",            TIME,   AT(updated_s)},
