@@ -204,8 +204,8 @@ struct app_resolved {
 
 /*
  * The CA is asked first: what it has is not taken for absent. Unless confirmed nothing is changed,
- * and E_USAGE says so. *order is loaded all the same, where it could be. E_ORDER_EXISTS: the CA has
- * it; E_USAGE: its answer was not lost; and whatever asking the CA fails with.
+ * and E_USAGE says so. *order is loaded all the same, where it could be. E_ORDER_PENDING: the CA
+ * has it; E_USAGE: its answer was not lost; and whatever asking the CA fails with.
  */
 bool app_resolve(struct app *app, const struct app_resolve *request, struct order *order,
                  struct app_resolved *out, struct err *err) NODISCARD;

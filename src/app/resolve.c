@@ -79,7 +79,7 @@ static bool check_absence(struct settlement *s, const struct order *order, struc
     if (!is_other(s, order, number, &other, err)) {
         return false;
     }
-    return other || err_set(err, E_ORDER_EXISTS,
+    return other || err_set(err, E_ORDER_PENDING,
                             "nothing was changed: the CA has order %lld, as number %s; 'p11enroll "
                             "order wait %lld' goes on with it",
                             (long long)order->id, number, (long long)order->id);

@@ -50,10 +50,12 @@ bool cli_journal_to_read(struct cli *cli, struct journal **out, struct err *err)
 
 static bool accept_clock(struct cli *cli, struct err *err)
 {
+    AUTO(journal) struct journal *there = NULL;
     AUTO(journal) struct journal *journal = NULL;
     bool done = false;
 
-    return cli_journal(cli, &journal, err) && journal_accept_clock(journal, &done, err);
+    return journal_open_as_is(cli->state_dir, &cli->clock, false, &there, err) &&
+           cli_journal(cli, &journal, err) && journal_accept_clock(journal, &done, err);
 }
 
 bool cmd_journal_check(struct cli *cli, struct err *err)

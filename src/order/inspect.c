@@ -308,7 +308,7 @@ bool journal_inspect(const char *dir, const struct clock *clock, journal_finding
                        dir);
     }
     check_files(&in, dir);
-    if (!db_open_as_is(path, &db, &broken)) {
+    if (!journal_not_emptied(dir, path, clock, &broken) || !db_open_as_is(path, &db, &broken)) {
         inspect_broken(&in, "database", &broken);
         return true;
     }

@@ -107,7 +107,7 @@ def test_one_that_may_be_sent_again_is_sent_with_its_key_and_mark(absent: Client
 def test_one_that_the_ca_shows_is_not_taken_for_absent(there: Client, more: tuple[str, ...]) -> None:
     assert there.sandbox is not None
     [order] = there.sandbox.orders()
-    done = there.run("order", "resolve", "1", *NOT_ORDERED, *more, "--yes", status=13)
+    done = there.run("order", "resolve", "1", *NOT_ORDERED, *more, "--yes", status=10)
     assert f"the CA has order 1, as number {order['id']}" in done.stderr and "nothing was changed" in done.stderr
     assert there.json("order", "wait", "1")["state"] == "done" and posts(there) == 0
 
