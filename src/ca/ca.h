@@ -137,6 +137,7 @@ struct ca_request {
     const char *reason;        /* replace: 1 to CA_REASON_TEXT_MAX characters */
     const char *person;        /* S/MIME: first and last name */
     const char *before;        /* what ca_before_submit() returned; NULL: nothing */
+    int64_t created_s;         /* when it was planned; 0: not known */
     const char *csr_pem;
     const struct x509_names *names;
     int64_t product_id;
