@@ -139,9 +139,16 @@ CANNOT = {
 }
 
 
-def judge(bed: Bed, what: str, done: Done[str]) -> bool:
+def has_edwards(client: Client) -> bool:
+    """What NSS can do since 3.99."""
+    return any(m["mechanism"] == "EdDSA" for m in client.json("token", "info")["mechanisms"])
+
+
+def judge(bed: Bed, what: str, done: Done[str], client: Client) -> bool:
     """True if it worked, and should have."""
     sentence = CANNOT.get((bed.name, what))
+    if (bed.name, what) == ("NSS softokn", "generate ed25519") and has_edwards(client):
+        sentence = None
     if sentence is None:
         assert done.returncode == 0, f"{bed.name}, {what}: {done.stderr}"
         return True
@@ -164,7 +171,7 @@ def test_list(bed: Bed, on_bed: Client) -> None:
 def test_key_of_another_tool(bed: Bed, on_bed: Client, role: str, act: str) -> None:
     if role not in bed.keys:
         pytest.skip(f"{bed.name} has no {role} keys")
-    judge(bed, f"{act} {role}", ACTS[act](on_bed, f"pkcs11:object={bed.keys[role]}"))
+    judge(bed, f"{act} {role}", ACTS[act](on_bed, f"pkcs11:object={bed.keys[role]}"), on_bed)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -172,11 +179,11 @@ def test_key_of_ours(bed: Bed, to_make: Client, kind: str) -> None:
     """Made, listed, requested with, bound and renewed."""
     label = "new-" + kind.replace(":", "-")
     done = to_make.run("key", "generate", "--label", label, "--type", kind, status=None)
-    if not judge(bed, f"generate {kind}", done):
+    if not judge(bed, f"generate {kind}", done, to_make):
         listed = to_make.run("key", "list", status=None)
         assert label not in listed.stdout
         return
     made = next(k for k in to_make.json("key", "list")["keys"] if k["label"] == label)
     assert made["type"] == KINDS[kind]
-    judge(bed, f"request {kind}", make_request(to_make, made["uri"]))
-    judge(bed, f"bind {kind}", bind_and_renew(to_make, made["uri"]))
+    judge(bed, f"request {kind}", make_request(to_make, made["uri"]), to_make)
+    judge(bed, f"bind {kind}", bind_and_renew(to_make, made["uri"]), to_make)

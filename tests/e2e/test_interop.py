@@ -150,7 +150,7 @@ def test_certutil(tmp_path: Path) -> None:
         with selfserv(tmp_path, bed.pin_file) as port:
             done = run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", str(tmp_path / "own.pem"),
                         "-verify_return_error", "-tls1_3"], env=clean_env(), input="GET / HTTP/1.0\r\n\r\n", stdin=None)
-        assert "Verification: OK" in done.stdout and "CN = localhost" in done.stdout, done.stdout
+        assert "Verification: OK" in done.stdout and re.search("subject=CN ?= ?localhost", done.stdout), done.stdout
 
 
 # Java

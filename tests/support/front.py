@@ -64,6 +64,7 @@ shutdown_lifetime 0 seconds
 visible_hostname localhost
 pinger_enable off
 netdb_filename none
+hosts_file {dir}/hosts
 {auth}
 acl tunnel method CONNECT
 acl forbidden dstdomain forbidden.example
@@ -97,6 +98,7 @@ class Squid(Process):
         auth = "".join(AUTH[word] for word in words).format(dir=path)
         known = "" if kind == "none" else "acl known proxy_auth REQUIRED\n"
         allow = "http_access allow tunnel" + ("" if kind == "none" else " known")
+        (path / "hosts").write_text("127.0.0.1 localhost\n")  # a minimal system has none
         conf = path / "squid.conf"
         conf.write_text(SQUID.format(port=port, dir=path, auth=auth + known, access=allow))
         if os.geteuid() == 0:
