@@ -1,5 +1,6 @@
 #include "base/buf.h"
 
+#include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,19 +13,52 @@ void buf_init(struct buf *buf, size_t max)
     *buf = (struct buf)BUF_INIT(max);
 }
 
+void buf_init_wiped(struct buf *buf, size_t max)
+{
+    buf_init(buf, max);
+    buf->wiped = true;
+}
+
+static void wipe(struct buf *buf)
+{
+    if (buf->wiped && buf->data != NULL) {
+        OPENSSL_cleanse(buf->data, buf->cap);
+    }
+}
+
 void buf_done(struct buf *buf)
 {
+    wipe(buf);
     free(buf->data);
-    buf_init(buf, buf->max);
+    *buf = (struct buf){.max = buf->max, .wiped = buf->wiped};
 }
 
 void buf_reset(struct buf *buf)
 {
+    wipe(buf);
     buf->len = 0;
     buf->failed = false;
     if (buf->data != NULL) {
         buf->data[0] = '\0';
     }
+}
+
+/* realloc(), but for secrets: what that moves, it leaves behind as it was. */
+static uint8_t *grow(struct buf *buf, size_t cap)
+{
+    if (!buf->wiped) {
+        return realloc(buf->data, cap);
+    }
+    uint8_t *fresh = malloc(cap);
+    if (fresh == NULL) {
+        return NULL;
+    }
+    if (buf->data != NULL) {
+        memcpy(fresh, buf->data, buf->len + 1);
+        wipe(buf);
+        free(buf->data);
+    }
+    return fresh;
 }
 
 /* Makes room for extra bytes and the NUL behind them. */
@@ -42,7 +76,7 @@ static bool reserve(struct buf *buf, size_t extra)
     while (cap < need) {
         cap = cap > SIZE_MAX / 2 ? need : cap * 2;
     }
-    uint8_t *grown = realloc(buf->data, cap);
+    uint8_t *grown = grow(buf, cap);
     if (grown == NULL) {
         buf->failed = true;
         return false;
@@ -104,6 +138,6 @@ char *buf_take_str(struct buf *buf)
     }
     buf->data[buf->len] = '\0';
     char *str = (char *)buf->data;
-    buf_init(buf, buf->max);
+    *buf = (struct buf){.max = buf->max, .wiped = buf->wiped};
     return str;
 }

@@ -3,7 +3,8 @@
  *
  * The maximum is given at init, so no input can make a buffer grow without bound. Failure (too
  * long, out of memory) is sticky: append freely, then ask buf_ok() once. The content is always
- * NUL-terminated beyond len, so buf_str() is free.
+ * NUL-terminated beyond len, so buf_str() is free. A buffer for what may be secret wipes all that
+ * it gives back.
  */
 #ifndef BASE_BUF_H
 #define BASE_BUF_H
@@ -21,14 +22,16 @@ struct buf {
     size_t cap;
     size_t max;
     bool failed;
+    bool wiped; /* its memory is, before it is given back */
 };
 
 #define BUF_INIT(max_len)                                                                          \
     {                                                                                              \
-        .data = NULL, .len = 0, .cap = 0, .max = (max_len), .failed = false                        \
+        .data = NULL, .len = 0, .cap = 0, .max = (max_len), .failed = false, .wiped = false        \
     }
 
 void buf_init(struct buf *buf, size_t max);
+void buf_init_wiped(struct buf *buf, size_t max);
 void buf_done(struct buf *buf);
 void buf_reset(struct buf *buf);
 

@@ -202,13 +202,25 @@ static bool write_special(const char *path, const void *data, size_t len, struct
     return write_all(fd, data, len, path, err);
 }
 
-bool file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, struct err *err)
+/* The owner of the file that is replaced becomes that of the one in its place. */
+static bool keep_owner(int fd, const struct stat *old, const char *path, struct err *err)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) != 0) {
+        return err_set_errno(err, E_IO, errno, "writing %s", path);
+    }
+    return (st.st_uid == old->st_uid && st.st_gid == old->st_gid) ||
+           fchown(fd, old->st_uid, old->st_gid) == 0 ||
+           err_set_errno(err, E_IO, errno, "keeping the owner of %s", path);
+}
+
+/* old: whose owner is kept; NULL: nobody's. */
+static bool replace(const char *path, const void *data, size_t len, mode_t mode,
+                    const struct stat *old, struct err *err)
 {
     AUTO(temp) char *temp = NULL;
 
-    if (is_special(path)) {
-        return write_special(path, data, len, err);
-    }
     if (asprintf(&temp, "%s.XXXXXX", path) < 0) {
         temp = NULL;
         return err_nomem(err);
@@ -219,7 +231,7 @@ bool file_write_atomic(const char *path, const void *data, size_t len, mode_t mo
         free(TAKE(temp));
         return err_set_errno(err, E_IO, saved, "creating a file beside %s", path);
     }
-    if (!write_all(fd, data, len, path, err)) {
+    if (!write_all(fd, data, len, path, err) || (old != NULL && !keep_owner(fd, old, path, err))) {
         return false;
     }
     if (fchmod(fd, mode) != 0 || fsync(fd) != 0) {
@@ -230,6 +242,49 @@ bool file_write_atomic(const char *path, const void *data, size_t len, mode_t mo
     }
     free(TAKE(temp));
     return sync_directory(path, err);
+}
+
+bool file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, struct err *err)
+{
+    return is_special(path) ? write_special(path, data, len, err)
+                            : replace(path, data, len, mode, NULL, err);
+}
+
+bool file_rewrite(const char *path, const void *data, size_t len, struct err *err)
+{
+    struct stat st;
+
+    if (lstat(path, &st) != 0) {
+        return err_set_errno(err, E_IO, errno, "examining %s", path);
+    }
+    return S_ISREG(st.st_mode)
+               ? replace(path, data, len, st.st_mode & 07777, &st, err)
+               : err_set(err, E_IO, "%s is no regular file, and is left as it is", path);
+}
+
+/* Whether there is nothing at the path is settled by the renaming itself. */
+static bool rename_to(const char *temp, const char *path, bool over, struct err *err)
+{
+    int rc =
+        over ? rename(temp, path) : renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_NOREPLACE);
+
+    if (rc != 0 && !over && errno == EINVAL) { /* a file system that cannot say so */
+        rc = link(temp, path) == 0 ? unlink(temp) : -1;
+    }
+    if (rc != 0 && errno == EEXIST) {
+        return err_set(err, E_OBJECT_EXISTS, "%s is there already, and was left as it is", path);
+    }
+    return rc == 0 || err_set_errno(err, E_IO, errno, "naming %s", path);
+}
+
+bool file_put_in_place(const char *temp, const char *path, bool over, struct err *err)
+{
+    AUTO(fd) int fd = open_read(temp);
+
+    if (fd < 0 || fsync(fd) != 0) {
+        return err_set_errno(err, E_IO, errno, "writing %s", temp);
+    }
+    return rename_to(temp, path, over, err) && sync_directory(path, err);
 }
 
 bool file_make_private_dir(const char *path, struct err *err)

@@ -41,6 +41,16 @@ bool file_read_secret_fd(int fd, struct secret *out, struct err *err) NODISCARD;
 bool file_write_atomic(const char *path, const void *data, size_t len, mode_t mode,
                        struct err *err) NODISCARD;
 
+/*
+ * Replaces the content of a file that is there, likewise; it keeps its mode, owner and group. A
+ * symbolic link is not followed. E_IO, also where the owner cannot be kept.
+ */
+bool file_rewrite(const char *path, const void *data, size_t len, struct err *err) NODISCARD;
+
+/* Syncs a file, gives it another name in the same directory, and syncs that. What has the name
+ * already is replaced, or unless `over` left alone: E_OBJECT_EXISTS. E_IO. */
+bool file_put_in_place(const char *temp, const char *path, bool over, struct err *err) NODISCARD;
+
 /* Makes a directory and its parents (mode 0700, existing ones are left alone). E_IO. */
 bool file_make_private_dir(const char *path, struct err *err) NODISCARD;
 

@@ -73,14 +73,24 @@ bool log_enabled(enum log_level level)
     return level <= state.level;
 }
 
-/* Keeps a line one line: control characters from outside become '?'. */
-static void flatten(char *line, size_t len)
+/* Keeps a line one line that says what it shows: what is not to be shown, or no UTF-8, becomes '?'.
+ * Returns the length that is left. */
+static size_t flatten(char *line, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
-        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f) {
-            line[i] = '?';
+    size_t put = 0;
+
+    for (size_t i = 0; i < len;) {
+        uint32_t code = 0;
+        size_t step = str_char((const uint8_t *)line + i, len - i, &code);
+        if (step > 0 && str_char_is_shown(code)) {
+            memmove(line + put, line + i, step);
+            put += step;
+        } else {
+            line[put++] = '?';
         }
+        i += step > 0 ? step : 1;
     }
+    return put;
 }
 
 static void emit(int fd, const char *line, size_t len)
@@ -114,7 +124,7 @@ void log_line(enum log_level level, const char *area, const char *fmt, ...)
     va_end(args);
     len += more > 0 ? (size_t)more : 0;
     len = len < sizeof(line) - 2 ? len : sizeof(line) - 2;
-    flatten(line, len);
+    len = flatten(line, len);
     line[len++] = '\n';
     emit(STDERR_FILENO, line, len);
     if (state.fd >= 0) {

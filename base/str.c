@@ -238,6 +238,45 @@ bool str_is_utf8(const uint8_t *data, size_t len)
     return true;
 }
 
+size_t str_char(const uint8_t *data, size_t len, uint32_t *code)
+{
+    static const uint8_t lead_mask[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+    size_t length = utf8_length(data, len);
+
+    if (length == 0) {
+        return 0;
+    }
+    *code = data[0] & lead_mask[length];
+    for (size_t i = 1; i < length; i++) {
+        *code = *code << 6 | (data[i] & 0x3fU);
+    }
+    return length;
+}
+
+bool str_char_is_shown(uint32_t code)
+{
+    static const struct {
+        uint32_t first, last;
+    } hidden[] = {
+        {0x00, 0x1f},     {0x7f, 0x9f},     /* C0, DEL, C1 */
+        {0xad, 0xad},     {0x61c, 0x61c},   /* soft hyphen, Arabic letter mark */
+        {0x180e, 0x180e}, {0x200b, 0x200f}, /* no width; direction */
+        {0x2028, 0x202e},                   /* line ends; direction */
+        {0x2060, 0x206f},                   /* invisible; direction */
+        {0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0xe0fff}, /* byte order; notes; tags */
+    };
+
+    if (code >= 0x20 && code < 0x7f) { /* nearly always */
+        return true;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(hidden); i++) {
+        if (code >= hidden[i].first && code <= hidden[i].last) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void str_add_quotable(struct buf *out, const char *text, size_t len, size_t max_chars)
 {
     const uint8_t *data = (const uint8_t *)text;
@@ -245,16 +284,17 @@ void str_add_quotable(struct buf *out, const char *text, size_t len, size_t max_
     size_t i = 0;
 
     while (i < shown) {
-        size_t step = utf8_length(data + i, len - i);
-        bool control = data[i] < 0x20 || data[i] == 0x7f ||
-                       (step == 2 && data[i] == 0xc2 && data[i + 1] < 0xa0);
-        if (step == 0 || control) {
-            buf_addf(out, "\\x%02x", data[i]);
-            i++;
-        } else {
+        uint32_t code = 0;
+        size_t step = str_char(data + i, len - i, &code);
+        bool shown_as_it_is = step > 0 && str_char_is_shown(code);
+        size_t end = i + (step > 0 ? step : 1);
+        if (shown_as_it_is) {
             buf_add(out, data + i, step);
-            i += step;
         }
+        for (; !shown_as_it_is && i < end; i++) {
+            buf_addf(out, "\\x%02x", data[i]);
+        }
+        i = end;
     }
     if (i < len) {
         buf_add_str(out, "...");

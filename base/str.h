@@ -40,8 +40,21 @@ void str_percent_encode(struct buf *out, const uint8_t *data, size_t len, const 
 bool str_is_printable(const uint8_t *data, size_t len);
 
 /*
- * Appends text from outside with control characters, quotes in need and invalid UTF-8 made harmless
- * as \xNN, at most max_chars bytes of input and "..." after them: what error messages quote.
+ * The character at the beginning of len bytes (at least one): its length in UTF-8, and its number
+ * in *code; 0 if it is none (RFC 3629).
+ */
+size_t str_char(const uint8_t *data, size_t len, uint32_t *code);
+
+/*
+ * Whether a character may be shown as it is. Not so control characters (a terminal obeys them, C1
+ * in UTF-8 as well), those that change the direction of what follows, so that something else is
+ * read than is there, and those that cannot be seen.
+ */
+bool str_char_is_shown(uint32_t code);
+
+/*
+ * Appends text from outside with what is not to be shown and what is no UTF-8 made harmless as
+ * \xNN, at most max_chars bytes of input and "..." after them: what error messages quote.
  */
 void str_add_quotable(struct buf *out, const char *text, size_t len, size_t max_chars);
 

@@ -7,12 +7,10 @@
 #include "provider/provider.h"
 
 #include <locale.h>
-#include <malloc.h>
 #include <openssl/crypto.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -46,35 +44,6 @@ static void set_signals(void)
     (void)signal(SIGPIPE, SIG_IGN); /* modules behind sockets die of it otherwise */
 }
 
-/* libcrypto frees most buffers as they are; this process leaves nothing behind. */
-static void *crypto_malloc(size_t size, const char *file UNUSED, int line UNUSED)
-{
-    return malloc(size);
-}
-
-static void crypto_free(void *p, const char *file UNUSED, int line UNUSED)
-{
-    if (p != NULL) {
-        OPENSSL_cleanse(p, malloc_usable_size(p));
-        free(p);
-    }
-}
-
-static void *crypto_realloc(void *old, size_t size, const char *file, int line)
-{
-    if (size == 0) {
-        crypto_free(old, file, line);
-        return NULL;
-    }
-    void *fresh = malloc(size);
-    if (fresh != NULL && old != NULL) {
-        size_t kept = malloc_usable_size(old);
-        memcpy(fresh, old, kept < size ? kept : size);
-        crypto_free(old, file, line);
-    }
-    return fresh;
-}
-
 static void harden(void)
 {
     struct rlimit none = {0, 0};
@@ -82,7 +51,6 @@ static void harden(void)
     (void)setrlimit(RLIMIT_CORE, &none);
     (void)prctl(PR_SET_DUMPABLE, 0);
     (void)umask(077);
-    (void)CRYPTO_set_mem_functions(crypto_malloc, crypto_realloc, crypto_free);
     (void)CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_MIN);
     /*
      * openssl.cnf is for other programs. Above all it may load p11enroll.so, and two copies of the

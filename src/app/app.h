@@ -5,6 +5,7 @@
 #ifndef APP_APP_H
 #define APP_APP_H
 
+#include "alert/alert.h"
 #include "app/dcv.h"
 #include "base/clock.h"
 #include "base/compiler.h"
@@ -18,6 +19,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* How an order's product is called where an account has one that the CA does not tell. */
+#define APP_OWN_PRODUCT "the account's own"
 
 /* What every story works with. Borrowed. */
 struct app {
@@ -74,6 +78,10 @@ bool app_check_catalog(const struct config_selection *selection, const struct ca
  */
 bool app_check_organization(const struct config_selection *selection, struct ca *ca,
                             struct err *err) NODISCARD;
+
+/* journal.c: opens the journal for a story that sends something: it can be written and there is
+ * room, and the clock is not behind it. E_JOURNAL, E_IO. */
+bool app_journal(struct app *app, struct journal **out, struct err *err) NODISCARD;
 
 /* enroll.c */
 struct app_enroll {
@@ -144,12 +152,25 @@ bool app_resume(struct app *app, int64_t id, bool once, struct order *order,
                 struct err *err) NODISCARD;
 
 /* wait.c: many orders beside each other. */
+
+/* How it goes with all of them. */
+struct app_waiting {
+    size_t count;        /* of orders */
+    size_t done, failed; /* failed: everything else that has ended but what is left */
+    size_t left;         /* still with the CA when their time was over */
+    size_t open, people; /* people: of those that are open, so many wait for people */
+    size_t asking;       /* about so many the CAs are asked right now */
+    int64_t next_ms;     /* until the next one is asked about */
+};
+
 struct app_wait {
     const int64_t *ids; /* of different orders */
     size_t count;
     bool once; /* the CA is asked a single time about each */
     /* What became of each, when it is known: err E_NONE if it is done. May be NULL. */
     void (*ended)(void *ctx, const struct order *order, const struct err *err);
+    /* A few times a second at most; may be NULL. */
+    void (*progress)(void *ctx, const struct app_waiting *waiting);
     void *ctx;
 };
 
@@ -167,6 +188,27 @@ bool app_wait(struct app *app, const struct app_wait *request, struct app_waited
 
 /* The numbers of all open orders that the CA has, or may have, oldest first; free() them. */
 bool app_open_orders(struct app *app, int64_t **ids, size_t *count, struct err *err) NODISCARD;
+
+/* resolve.c: an order whose answer was lost, and which the CA does not have, somebody says. */
+struct app_resolve {
+    int64_t order;
+    const char *why;
+    bool again;     /* it may be sent again; else it is closed */
+    bool confirmed; /* false: only look */
+};
+
+struct app_resolved {
+    int64_t sent_s; /* when it was sent last */
+    bool asked;     /* the CA could be asked for it, and shows nothing */
+};
+
+/*
+ * The CA is asked first: what it has is not taken for absent. Unless confirmed nothing is changed,
+ * and E_USAGE says so. *order is loaded all the same, where it could be. E_ORDER_EXISTS: the CA has
+ * it; E_USAGE: its answer was not lost; and whatever asking the CA fails with.
+ */
+bool app_resolve(struct app *app, const struct app_resolve *request, struct order *order,
+                 struct app_resolved *out, struct err *err) NODISCARD;
 
 /* Gives up an order that was not sent to the CA. E_USAGE, E_ORDER_AMBIGUOUS if it was. */
 /*
@@ -570,10 +612,57 @@ bool app_inventory_match(struct app *app, enum ca_kind kind, app_match_fn *visit
 bool app_inventory_open(struct app *app, enum ca_kind kind, struct journal **journal,
                         struct inventory **out, struct err *err) NODISCARD;
 
+/* alert.c: what ends soon or waits too long, told to whoever is configured. */
+struct app_alert {
+    const char *levels;  /* instead of the configured ones; NULL */
+    const char *sources; /* likewise */
+    bool one_token;      /* the selected one alone, not all that are configured */
+    bool dry_run;        /* look and compose, deliver and remember nothing */
+};
+
+enum { APP_ALERT_SINKS = 3, APP_ALERT_FAILURES = 16 };
+
+/* A place where alerts go. */
+struct app_alert_sink {
+    const char *name; /* "mail", "webhook", "metrics" */
+    size_t due;       /* alerts to deliver now; of metrics, all */
+    bool delivered;   /* they were */
+    bool failed;      /* err says why; they are due again the next time */
+    struct err err;
+};
+
+struct app_alerted {
+    struct alerts alerts; /* what has reached a level, the worst first */
+    struct alert_rules rules;
+    struct app_alert_sink sinks[APP_ALERT_SINKS];
+    size_t sink_count;                   /* that are configured */
+    char failed[APP_ALERT_FAILURES][80]; /* "token 'prod'" */
+    struct err errs[APP_ALERT_FAILURES]; /* and why */
+    size_t failure_count;
+    char host[256];
+    bool undated; /* the inventory has issued certificates and does not know when they end */
+};
+
+void app_alerted_init(struct app_alerted *alerted);
+void app_alerted_done(struct app_alerted *alerted);
+
+/*
+ * Looks into journal, inventory and tokens and tells the sinks what is due. Sources and sinks that
+ * fail are in *out; false only if there is no journal or the settings are not understood. E_CONFIG,
+ * E_JOURNAL, E_ORDER_BUSY: another one is under way.
+ */
+bool app_alert(struct app *app, const struct app_alert *request, struct app_alerted *out,
+               struct err *err) NODISCARD;
+
+/* alert_gather.c: adds what the sources have to out->alerts; `tokens` as in struct app_alert. */
+bool app_alert_gather(struct app *app, struct journal *journal, unsigned sources, bool one_token,
+                      struct app_alerted *out, struct err *err) NODISCARD;
+
 /* check.c: the connection test. The result is in *out; false only if there is not even a
  * configuration. */
 void app_check(struct app *app, struct ca_checks *out);
 
+DEFINE_AUTO_DONE(app_alerted, struct app_alerted, app_alerted_done)
 DEFINE_AUTO_DONE(app_ca, struct app_ca, app_ca_close)
 DEFINE_AUTO_DONE(app_bound, struct app_bound, app_bound_done)
 DEFINE_AUTO_DONE(app_undone, struct app_undone, app_undone_done)

@@ -226,19 +226,29 @@ static bool any_name(const struct order *order, const char *pattern)
     return false;
 }
 
+/* What the CA does not tell (of an account's own product, of a number that the journal does not
+ * know) may be what the rule means: rather ask than not. */
+static bool has_name(const struct order *order)
+{
+    return order->product != NULL && order->product_id != 0 &&
+           !str_equal(order->product, APP_OWN_PRODUCT);
+}
+
 static bool is_product(const struct order *order, const char *wanted)
 {
     uint64_t number = 0;
 
-    return str_to_u64(wanted, INT64_MAX, &number) ? order->product_id == (int64_t)number
-                                                  : str_equal_nocase(order->product, wanted);
+    if (str_to_u64(wanted, INT64_MAX, &number)) {
+        return order->product_id == 0 || order->product_id == (int64_t)number;
+    }
+    return !has_name(order) || str_equal_nocase(order->product, wanted);
 }
 
 static bool is_ev(const struct order *order)
 {
     struct ca_product product = {.name = order->product};
 
-    return str_equal(order->validation, "EV") || ca_product_is_ev(&product);
+    return !has_name(order) || str_equal(order->validation, "EV") || ca_product_is_ev(&product);
 }
 
 static bool word_fits(const char *word, const struct order *order, bool *fits, struct err *err)

@@ -199,17 +199,18 @@ static bool publish(const struct dcv_work *work, struct dcv_task *task, struct e
 
     remove_left(work, task);
     say(work, task, "publishing the record", 0);
-    if (!dcv_note_write(work->app, task->report->domain, &task->record, err)) {
+    buf_reset(&task->hook_output);
+    if (!dcv_note_write(work->app, task->report->domain, &task->record, &task->hook_output, err)) {
         return false;
     }
     task->published = true;
     if (!dcv_hook_run(hook, DCV_PUBLISH, &task->record, &task->hook_output, err)) {
-        /* hooks of ACME clients are not called again after they failed */
-        task->published = hook->style == DCV_STYLE_OWN;
+        task->published = dcv_style_cleans_failures(hook->style);
         return false;
     }
     enter(work, task, DCV_LOOK);
-    return true;
+    return task->hook_output.len == 0 ||
+           dcv_note_write(work->app, task->report->domain, &task->record, &task->hook_output, err);
 }
 
 static bool begin(const struct dcv_work *work, struct dcv_task *task, struct err *err)
@@ -217,7 +218,8 @@ static bool begin(const struct dcv_work *work, struct dcv_task *task, struct err
     AUTO(ca_dcv_status) struct ca_dcv_status status = {.status = NULL};
     bool left = false;
 
-    if (!dcv_note_read(work->app, task->report->domain, &task->left, &left, err)) {
+    if (!dcv_note_read(work->app, task->report->domain, &task->left, &task->hook_output, &left,
+                       err)) {
         return false;
     }
     say(work, task, "asking the CA", 0);

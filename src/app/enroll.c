@@ -83,7 +83,7 @@ static bool take_fixed_product(const struct config_selection *selection, struct 
                        ca->name);
     }
     order->product_id = (int64_t)number;
-    struct ca_product product = {.id = order->product_id, .name = (char[]){"the account's own"}};
+    struct ca_product product = {.id = order->product_id, .name = (char[]){APP_OWN_PRODUCT}};
     return app_check_catalog(selection, &none, &product, err) &&
            order_set(&order->product, product.name, err);
 }
@@ -376,8 +376,7 @@ static bool prepare(struct enrolment *e, const struct app_enroll *request, struc
 {
     return plan_check_profile(&e->app->selection, err) &&
            plan_check_kind(e->app, request, &e->wish, err) &&
-           journal_open(e->app->state_dir, e->app->clock, &e->journal, err) &&
-           app_ca_open(e->app, &e->connection, err) &&
+           app_journal(e->app, &e->journal, err) && app_ca_open(e->app, &e->connection, err) &&
            preflight(e->app, e->connection.ca, request, &e->wish, err) &&
            plan(e->app, request, &e->wish, err) &&
            app_approval_check(e->app, &e->wish.order, err) &&

@@ -433,7 +433,7 @@ bool app_inventory_sync(struct app *app, const struct app_sync *request, struct 
     reading->app = app;
     reading->kind = request->kind;
     if (!app_inventory_open(app, request->kind, &reading->journal, &reading->inventory, err) ||
-        !app_ca_open(app, &reading->connection, err)) {
+        !journal_ready(reading->journal, err) || !app_ca_open(app, &reading->connection, err)) {
         return false;
     }
     if (!run(reading, request, out, err)) {

@@ -46,7 +46,14 @@ static bool take_number(struct work *work, struct err *err)
     uint64_t number = 0;
 
     ca_order_id(work->parent.ca_state, text);
-    if (!str_to_u64(text, INT64_MAX, &number) || number == 0) {
+    bool is_number = str_to_u64(text, INT64_MAX, &number) && number != 0;
+    if (!is_number && text[0] != '\0') {
+        return err_set(err, E_USAGE,
+                       "order %lld is '%s' at the CA, which is no number, and what is no number "
+                       "cannot be %s over the CA's API; 'p11enroll enroll --again' orders anew",
+                       (long long)work->parent.id, text, verb_of(work->request));
+    }
+    if (!is_number) {
         return err_set(err, E_USAGE,
                        "order %lld is in the state '%s': the CA has given it no number, so there "
                        "is nothing to be %s",
@@ -91,13 +98,18 @@ static bool check_serial(const struct work *work, struct err *err)
     const struct order *parent = &work->parent;
     const char *now = work->record.serial;
 
+    if (parent->serial != NULL && now == NULL) {
+        return err_set(err, E_CA_REFUSED,
+                       "the CA says no serial number of number %lld now, so nobody can tell "
+                       "whether it is the certificate of order %lld still; try again when it does",
+                       (long long)work->number, (long long)parent->id);
+    }
     return parent->serial == NULL || ca_same_serial(parent->serial, now) ||
            err_set(err, E_CA_REFUSED,
                    "number %lld at the CA is a certificate with the serial number %.80s now, and "
                    "not %.80s, which order %lld got: it was replaced there; name the order that "
                    "replaced it, or --ca-order with --new-key or --key",
-                   (long long)work->number, now != NULL ? now : "(none)", parent->serial,
-                   (long long)parent->id);
+                   (long long)work->number, now, parent->serial, (long long)parent->id);
 }
 
 static bool check_record(const struct work *work, struct err *err)
@@ -263,7 +275,8 @@ static bool plan(struct work *work, struct err *err)
         !check_key(work, &enroll, same, err) || !check_product(work, same, err) ||
         !plan_key(work->app, &enroll, &work->wish, err) ||
         !app_approval_check(work->app, order, err) ||
-        !order_check(work->connection.ca, order, err)) {
+        !order_check(work->connection.ca, order, err) ||
+        !order_look(work->journal, work->connection.ca, order, work->request->again, err)) {
         return false;
     }
     return work->parent.dedupe != NULL ? order_set(&order->dedupe, work->parent.dedupe, err)
@@ -443,7 +456,7 @@ bool app_reissue(struct app *app, const struct app_reissue *request, struct orde
     *result = (struct app_result){.continued = false};
     order_init(&work.parent);
     order_init(&work.wish.order);
-    if (!journal_open(app->state_dir, app->clock, &work.journal, err) || !settle(&work, err) ||
+    if (!app_journal(app, &work.journal, err) || !settle(&work, err) ||
         !find_other(&work, &other, err)) {
         return false;
     }

@@ -2,6 +2,7 @@
  * CA has in a form that somebody else wants. */
 
 #include "app/app.h"
+#include "app/plan.h"
 
 #include "base/log.h"
 #include "base/str.h"
@@ -29,7 +30,7 @@ static bool find_ours(struct app *app, int64_t number, struct ours *ours, struct
 {
     int64_t id = 0;
 
-    if (!journal_open(app->state_dir, app->clock, &ours->journal, err) ||
+    if (!app_journal(app, &ours->journal, err) ||
         !app_find_ca_order(app, ours->journal, number, &id, err)) {
         return false;
     }
@@ -107,8 +108,24 @@ static bool check_csr(const struct ours *ours, const struct ca_update *update, s
                    (long long)ours->order.id);
 }
 
+/* From now on it is in the way of other orders than before. */
+static bool follow_dedupe(const struct app *app, struct order *order,
+                          const struct ca_update *update, struct err *err)
+{
+    AUTO(x509_names) struct x509_names kept = X509_NAMES_INIT;
+
+    if (update->names == NULL && update->product_id == 0) {
+        return true;
+    }
+    if (update->names == NULL && !x509_names_add_list(&kept, order->names, err)) {
+        return false;
+    }
+    return plan_dedupe(app, update->names != NULL ? update->names : &kept, order, err);
+}
+
 /* What the certificate has to be from now on. */
-static bool follow(struct ours *ours, const struct ca_update *update, struct err *err)
+static bool follow(const struct app *app, struct ours *ours, const struct ca_update *update,
+                   struct err *err)
 {
     struct order *order = &ours->order;
     AUTO(str)
@@ -121,6 +138,7 @@ static bool follow(struct ours *ours, const struct ca_update *update, struct err
     order->product_id = update->product_id != 0 ? update->product_id : order->product_id;
     return (names == NULL || order_set(&order->names, names, err)) &&
            (update->csr_pem == NULL || order_set(&order->csr_pem, update->csr_pem, err)) &&
+           follow_dedupe(app, order, update, err) &&
            journal_save(ours->journal, order, "its request was changed at the CA", err);
 }
 
@@ -189,7 +207,7 @@ bool app_update(struct app *app, struct ca_update *update, struct ca_record *rec
         return err_wrap(err, "record %lld at CA '%s'", (long long)update->id,
                         app->selection.ca->name);
     }
-    return follow(&ours, update, err) &&
+    return follow(app, &ours, update, err) &&
            ca_record_of(connection.ca, update->kind, update->id, record, err) &&
            take_product(&ours, update, record, err);
 }

@@ -96,9 +96,9 @@ bool app_resume(struct app *app, int64_t id, bool once, struct order *order, str
     AUTO(app_ca) struct app_ca connection = {.ca = NULL};
     AUTO(order_lock) struct order_lock lock = ORDER_LOCK_INIT;
 
-    if (!journal_open(app->state_dir, app->clock, &journal, err) ||
-        !order_lock_take(journal, id, &lock, err) || !journal_load(journal, id, order, err) ||
-        !app_select_for(app, order, err) || !order_look_again(journal, order, err)) {
+    if (!app_journal(app, &journal, err) || !order_lock_take(journal, id, &lock, err) ||
+        !journal_load(journal, id, order, err) || !app_select_for(app, order, err) ||
+        !order_look_again(journal, order, err)) {
         return false;
     }
     log_set_order((long)id);

@@ -268,8 +268,8 @@ bool app_revoke(struct app *app, const struct app_revoke *request, struct app_re
 
     *out = (struct app_revoked){.order = 0};
     order_init(&work.order);
-    if (!journal_open(app->state_dir, app->clock, &work.journal, err) ||
-        !settle(app, request, &work, &ca_order, err) || !kind_of(app, &work.order, &kind, err) ||
+    if (!app_journal(app, &work.journal, err) || !settle(app, request, &work, &ca_order, err) ||
+        !kind_of(app, &work.order, &kind, err) ||
         !ca_record_of(work.connection.ca, kind, ca_order, &out->record, err)) {
         return false;
     }

@@ -288,6 +288,7 @@ void app_driver(struct app *app, struct journal *journal, struct ca *ca, bool on
                                 .ca = ca,
                                 .clock = app->clock,
                                 .backoff = app_backoff(app->selection.ca, once),
+                                .absence_after_s = app->selection.ca->absence_after_s,
                                 .hooks = &out->hooks};
 }
 

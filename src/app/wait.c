@@ -86,6 +86,25 @@ static void turn(void *ctx, struct fleet_member *member)
     log_set_order((long)member->order.id);
 }
 
+static void tick(void *ctx, size_t asking, int64_t next_ms)
+{
+    const struct trip *trip = ctx;
+    const struct app_waited *out = trip->out;
+    struct app_waiting waiting = {.count = trip->request->count,
+                                  .done = out->done,
+                                  .failed = out->failed,
+                                  .left = out->pending + out->waiting,
+                                  .asking = asking,
+                                  .next_ms = next_ms};
+
+    for (size_t i = 0; i < waiting.count; i++) {
+        const struct fleet_member *member = &trip->members[i];
+        waiting.open += member->ended ? 0 : 1;
+        waiting.people += !member->ended && member->order.state == ORDER_WAITING ? 1 : 0;
+    }
+    trip->request->progress(trip->request->ctx, &waiting);
+}
+
 /* Locks and loads; whatever prevents it is that order's own. */
 static bool board(struct trip *trip, size_t i)
 {
@@ -190,7 +209,7 @@ bool app_wait(struct app *app, const struct app_wait *request, struct app_waited
     if (trip.members == NULL || trip.boats == NULL || trip.harbours == NULL) {
         return err_nomem(err);
     }
-    if (!journal_open(app->state_dir, app->clock, &trip.journal, err) ||
+    if (!app_journal(app, &trip.journal, err) ||
         !order_locks_open(trip.journal, &trip.locks, err)) {
         return false;
     }
@@ -200,6 +219,7 @@ bool app_wait(struct app *app, const struct app_wait *request, struct app_waited
                           .stop = app->stop,
                           .turn = turn,
                           .ended = ended,
+                          .tick = request->progress != NULL ? tick : NULL,
                           .ctx = &trip};
     bool ok = fleet_drive(&fleet, err);
     log_set_order(0);

@@ -190,6 +190,11 @@ bool ca_find_submitted(struct ca *ca, const struct ca_request *request, bool *fo
     return ca->ops->find_submitted(ca->impl, request, found, state, err);
 }
 
+bool ca_can_show_absence(const struct ca *ca)
+{
+    return ca->ops->shows_absence;
+}
+
 bool ca_record_of(struct ca *ca, enum ca_kind kind, int64_t id, struct ca_record *out,
                   struct err *err)
 {
@@ -462,17 +467,10 @@ bool ca_product_check(const struct ca_product *product, const char *key_kind, in
                    product->name, key_kind, buf_str(&kinds));
 }
 
-bool ca_adopt(struct ca *ca, const char *order_id, char **state, struct err *err)
+bool ca_adopt(struct ca *ca, const struct ca_request *request, const char *order_id, char **state,
+              struct err *err)
 {
-    uint64_t number = 0;
-
-    if (ca->ops->adopt != NULL) {
-        return ca->ops->adopt(order_id, state, err);
-    }
-    if (!str_to_u64(order_id, INT64_MAX, &number) || number == 0) {
-        return err_set(err, E_USAGE, "'%.40s' is not a number of an order at the CA", order_id);
-    }
-    return asprintf(state, "{\"id\":%llu}", (unsigned long long)number) >= 0 || err_nomem(err);
+    return ca->ops->adopt(request, order_id, state, err);
 }
 
 void ca_order_id(const char *state, char out[static 64])

@@ -136,7 +136,12 @@ struct ca_request {
     bool same_key;             /* renew: with the request that the CA has */
     const char *reason;        /* replace: 1 to CA_REASON_TEXT_MAX characters */
     const char *person;        /* S/MIME: first and last name */
-    const char *before;        /* what ca_before_submit() returned; NULL: nothing */
+    const char *before;        /* what ca_before_submit() returned last; NULL: nothing */
+    bool again;                /* renew: once more, though it was renewed before */
+    /* renew: whether a number that is new at the CA is known to be of another certificate; NULL:
+     * nobody knows */
+    bool (*is_other)(void *ctx, const char *number);
+    void *other_ctx;
     const char *csr_pem;
     const struct x509_names *names;
     int64_t product_id;
@@ -156,8 +161,10 @@ bool ca_check_request(struct ca *ca, const struct ca_request *request, struct er
 
 /*
  * What has to be known before a request is sent so that it can be found again if its answer is
- * lost; the caller writes *before down first. NULL: nothing. Free() it. E_CA_REFUSED: what is to be
- * renewed or replaced is not there, or not as it was.
+ * lost; the caller writes *before down first. NULL: nothing. Free() it. It is asked for when an
+ * order is planned as well, and compared with that right before the request is sent (then in
+ * request->before). E_CA_REFUSED: what is to be renewed or replaced is not there, or not as it was.
+ * E_ORDER_EXISTS: somebody has renewed it since.
  */
 bool ca_before_submit(struct ca *ca, const struct ca_request *request, char **before,
                       struct err *err) NODISCARD;
@@ -213,6 +220,10 @@ const char *ca_format_at(struct ca *ca, size_t i);
  * record. *found false: the CA does not list it (yet). */
 bool ca_find_submitted(struct ca *ca, const struct ca_request *request, bool *found, char **state,
                        struct err *err) NODISCARD;
+
+/* Whether that shows it in the end, if it is looked for often and long enough: the CA has a list
+ * with everything, and what we mark an order with is in it. */
+bool ca_can_show_absence(const struct ca *ca);
 
 /* What the CA says of one certificate or order. Strings are owned, NULL where it says nothing. */
 struct ca_record {
@@ -378,9 +389,10 @@ void ca_forget(struct ca *ca, const void *user);
 /* Waits at most that long for an answer. False: none came. */
 bool ca_hear(struct ca *ca, int64_t wait_ms, struct ca_heard *out) NODISCARD;
 
-/* The state of an order that a person found at the CA under that id; free() it. E_USAGE: it is
- * none. */
-bool ca_adopt(struct ca *ca, const char *order_id, char **state, struct err *err) NODISCARD;
+/* The state that a request has which a person found at the CA under that id; free() it. E_USAGE: it
+ * is no id, or none that what was asked for can have. */
+bool ca_adopt(struct ca *ca, const struct ca_request *request, const char *order_id, char **state,
+              struct err *err) NODISCARD;
 
 /* The CA's own number (or id) for an order, out of its state; "" if there is none. */
 void ca_order_id(const char *state, char out[static 64]);

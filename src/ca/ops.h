@@ -43,6 +43,7 @@ struct ca_account_ops {
 struct ca_ops {
     const char *type;
     bool fixed_product; /* the account has one, which no order names */
+    bool shows_absence; /* what find_submitted() does not find in the end was not ordered */
     bool (*check_type)(enum ca_login login, const char *url, struct err *err); /* NULL: any */
     bool (*open)(const struct ca_settings *settings, void **impl, struct err *err);
     void (*close)(void *impl);
@@ -59,8 +60,8 @@ struct ca_ops {
     const char *const *formats; /* ends with NULL */
     bool (*find_submitted)(void *impl, const struct ca_request *request, bool *found, char **state,
                            struct err *err);
-    /* NULL: ids are numbers. */
-    bool (*adopt)(const char *order_id, char **state, struct err *err);
+    bool (*adopt)(const struct ca_request *request, const char *order_id, char **state,
+                  struct err *err);
     bool (*record)(void *impl, enum ca_kind kind, int64_t id, struct ca_record *out,
                    struct err *err);
     bool (*list)(void *impl, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,

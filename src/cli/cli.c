@@ -190,6 +190,9 @@ static int finish(struct cli *cli, bool ok, struct err *err)
 {
     struct err writing = ERR_INIT;
 
+    if (!ok && cli_is_plugin(cli->cmd)) {
+        cli_plugin_failed(&cli->out, err);
+    }
     if (!ok) {
         out_error(&cli->out, err);
     }
@@ -198,10 +201,10 @@ static int finish(struct cli *cli, bool ok, struct err *err)
         ok = false;
     }
     if (ok) {
-        return 0;
+        return cli->plugin_status;
     }
     report(err);
-    return err_code_exit_status(err->code);
+    return cli_is_plugin(cli->cmd) ? (int)ALERT_UNKNOWN : err_code_exit_status(err->code);
 }
 
 /* Whether JSON is asked for, also if the rest of the command line is not understood. */

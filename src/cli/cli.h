@@ -102,6 +102,8 @@ struct cli {
     bool tty;
     bool line_open;
     int shown_state;
+
+    int plugin_status; /* of a command that is a plugin: its exit status */
 };
 
 /* opt.c */
@@ -124,14 +126,27 @@ void cli_prompt_restore(void);
 void cli_progress(void *ctx, const struct order *order, int64_t elapsed_ms, int64_t wait_ms);
 void cli_progress_end(struct cli *cli);
 
+/* How many orders are going, in a line that is rewritten in place: on a terminal alone, and not for
+ * programs that read JSON. */
+bool cli_shows_waiting(const struct cli *cli);
+void cli_show_waiting(void *ctx, const struct app_waiting *waiting);
+
 /* Fills cli->app (with the keystore); for commands that tell a story. */
 bool cli_app(struct cli *cli, struct err *err) NODISCARD;
 
 /* Opens the order journal; out NULL: only whether there is a place for it. E_CONFIG, E_JOURNAL. */
 bool cli_journal(struct cli *cli, struct journal **out, struct err *err) NODISCARD;
 
+/* cmd_journal.c: the same for commands that only read it: it may be one that cannot be written. */
+bool cli_journal_to_read(struct cli *cli, struct journal **out, struct err *err) NODISCARD;
+
 /* Writes a PEM file that the user asked for; the file is public. */
 bool cli_write_public(const char *path, const char *text, struct err *err) NODISCARD;
+
+/* cmd_alert.c: whether a command has the exit statuses of Nagios plugins, 0 to 3; and what it
+ * prints when it failed. */
+bool cli_is_plugin(const struct cmd *cmd);
+void cli_plugin_failed(struct out *out, const struct err *err);
 
 /* The commands, by noun. */
 bool cmd_token_list(struct cli *cli, struct err *err);
@@ -158,6 +173,7 @@ bool cmd_order_wait(struct cli *cli, struct err *err);
 bool cmd_order_collect(struct cli *cli, struct err *err);
 bool cmd_order_adopt(struct cli *cli, struct err *err);
 bool cmd_order_abandon(struct cli *cli, struct err *err);
+bool cmd_order_resolve(struct cli *cli, struct err *err);
 bool cmd_order_request(struct cli *cli, struct err *err);
 bool cmd_order_approve(struct cli *cli, struct err *err);
 bool cmd_order_decline(struct cli *cli, struct err *err);
@@ -191,6 +207,10 @@ bool cmd_dcv_publish(struct cli *cli, struct err *err);
 bool cmd_inventory_sync(struct cli *cli, struct err *err);
 bool cmd_inventory_find(struct cli *cli, struct err *err);
 bool cmd_inventory_match(struct cli *cli, struct err *err);
+bool cmd_journal_check(struct cli *cli, struct err *err);
+bool cmd_journal_backup(struct cli *cli, struct err *err);
+bool cmd_journal_export(struct cli *cli, struct err *err);
+bool cmd_alert(struct cli *cli, struct err *err);
 bool cmd_products(struct cli *cli, struct err *err);
 bool cmd_check(struct cli *cli, struct err *err);
 bool cmd_org_list(struct cli *cli, struct err *err);
@@ -252,6 +272,10 @@ struct opts_order_list {
 struct opts_order_result {
     const char *cert_out, *chain_out;
     const char *format, *out_path; /* collect */
+};
+struct opts_order_resolve {
+    const char *is, *reason;
+    bool not_ordered, send_again, yes;
 };
 struct opts_reissue {
     struct cli_list names;
@@ -318,8 +342,16 @@ struct opts_inventory_find {
     const char *ca_order, *serial, *name, *dn, *kind;
     bool live;
 };
+struct opts_journal {
+    const char *format, *out_path;
+    bool accept_clock, overwrite, history;
+};
+struct opts_alert {
+    const char *levels, *sources;
+    bool dry_run;
+};
 struct opts_account_acme {
-    const char *name, *server, *validation, *validation_id, *eab_out;
+    const char *name, *server, *validation, *validation_id, *eab_out, *eab_config;
     bool show_secret, yes;
 };
 struct opts_cert_bind {

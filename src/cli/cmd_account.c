@@ -1,7 +1,7 @@
 /* ACME accounts at the CA: "account acme ACTION". */
+#include "cli/account.h"
 #include "cli/cli.h"
 
-#include "base/file.h"
 #include "base/str.h"
 
 #include <stdio.h>
@@ -60,36 +60,6 @@ static bool list(struct acme *acme, struct err *err)
     return true;
 }
 
-/* The pair for an ACME client, in a file of its owner alone. */
-static bool write_eab(const struct acme *acme, const struct ca_acme_account *account,
-                      struct err *err)
-{
-    AUTO(secret) struct secret text = SECRET_INIT;
-    AUTO(buf) struct buf head = BUF_INIT(4096);
-
-    if (acme->opts->eab_out == NULL) {
-        return true;
-    }
-    if (account->mac_id == NULL || !secret_is_set(&account->mac_key)) {
-        return err_set(err, E_PROTOCOL, "the CA does not show the pair of ACME account %lld",
-                       (long long)account->id);
-    }
-    buf_addf(&head, "# ACME account %lld: external account binding (RFC 8555, 7.3.4)\n",
-             (long long)account->id);
-    buf_addf(&head, "EAB_KID='%s'\nEAB_HMAC_KEY='", account->mac_id);
-    if (strchr(account->mac_id, '\'') != NULL || strchr(account->mac_id, '\n') != NULL ||
-        strchr(secret_expose(&account->mac_key), '\'') != NULL || !buf_ok(&head)) {
-        return err_set(err, E_PROTOCOL,
-                       "the pair of ACME account %lld has characters that no key "
-                       "has",
-                       (long long)account->id);
-    }
-    return secret_set(&text, buf_str(&head), head.len, err) &&
-           secret_append(&text, account->mac_key.data, account->mac_key.len, err) &&
-           secret_append(&text, "'\n", 2, err) &&
-           file_write_atomic(acme->opts->eab_out, text.data, text.len, 0600, err);
-}
-
 static bool print_account(struct acme *acme, struct err *err)
 {
     AUTO(ca_acme_account) struct ca_acme_account account = {.id = 0};
@@ -108,11 +78,7 @@ static bool print_account(struct acme *acme, struct err *err)
     if (acme->opts->show_secret) {
         out_text(out, "mac_key", "HMAC key (EAB)", secret_expose(&account.mac_key));
     }
-    if (!write_eab(acme, &account, err)) {
-        return err_wrap(err, "the pair is not written");
-    }
-    out_text(out, "eab_file", "Pair written to", acme->opts->eab_out);
-    return true;
+    return cli_eab_write(acme->cli, acme->opts, &account, err);
 }
 
 static bool create(struct acme *acme, struct err *err)
@@ -310,23 +276,15 @@ static bool read_operands(struct cli *cli, const struct action *action, struct a
     return true;
 }
 
-/* Where the pair is to go, asked before anything is made: what is there is not written over. */
-static bool check_eab_out(const struct opts_account_acme *opts, struct err *err)
-{
-    if (opts->eab_out != NULL && file_exists(opts->eab_out)) {
-        return err_set(err, E_OBJECT_EXISTS, "--eab-out: %s is there already", opts->eab_out);
-    }
-    return cli_check_results(opts->eab_out, NULL, err);
-}
-
 bool cmd_account_acme(struct cli *cli, struct err *err)
 {
     struct acme acme = {.cli = cli, .opts = cli->opts};
     const struct action *action = find_action(cli->operands[0], err);
 
     if (action == NULL || !read_operands(cli, action, &acme, err) ||
-        !check_eab_out(acme.opts, err) || !cli_app(cli, err) ||
-        !app_ca_open(&cli->app, &acme.connection, err)) {
+        !cli_eab_check(cli, acme.opts, action->run == print_account || action->run == create,
+                       err) ||
+        !cli_app(cli, err) || !app_ca_open(&cli->app, &acme.connection, err)) {
         return false;
     }
     bool ok = action->run(&acme, err);

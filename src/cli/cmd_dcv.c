@@ -228,6 +228,10 @@ bool cmd_dcv_clear(struct cli *cli, struct err *err)
         return failed(cli, err);
     }
     print_status(cli, cli->operands[0], &status);
+    if (!opts->yes && status.order == CA_DCV_NONE) {
+        return err_set(err, E_USAGE, "no validation of %s is under way that could be given up",
+                       cli->operands[0]);
+    }
     return opts->yes || err_set(err, E_USAGE,
                                 "nothing was given up; with --yes the validation of %s that is "
                                 "under way is, and has to be started anew",

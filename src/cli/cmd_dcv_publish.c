@@ -10,7 +10,13 @@
 #include <string.h>
 #include <strings.h>
 
-enum { LIST_MAX = 1 << 20, DOMAINS_MAX = 10000, LOOK_MS = 6000, RENEW_BEFORE_DAYS = 30 };
+enum {
+    LIST_MAX = 1 << 20,
+    DOMAINS_MAX = 10000,
+    LOOK_MS = 6000,
+    RENEW_BEFORE_DAYS = 30,
+    LINE_MAX_BYTES = 16 * 1024
+};
 
 static const struct out_column columns[] = {
     {"domain", "DOMAIN", 32, false},
@@ -94,16 +100,18 @@ static bool collect(struct cli *cli, const char *from, struct domains *domains, 
 static void say(void *ctx, const char *domain, const char *what, int64_t wait_ms)
 {
     const struct cli *cli = ctx;
+    AUTO(buf) struct buf line = BUF_INIT(LINE_MAX_BYTES);
 
     if (cli->common.quiet) {
         return;
     }
+    str_add_quotable(&line, domain, strlen(domain), LINE_MAX_BYTES / 16);
+    buf_add_str(&line, ": ");
+    str_add_quotable(&line, what, strlen(what), LINE_MAX_BYTES / 8);
     if (wait_ms > 0) {
-        (void)fprintf(stderr, "%s: %s (again in %lld s)\n", domain, what,
-                      (long long)((wait_ms + 999) / 1000));
-    } else {
-        (void)fprintf(stderr, "%s: %s\n", domain, what);
+        buf_addf(&line, " (again in %lld s)", (long long)((wait_ms + 999) / 1000));
     }
+    (void)fprintf(stderr, "%s\n", buf_str(&line));
 }
 
 /* An option names a file from where we are; hooks are started from the root. */
@@ -123,12 +131,14 @@ static bool choose(const struct cli *cli, const struct opts_dcv_publish *opts, c
                                                      : ca->dcv_cleanup_hook;
 
     request->hook = (struct dcv_hook){.path = ca->dcv_hook,
+                                      .quoted = ca->dcv_hook_quoted,
                                       .environment = ca->dcv_hook_env,
                                       .timeout_ms = ca->dcv_hook_timeout_s * 1000,
                                       .stop = cli->env->stop};
     request->look = (struct dcv_look){
         .dns_servers = opts->dns_servers != NULL ? opts->dns_servers : ca->dns_servers,
         .web_server = opts->web_server != NULL ? opts->web_server : ca->web_server,
+        .web_trust = ca->web_trust,
         .timeout_ms = LOOK_MS,
         .stop = cli->env->stop};
     if (opts->hook != NULL) {

@@ -116,7 +116,7 @@ bool cmd_order_list(struct cli *cli, struct err *err)
     if (opts->limit != NULL && !str_to_int(opts->limit, 1, INT32_MAX, &limit)) {
         return err_set(err, E_USAGE, "--limit: '%.40s' is not a number", opts->limit);
     }
-    if (!cli_journal(cli, &journal, err)) {
+    if (!cli_journal_to_read(cli, &journal, err)) {
         return false;
     }
     out_table(&cli->out, "orders", order_columns, ARRAY_LEN(order_columns), "There is no order.");
@@ -151,7 +151,8 @@ bool cmd_order_show(struct cli *cli, struct err *err)
     int64_t id = 0;
 
     order_init(&order);
-    if (!cli_journal(cli, &journal, err) || !journal_resolve(journal, cli->operands[0], &id, err) ||
+    if (!cli_journal_to_read(cli, &journal, err) ||
+        !journal_resolve(journal, cli->operands[0], &id, err) ||
         !journal_load(journal, id, &order, err)) {
         return false;
     }

@@ -30,6 +30,7 @@ static void print_ended(void *ctx, const struct order *order, const struct err *
     struct cli *cli = ctx;
     char id[24];
 
+    cli_progress_end(cli);
     (void)snprintf(id, sizeof(id), "%lld", (long long)order->id);
     const char *cells[] = {id,
                            why->code == E_NONE ? "done" : err_code_name(why->code),
@@ -115,8 +116,14 @@ static bool wait_for_many(struct cli *cli, struct err *err)
     }
     out_table(&cli->out, "orders", columns, ARRAY_LEN(columns), "There is no open order.");
     if (count > 0) {
-        struct app_wait request = {.ids = ids, .count = count, .ended = print_ended, .ctx = cli};
-        if (!app_wait(&cli->app, &request, &waited, err)) {
+        struct app_wait request = {.ids = ids,
+                                   .count = count,
+                                   .ended = print_ended,
+                                   .progress = cli_shows_waiting(cli) ? cli_show_waiting : NULL,
+                                   .ctx = cli};
+        bool begun = app_wait(&cli->app, &request, &waited, err);
+        cli_progress_end(cli);
+        if (!begun) {
             return false;
         }
     }

@@ -141,6 +141,14 @@ static const struct opt order_approvals_opts[] = {
      "write texts, signatures and certificates there, for checks with other programs"},
 };
 
+static const struct opt order_resolve_opts[] = {
+    {"is", 0, OPT_TEXT, "ID", AT(opts_order_resolve, is), "the CA has it, under this number or id: go on with it"},
+    {"not-ordered", 0, OPT_FLAG, NULL, AT(opts_order_resolve, not_ordered), "the CA does not have it: close it"},
+    {"send-again", 0, OPT_FLAG, NULL, AT(opts_order_resolve, send_again), "with --not-ordered: it may be sent again instead"},
+    {"reason", 0, OPT_TEXT, "TEXT", AT(opts_order_resolve, reason), "with --not-ordered: how that is known (required)"},
+    {"yes", 0, OPT_FLAG, NULL, AT(opts_order_resolve, yes), "with --not-ordered: do it; without, the CA is asked and nothing changed"},
+};
+
 static const struct opt order_result_opts[] = {
     {"cert-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, cert_out), "write the certificate as PEM"},
     {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_order_result, chain_out), "write its issuers as PEM"},
@@ -255,8 +263,10 @@ static const struct opt account_acme_opts[] = {
      "create: the validation of the organization to build on"},
     {"eab-out", 0, OPT_TEXT, "FILE", AT(opts_account_acme, eab_out),
      "create, show: write the pair for external account binding, readable for its owner alone"},
+    {"eab-config", 0, OPT_TEXT, "NAME", AT(opts_account_acme, eab_config),
+     "create, show: write it into the section [ca:NAME] of the configuration, its key into a file beside that"},
     {"show-secret", 0, OPT_FLAG, NULL, AT(opts_account_acme, show_secret), "create, show: print the HMAC key"},
-    {"yes", 0, OPT_FLAG, NULL, AT(opts_account_acme, yes), "delete, deactivate: do it"},
+    {"yes", 0, OPT_FLAG, NULL, AT(opts_account_acme, yes), "delete, deactivate: do it; --eab-config: replace a pair"},
 };
 
 static const struct opt domain_list_opts[] = {
@@ -316,6 +326,13 @@ static const struct opt dcv_publish_opts[] = {
     {"again", 0, OPT_FLAG, NULL, AT(opts_dcv_publish, again), "validate those as well"},
 };
 
+static const struct opt alert_opts[] = {
+    {"dry-run", 0, OPT_FLAG, NULL, AT(opts_alert, dry_run), "look and tell here; deliver nothing, remember nothing"},
+    {"levels", 0, OPT_TEXT, "LIST", AT(opts_alert, levels), "days that are left, commas between (default: 'alert_levels')"},
+    {"sources", 0, OPT_TEXT, "LIST", AT(opts_alert, sources),
+     "where to look: journal, inventory, token (default: 'alert_sources')"},
+};
+
 static const struct opt cert_bind_opts[] = {
     {"key", 'k', OPT_TEXT, "URI", AT(opts_cert_bind, key), "the private key (required)"},
     {"cert", 'c', OPT_TEXT, "FILE", AT(opts_cert_bind, cert), "the certificate, PEM, DER or PKCS#7 (required)"},
@@ -358,6 +375,21 @@ static const struct opt cert_check_opts[] = {
 
 static const struct opt cert_emit_opts[] = {
     {"dir", 0, OPT_TEXT, "DIR", AT(opts_cert_emit, dir), "where the files for the program are, or are put"},
+};
+
+static const struct opt journal_check_opts[] = {
+    {"accept-clock", 0, OPT_FLAG, NULL, AT(opts_journal, accept_clock),
+     "write down that the clock is right, although entries are of a later time"},
+};
+
+static const struct opt journal_backup_opts[] = {
+    {"overwrite", 0, OPT_FLAG, NULL, AT(opts_journal, overwrite), "replace FILE if it is there"},
+};
+
+static const struct opt journal_export_opts[] = {
+    {"format", 0, OPT_TEXT, "FORMAT", AT(opts_journal, format), "json, jsonl or csv (default: json)"},
+    {"history", 0, OPT_FLAG, NULL, AT(opts_journal, history), "with csv: a row for each entry of each order's history"},
+    {"out", 'o', OPT_TEXT, "FILE", AT(opts_journal, out_path), "where it goes (default: stdout)"},
 };
 
 const struct cmd cli_cmds[] = {
@@ -416,6 +448,8 @@ const struct cmd cli_cmds[] = {
      OPTS(order_replace_opts, opts_reissue), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_replace},
     {"order", "adopt", "go on with an order whose answer was lost, as the one found at the CA under an id", "ORDER ID", 2, 2,
      OPTS(order_result_opts, opts_order_result), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_adopt},
+    {"order", "resolve", "settle an order whose answer was lost: what is known, and what somebody found out", "ORDER", 1, 1,
+     OPTS(order_resolve_opts, opts_order_resolve), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_order_resolve},
     {"order", "abandon", "give up an order that was not sent to the CA", "ORDER", 1, 1, NO_OPTS,
      GENERAL, NOTHING, cmd_order_abandon},
 
@@ -435,6 +469,13 @@ const struct cmd cli_cmds[] = {
      OPTS(request_decide_opts, opts_request), GENERAL | TOKEN | CA | PROFILE, CA, cmd_request_decline},
     {"request", "update", "change a request that waits at the CA, or the comments of any certificate", "NUMBER", 1, 1,
      OPTS(request_update_opts, opts_request), GENERAL | TOKEN | CA | PROFILE, CA, cmd_request_update},
+
+    {"journal", "check", "check the order journal: files, database, schema, and what must hold of each order", NULL, 0, 0,
+     OPTS(journal_check_opts, opts_journal), GENERAL, NOTHING, cmd_journal_check},
+    {"journal", "backup", "copy the order journal while others use it, and check the copy", "FILE", 1, 1,
+     OPTS(journal_backup_opts, opts_journal), GENERAL, NOTHING, cmd_journal_backup},
+    {"journal", "export", "write all orders with their history", NULL, 0, 0,
+     OPTS(journal_export_opts, opts_journal), GENERAL, NOTHING, cmd_journal_export},
 
     {"cert", "bind", "verify a certificate and bind it to its key in the token", NULL, 0, 0,
      OPTS(cert_bind_opts, opts_cert_bind), GENERAL | TOKEN | PROFILE, TOKEN, cmd_cert_bind},
@@ -490,6 +531,8 @@ const struct cmd cli_cmds[] = {
     {"account", "acme", "ACME accounts at the CA: list, create, show, rename, delete, domains, add-domains, "
      "remove-domains, clients, deactivate", "ACTION [ACCOUNT] [WORD ...]", 1, 1002,
      OPTS(account_acme_opts, opts_account_acme), GENERAL | TOKEN | CA, CA, cmd_account_acme},
+    {"alert", NULL, "tell of certificates that end soon and orders that wait too long", NULL, 0, 0,
+     OPTS(alert_opts, opts_alert), GENERAL | TOKEN, NOTHING, cmd_alert},
     {"products", NULL, "list the certificate profiles that the CA account may order", NULL, 0, 0, NO_OPTS,
      GENERAL | TOKEN | CA, CA, cmd_products},
     {"check", NULL, "test the connection to the CA step by step", NULL, 0, 0, NO_OPTS,

@@ -1,5 +1,8 @@
 #include "cli/cli.h"
 
+#include "base/buf.h"
+#include "base/str.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -79,10 +82,13 @@ static bool ask(int fd, const char *what, const volatile bool *stop, struct secr
                 struct err *err)
 {
     struct termios silent = echoing;
+    AUTO(buf) struct buf asks = BUF_INIT(LINE_MAX_BYTES);
 
     silent.c_lflag &= ~(tcflag_t)(ECHO | ECHONL);
     silent_fd = fd;
-    bool asked = tcsetattr(fd, TCSAFLUSH, &silent) == 0 && put(fd, what) && put(fd, ": ");
+    str_add_quotable(&asks, what, strlen(what), LINE_MAX_BYTES / 5); /* a token chose its label */
+    buf_add_str(&asks, ": ");
+    bool asked = tcsetattr(fd, TCSAFLUSH, &silent) == 0 && put(fd, buf_str(&asks));
     bool ok = asked ? read_line(fd, stop, out, err)
                     : err_set(err, E_IO, "the terminal cannot be used to ask for the %s", what);
     (void)tcsetattr(fd, TCSAFLUSH, &echoing);

@@ -253,6 +253,11 @@ const char *config_token_section(const struct config_token *token)
     return str_equal(token->name, no_section) ? NULL : token->name;
 }
 
+const struct config_token *config_token_at(const struct config *config, size_t i)
+{
+    return i < config->token_count ? config->tokens[i] : NULL;
+}
+
 bool config_token_named(const struct config *config, const char *name,
                         const struct config_token **out, struct err *err)
 {

@@ -46,8 +46,14 @@ struct config_general {
     char *state_dir;
     char *lock_dir;
     char *ca, *token, *profile; /* the sections used when none is named */
-    bool allow_env_secrets;
+    char *alert_levels, *alert_waiting, *alert_sources;
+    char *alert_mail, *alert_mail_from, *alert_sendmail;
+    char *alert_webhook, *alert_webhook_trust, *alert_webhook_token_source, *alert_webhook_proxy;
+    char *alert_metrics;
     int64_t token_timeout_s; /* one limit for every kind of token call; 0: limits by kind */
+    int64_t renew_early_ov_s, renew_early_ev_s;
+    int64_t alert_expired_s, alert_repeat_s, alert_timeout_s;
+    bool allow_env_secrets;
 };
 
 /* Whether somebody has to approve an order here before it is sent; what is NULL or 0 is not set. */
@@ -91,6 +97,8 @@ struct config_ca {
     char *policy;
     char *requester;
     char *catalog; /* the products that may be ordered; NULL: all */
+    char *eab_kid; /* the pair of an ACME account */
+    char *eab_key_source;
     struct config_approval approval;
     char *trust;
     char *trust_password_source;
@@ -102,18 +110,21 @@ struct config_ca {
     int64_t connect_timeout_s, timeout_s;
     int64_t poll_deadline_s;
     int64_t people_deadline_s; /* -1: as poll_deadline_s */
+    int64_t absence_after_s;   /* -1: never */
     int64_t backoff_base_s, backoff_max_s;
     int64_t backoff_attempts;
     int64_t poll_scale_percent;
-    char *dcv_method; /* what the next five are about: domain validation */
+    char *dcv_method; /* what the next ones are about: domain validation */
     char *dcv_hook, *dcv_cleanup_hook, *dcv_hook_style, *dcv_hook_env;
     int64_t dcv_hook_timeout_s;
     char *dns_servers, *web_server; /* to look whether it is published; NULL: the real ones */
+    char *web_trust;                /* roots for that; NULL: the system's */
     char *order_fields;
     int tls_max;
     int poll;              /* enum config_poll */
     int collect_form;      /* enum config_collect */
     int status_form;       /* enum config_status */
+    bool dcv_hook_quoted;  /* TXT records are handed over as in zone files */
     bool http2;            /* where the server offers it */
     bool public_trust;     /* what it issues is for everybody: no kinds of keys that few accept */
     bool org_id_is_option; /* named on the command line, so the profile's does not count */
@@ -210,6 +221,27 @@ const char *config_path(const struct config *config);
 bool config_parse(const char *name, const char *text, struct config **out,
                   struct err *err) NODISCARD;
 
+/* edit.c: a setting that is to stand in a file. */
+struct config_change {
+    const char *key;
+    const char *value; /* one line of printable characters */
+};
+
+/*
+ * Puts settings into the section of a file's text, which is appended to out; everything else stays,
+ * comments too. Pure. E_CONFIG: there is no such section, or what comes out is no configuration;
+ * E_OBJECT_EXISTS: one of them is there, and nobody asked to replace it; E_USAGE for a value that
+ * does not fit.
+ */
+bool config_edit(const char *text, const char *section, const struct config_change changes[],
+                 size_t count, bool replace, struct buf *out, struct err *err) NODISCARD;
+
+/* The same with the file that was read; it keeps its owner and its mode, and is whole at any time.
+ * dry: nothing is written, but what stands against it is told. E_IO as well. */
+bool config_change_file(const struct config *config, const char *section,
+                        const struct config_change changes[], size_t count, bool replace, bool dry,
+                        struct err *err) NODISCARD;
+
 /* Relative paths in a file are relative to the file's directory; as options, to the working
  * directory. */
 
@@ -259,6 +291,9 @@ bool config_select(struct config *config, const struct config_choice *choice, un
 
 /* The name of its section; NULL if no section of a file made it, but options alone. */
 const char *config_token_section(const struct config_token *token);
+
+/* The i-th token section, whoever made it; NULL past the end. */
+const struct config_token *config_token_at(const struct config *config, size_t i);
 
 /* The token section of that name; E_CONFIG if there is none. */
 bool config_token_named(const struct config *config, const char *name,

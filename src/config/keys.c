@@ -81,6 +81,16 @@ static bool set_span_or_same(void *field, const char *value, struct err *err)
     return set_span(field, value, err);
 }
 
+/* "never" is -1. */
+static bool set_span_or_never(void *field, const char *value, struct err *err)
+{
+    if (str_equal(value, "never")) {
+        *(int64_t *)field = -1;
+        return true;
+    }
+    return set_span(field, value, err);
+}
+
 static bool set_word(int *field, const char *const words[], size_t count, const char *value,
                      struct err *err)
 {
@@ -195,6 +205,45 @@ static const struct row rows[] = {
     {{CONFIG_GENERAL, "token_timeout", "token-timeout", "SPAN", "0",
       "longest time a call into a PKCS#11 module may take; 0: limits by kind of call"},
      set_span, GENERAL(token_timeout_s)},
+    {{CONFIG_GENERAL, "renew_early_ov", NULL, "SPAN", "3d",
+      "how much earlier than a third of its lifetime before its end an OV certificate is due for renewal"},
+     set_span, GENERAL(renew_early_ov_s)},
+    {{CONFIG_GENERAL, "renew_early_ev", NULL, "SPAN", "7d", "the same for an EV certificate"},
+     set_span, GENERAL(renew_early_ev_s)},
+    {{CONFIG_GENERAL, "alert_levels", NULL, "LIST", "30, 14, 7",
+      "days that are left of a certificate when 'alert' tells, commas between; the last one is critical"},
+     set_text, GENERAL(alert_levels)},
+    {{CONFIG_GENERAL, "alert_waiting", NULL, "LIST", "3d, 7d",
+      "how long an order waits when 'alert' tells, commas between; the last one is critical"},
+     set_text, GENERAL(alert_waiting)},
+    {{CONFIG_GENERAL, "alert_expired", NULL, "SPAN", "14d", "how long a certificate that has expired is told"},
+     set_span, GENERAL(alert_expired_s)},
+    {{CONFIG_GENERAL, "alert_repeat", NULL, "SPAN", "0",
+      "after what time an alert is delivered again at the same level; 0: never"},
+     set_span, GENERAL(alert_repeat_s)},
+    {{CONFIG_GENERAL, "alert_sources", NULL, "LIST", "journal, inventory, token",
+      "where 'alert' looks: journal, inventory, token"},
+     set_text, GENERAL(alert_sources)},
+    {{CONFIG_GENERAL, "alert_mail", NULL, "LIST", NULL, "mail addresses that alerts go to, commas between"},
+     set_text, GENERAL(alert_mail)},
+    {{CONFIG_GENERAL, "alert_mail_from", NULL, "ADDRESS", NULL, "whom that mail is from (default: as the mail program likes)"},
+     set_text, GENERAL(alert_mail_from)},
+    {{CONFIG_GENERAL, "alert_sendmail", NULL, "FILE", "/usr/sbin/sendmail", "the program that takes that mail on its standard input"},
+     set_text, GENERAL(alert_sendmail)},
+    {{CONFIG_GENERAL, "alert_webhook", NULL, "URL", NULL, "https:// URL that alerts are sent to as JSON"},
+     set_text, GENERAL(alert_webhook)},
+    {{CONFIG_GENERAL, "alert_webhook_trust", NULL, "FILE", NULL, "PEM roots of its server; default: the system's"},
+     set_text, GENERAL(alert_webhook_trust)},
+    {{CONFIG_GENERAL, "alert_webhook_token_source", NULL, "SOURCE", NULL,
+      "where a token for it comes from (Authorization: Bearer)"},
+     set_source, GENERAL(alert_webhook_token_source)},
+    {{CONFIG_GENERAL, "alert_webhook_proxy", NULL, "URL", NULL, "http://host:port on the way to it"},
+     set_text, GENERAL(alert_webhook_proxy)},
+    {{CONFIG_GENERAL, "alert_metrics", NULL, "FILE", NULL,
+      "text file for Prometheus, in the directory that node_exporter reads: NAME.prom"},
+     set_text, GENERAL(alert_metrics)},
+    {{CONFIG_GENERAL, "alert_timeout", NULL, "SPAN", "60s", "longest time for one delivery"},
+     set_span, GENERAL(alert_timeout_s)},
 
     {{CONFIG_CA, "type", NULL, "WORD", "scm", 
       "kind of CA: scm (Sectigo Certificate Manager), or scm-enrollment (its Enrollment API)"},
@@ -291,6 +340,9 @@ static const struct row rows[] = {
     {{CONFIG_CA, "people_deadline", "people-deadline", "SPAN|same", "same",
       "how long a command waits for a person's approval or validation (steps); 0: ask once; same: as poll_deadline"},
      set_span_or_same, CA(people_deadline_s)},
+    {{CONFIG_CA, "absence_after", "absence-after", "SPAN|never", "1h",
+      "how long a CA may show nothing of an order whose answer was lost until it is sent once more"},
+     set_span_or_never, CA(absence_after_s)},
     {{CONFIG_CA, "backoff_base", "backoff-base", "SPAN", "2s", "base of the backoff schedule, in seconds"},
      set_span, CA(backoff_base_s)},
     {{CONFIG_CA, "backoff_max", "backoff-max", "SPAN", "32s", "longest wait of the backoff schedule"},
@@ -323,6 +375,9 @@ static const struct row rows[] = {
     {{CONFIG_CA, "dcv_hook_style", NULL, "STYLE", "p11enroll",
       "how it is called: p11enroll, uacme, dehydrated, certbot or lego"},
      set_text, CA(dcv_hook_style)},
+    {{CONFIG_CA, "dcv_hook_quoted", NULL, "BOOL", "no",
+      "it is given what a TXT record says as that stands in a zone file: in quotes, with backslashes"},
+     set_bool, CA(dcv_hook_quoted)},
     {{CONFIG_CA, "dcv_hook_env", NULL, "LIST", NULL,
       "variables for it: NAME=VALUE, or NAME for what it is here; ';' between"},
      set_text, CA(dcv_hook_env)},
@@ -334,6 +389,9 @@ static const struct row rows[] = {
     {{CONFIG_CA, "web_server", NULL, "HOST:PORT", NULL,
       "web server that must show the file (default: where the domain's name leads)"},
      set_text, CA(web_server)},
+    {{CONFIG_CA, "web_trust", NULL, "FILE", NULL,
+      "roots for its certificate with the method https, PEM (default: the system's)"},
+     set_text, CA(web_trust)},
     {{CONFIG_CA, "product", NULL, "ID|NAME", NULL, "certificate profile at the CA, for profiles that name none"},
      set_text, CA(product)},
     {{CONFIG_CA, "term", NULL, "DAYS", NULL, "validity, for profiles that name none"},
@@ -345,6 +403,11 @@ static const struct row rows[] = {
     {{CONFIG_CA, "catalog", NULL, "LIST", NULL,
       "the products that may be ordered, by number or name; others are refused before a key is made; default: all"},
      set_text, CA(catalog)},
+    {{CONFIG_CA, "eab_kid", NULL, "ID", NULL,
+      "ACME: identifier of the key that binds a client to the ACME account (account acme --eab-config writes it)"},
+     set_text, CA(eab_kid)},
+    {{CONFIG_CA, "eab_key_source", NULL, "SOURCE", NULL, "ACME: where that HMAC key comes from (base64url)"},
+     set_source, CA(eab_key_source)},
     {{CONFIG_CA, "approval", NULL, "auto|required", NULL,
       "whether somebody here has to approve an order before it is sent, for profiles that do not say; default: auto"},
      set_approval, CA(approval.rule)},

@@ -1,22 +1,17 @@
-#include "db/db.h"
+#include "db/db_impl.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/str.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { BUSY_TIMEOUT_MS = 10000, BUSY_PAUSE_MS = 5 };
-
-struct db {
-    sqlite3 *handle;
-    char *path;
-};
+enum { BUSY_PAUSE_MS = 5 };
 
 struct db_query {
     sqlite3_stmt *stmt;
@@ -34,17 +29,9 @@ void db_close(struct db *db)
     free(db);
 }
 
-static bool failed(const struct db *db, const char *what, struct err *err)
+bool db_execute(struct db *db, const char *sql, const char *what, struct err *err)
 {
-    int code = db->handle != NULL ? sqlite3_extended_errcode(db->handle) : SQLITE_NOMEM;
-    const char *text = db->handle != NULL ? sqlite3_errmsg(db->handle) : "out of memory";
-
-    return err_set_native(err, E_JOURNAL, (unsigned long)code, "%s: %s: %s", db->path, what, text);
-}
-
-static bool execute(struct db *db, const char *sql, const char *what, struct err *err)
-{
-    return sqlite3_exec(db->handle, sql, NULL, NULL, NULL) == SQLITE_OK || failed(db, what, err);
+    return sqlite3_exec(db->handle, sql, NULL, NULL, NULL) == SQLITE_OK || db_failed(db, what, err);
 }
 
 /* SQLite gives its -wal and -shm files the mode of the main file, so that is made private first. */
@@ -53,21 +40,13 @@ static bool make_private(const char *path, struct err *err)
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
     if (fd < 0) {
-        return err_set_errno(err, E_JOURNAL, errno, "opening the journal %s", path);
+        bool full = errno == ENOSPC || errno == EDQUOT;
+        return err_set_errno(err, E_JOURNAL, errno, "opening the journal %s (%s)", path,
+                             full ? "there has to be room on its disk"
+                                  : "it and its directory must be writable for the user who runs "
+                                    "this");
     }
     (void)close(fd);
-    return true;
-}
-
-static bool read_version(struct db *db, int *version, struct err *err)
-{
-    AUTO(db_query) struct db_query *query = NULL;
-    bool row = false;
-
-    if (!db_query(db, "PRAGMA user_version", &query, err) || !db_step(query, &row, err)) {
-        return false;
-    }
-    *version = row ? (int)db_int(query, 0) : 0;
     return true;
 }
 
@@ -76,15 +55,15 @@ static bool migrate_one(struct db *db, const char *sql, int to, struct err *err)
     char set[48];
 
     (void)snprintf(set, sizeof(set), "PRAGMA user_version = %d", to);
-    return execute(db, sql, "migrating the schema", err) &&
-           execute(db, set, "migrating the schema", err);
+    return db_execute(db, sql, "migrating the schema", err) &&
+           db_execute(db, set, "migrating the schema", err);
 }
 
 static bool migrate(struct db *db, const char *const migrations[], size_t count, struct err *err)
 {
     int version = 0;
 
-    if (!read_version(db, &version, err)) {
+    if (!db_version(db, &version, err)) {
         return false;
     }
     if (version == (int)count) {
@@ -92,13 +71,14 @@ static bool migrate(struct db *db, const char *const migrations[], size_t count,
     }
     if (version < 0 || version > (int)count) {
         return err_set(err, E_JOURNAL,
-                       "%s was written by a newer p11enroll (schema %d, known is %zu)", db->path,
-                       version, count);
+                       "%s was written by a newer p11enroll (schema %d, known is %zu): nothing was "
+                       "changed; use that version, or name another 'state_dir'",
+                       db->path, version, count);
     }
     if (!db_begin(db, err)) {
         return false;
     }
-    bool ok = read_version(db, &version, err); /* another process may have been faster */
+    bool ok = db_version(db, &version, err); /* another process may have been faster */
     for (int at = version; ok && at < (int)count; at++) {
         ok = migrate_one(db, migrations[at], at + 1, err);
     }
@@ -114,14 +94,14 @@ static bool migrate(struct db *db, const char *const migrations[], size_t count,
 static bool set_up(struct db *db, struct err *err)
 {
     struct clock clock = clock_system(NULL);
-    int64_t end = clock_mono_ms(&clock) + BUSY_TIMEOUT_MS;
+    int64_t end = clock_mono_ms(&clock) + DB_BUSY_TIMEOUT_MS;
 
-    while (!execute(db,
-                    "PRAGMA journal_mode = WAL;"
-                    "PRAGMA synchronous = FULL;"
-                    "PRAGMA foreign_keys = ON;"
-                    "PRAGMA trusted_schema = OFF;",
-                    "setting up the journal", err)) {
+    while (!db_execute(db,
+                       "PRAGMA journal_mode = WAL;"
+                       "PRAGMA synchronous = FULL;"
+                       "PRAGMA foreign_keys = ON;"
+                       "PRAGMA trusted_schema = OFF;",
+                       "setting up the journal", err)) {
         bool busy = (sqlite3_errcode(db->handle) & 0xff) == SQLITE_BUSY;
         if (!busy || clock_mono_ms(&clock) >= end || !clock_sleep_ms(&clock, BUSY_PAUSE_MS)) {
             return false;
@@ -146,9 +126,9 @@ bool db_open(const char *path, const char *const migrations[], size_t migration_
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_FULLMUTEX |
                             SQLITE_OPEN_EXRESCODE,
                         NULL) != SQLITE_OK) {
-        return failed(db, "opening the journal", err);
+        return db_failed(db, "opening the journal", err);
     }
-    (void)sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
+    (void)sqlite3_busy_timeout(db->handle, DB_BUSY_TIMEOUT_MS);
     if (!set_up(db, err) || !migrate(db, migrations, migration_count, err)) {
         return false;
     }
@@ -158,12 +138,12 @@ bool db_open(const char *path, const char *const migrations[], size_t migration_
 
 bool db_begin(struct db *db, struct err *err)
 {
-    return execute(db, "BEGIN IMMEDIATE", "starting a transaction", err);
+    return db_execute(db, "BEGIN IMMEDIATE", "starting a transaction", err);
 }
 
 bool db_commit(struct db *db, struct err *err)
 {
-    return execute(db, "COMMIT", "writing", err);
+    return db_execute(db, "COMMIT", "writing", err);
 }
 
 void db_rollback(struct db *db)
@@ -181,15 +161,27 @@ bool db_query(struct db *db, const char *sql, struct db_query **out, struct err 
     query->db = db;
     if (sqlite3_prepare_v2(db->handle, sql, -1, &query->stmt, NULL) != SQLITE_OK) {
         free(query);
-        return failed(db, "reading the journal", err);
+        return db_failed(db, "reading the journal", err);
     }
     *out = query;
     return true;
 }
 
+/* A statement that walked through a table: fine for what looks at everything, and for nothing
+ * else. */
+static void tell_scan(struct db_query *query)
+{
+    int steps = sqlite3_stmt_status(query->stmt, SQLITE_STMTSTATUS_FULLSCAN_STEP, 0);
+
+    if (steps > 0 && log_enabled(LOG_TRACE)) {
+        log_line(LOG_TRACE, "db", "%d rows scanned: %s", steps, sqlite3_sql(query->stmt));
+    }
+}
+
 void db_query_done(struct db_query *query)
 {
     if (query != NULL) {
+        tell_scan(query);
         (void)sqlite3_finalize(query->stmt);
         free(query);
     }
@@ -237,7 +229,7 @@ bool db_step(struct db_query *query, bool *row, struct err *err)
     int rc = sqlite3_step(query->stmt);
 
     if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
-        return failed(query->db, "using the journal", err);
+        return db_failed(query->db, "using the journal", err);
     }
     *row = rc == SQLITE_ROW;
     return true;
@@ -271,4 +263,9 @@ const uint8_t *db_bytes(struct db_query *query, int column, size_t *len)
 int64_t db_last_id(struct db *db)
 {
     return sqlite3_last_insert_rowid(db->handle);
+}
+
+int64_t db_changes(struct db *db)
+{
+    return sqlite3_changes(db->handle);
 }

@@ -53,9 +53,12 @@ enum dcv_style {
 /* E_USAGE with those that there are. */
 bool dcv_style_find(const char *name, enum dcv_style *out, struct err *err) NODISCARD;
 
+/* Whether a hook that failed to publish is called to remove all the same, as its program does. */
+bool dcv_style_cleans_failures(enum dcv_style style) NODISCARD;
+
 enum dcv_step { DCV_PUBLISH, DCV_REMOVE_DONE, DCV_REMOVE_FAILED };
 
-enum { DCV_ARGS_MAX = 8, DCV_ENV_MAX = 48 };
+enum { DCV_ARGS_MAX = 8, DCV_ENV_MAX = 96 };
 
 /* A call as execve(2) wants it. Strings are owned. */
 struct dcv_call {
@@ -69,12 +72,16 @@ void dcv_call_done(struct dcv_call *call);
 /* Whether a style has words for such a record. E_USAGE. */
 bool dcv_style_takes(enum dcv_style style, enum dcv_kind kind, struct err *err) NODISCARD;
 
-/* The arguments behind the program's name, and the variables of the style. output: what the call
- * that published wrote on its standard output, or NULL. */
-bool dcv_style_call(enum dcv_style style, enum dcv_step step, const struct dcv_record *record,
-                    const char *output, struct dcv_call *call, struct err *err) NODISCARD;
+/*
+ * The arguments behind the program's name, and the variables of the style. quoted: what a TXT
+ * record says is given as it stands in a zone file (RFC 1035 section 5.1), but for P11ENROLL_VALUE.
+ * output: what the call that published wrote on its standard output, or NULL.
+ */
+bool dcv_style_call(enum dcv_style style, bool quoted, enum dcv_step step,
+                    const struct dcv_record *record, const char *output, struct dcv_call *call,
+                    struct err *err) NODISCARD;
 
-/* Appends NAME=VALUE to a call's environment. False: no room, no memory. */
+/* Sets a variable of a call's environment, anew if it is there. False: no room, no memory. */
 bool dcv_call_setenv(struct dcv_call *call, const char *name, const char *value) NODISCARD;
 
 /* hook.c */
@@ -82,6 +89,7 @@ struct dcv_hook {
     const char *path;
     const char *cleanup_path; /* NULL: the same; certbot's alone has two */
     enum dcv_style style;
+    bool quoted;             /* for hooks that write zone files */
     const char *environment; /* NAME=VALUE and NAME (as it is here), ';' between; may be NULL */
     int64_t timeout_ms;
     const volatile bool *stop; /* ends a hook that publishes; one that removes is let finish */
@@ -103,6 +111,7 @@ bool dcv_hook_run(const struct dcv_hook *hook, enum dcv_step step, const struct 
 struct dcv_look {
     const char *dns_servers; /* "192.0.2.1, [2001:db8::1]:5353": ask these; NULL: the zone's own */
     const char *web_server;  /* "192.0.2.1:8080": connect there; NULL: where the name leads */
+    const char *web_trust;   /* PEM file with roots for https; NULL: the system's */
     int64_t timeout_ms;      /* for one question */
     const volatile bool *stop;
 };

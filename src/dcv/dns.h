@@ -18,12 +18,16 @@ enum dns_type { DNS_CNAME = 5, DNS_TXT = 16, DNS_NS = 2 };
 bool dns_build(const char *name, enum dns_type type, uint16_t id, bool recurse, struct buf *out,
                struct err *err) NODISCARD;
 
+enum { DNS_NAME_SIZE = 1025 }; /* as text, with escapes: NS_MAXDNAME */
+
 /* What an answer says. */
 struct dns_answer {
     bool truncated; /* ask again over TCP */
     bool authoritative;
-    int rcode;  /* 0: no error, 3: no such name */
-    bool found; /* there are records of that name and type */
+    int rcode;                 /* 0: no error, 3: no such name */
+    bool found;                /* there are records of that name and type */
+    char alias[DNS_NAME_SIZE]; /* for TXT: the name is an alias of this one, whose records are not
+                                  in the answer; "" otherwise */
 };
 
 /* A record's content: a name without the dot at its end, or the bytes of a TXT record, joined. */
@@ -31,7 +35,8 @@ typedef bool dns_value_fn(void *ctx, const char *value, size_t len);
 
 /*
  * Reads the answer to that question. False: it is none (another id or question, or cut): it is to
- * be passed over. visit is called for each record of the name and type, until it returns false.
+ * be passed over. visit is called for each record of the name and type, until it returns false; for
+ * TXT, aliases are followed as far as the answer goes (RFC 1034 section 3.6.2).
  */
 bool dns_parse(const uint8_t *data, size_t len, uint16_t id, const char *name, enum dns_type type,
                dns_value_fn *visit, void *ctx, struct dns_answer *out);

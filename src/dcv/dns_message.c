@@ -4,6 +4,7 @@
 
 #include <arpa/nameser.h>
 #include <resolv.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -84,13 +85,25 @@ static bool visit_value(ns_msg *message, const ns_rr *record, enum dns_type type
     return true;
 }
 
+/* Whether a record makes the name an alias; then the name is what it is an alias of. */
+static bool follow_alias(ns_msg *message, const ns_rr *record, enum dns_type type,
+                         char name[static NS_MAXDNAME])
+{
+    return type == DNS_TXT && ns_rr_type(*record) == (unsigned)DNS_CNAME &&
+           ns_rr_class(*record) == ns_c_in && same_name(ns_rr_name(*record), name) &&
+           ns_name_uncompress(ns_msg_base(*message), ns_msg_end(*message), ns_rr_rdata(*record),
+                              name, NS_MAXDNAME) >= 0;
+}
+
 bool dns_parse(const uint8_t *data, size_t len, uint16_t id, const char *name, enum dns_type type,
                dns_value_fn *visit, void *ctx, struct dns_answer *out)
 {
     ns_msg message;
+    char at[NS_MAXDNAME];
     bool more = true;
 
     *out = (struct dns_answer){.rcode = 0};
+    (void)snprintf(at, sizeof(at), "%s", name);
     if (len < NS_HFIXEDSZ || len > DNS_MESSAGE_MAX || ns_initparse(data, (int)len, &message) != 0 ||
         ns_msg_id(message) != id || ns_msg_getflag(message, ns_f_qr) != 1 ||
         !is_our_question(&message, name, type)) {
@@ -104,11 +117,16 @@ bool dns_parse(const uint8_t *data, size_t len, uint16_t id, const char *name, e
         if (ns_parserr(&message, ns_s_an, i, &record) != 0) {
             return out->truncated; /* what is cut is asked for again */
         }
+        if (!out->found && follow_alias(&message, &record, type, at)) {
+            (void)snprintf(out->alias, sizeof(out->alias), "%s", at);
+            continue;
+        }
         if (ns_rr_type(record) != (unsigned)type || ns_rr_class(record) != ns_c_in ||
-            !same_name(ns_rr_name(record), name)) {
+            !same_name(ns_rr_name(record), at)) {
             continue;
         }
         out->found = true;
+        out->alias[0] = '\0';
         if (!visit_value(&message, &record, type, visit, ctx, &more)) {
             return out->truncated;
         }

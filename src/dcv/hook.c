@@ -23,6 +23,7 @@ enum {
     LAST_LINE_MAX = 300,
     STATUS_LOST = 0xff00, /* "ended with status 255" */
     READS_MAX = 64,       /* of 4 KiB, before the time is looked at again */
+    VARIABLES_MAX = 64,   /* of the configuration; a call has room for ours as well */
 };
 
 /* What a hook sees of our environment without being told. */
@@ -88,6 +89,7 @@ static bool take_variables(const char *list, struct dcv_call *call, struct err *
 {
     AUTO(str) char *copy = str_dup(list != NULL ? list : "");
     char *rest = NULL;
+    int count = 0;
 
     if (copy == NULL) {
         return err_nomem(err);
@@ -96,6 +98,10 @@ static bool take_variables(const char *list, struct dcv_call *call, struct err *
         char *word = str_trim(item);
         if (word[0] != '\0' && !take_variable(word, call, err)) {
             return err_wrap(err, "environment of the hook");
+        }
+        if (word[0] != '\0' && ++count > VARIABLES_MAX) {
+            return err_set(err, E_CONFIG, "environment of the hook: more than %d variables",
+                           VARIABLES_MAX);
         }
     }
     return true;
@@ -337,7 +343,7 @@ static bool prepare(const struct dcv_hook *hook, enum dcv_step step_now, const c
     }
     call->arg_count = 1;
     return build_env(hook, call, err) &&
-           dcv_style_call(hook->style, step_now, record, buf_str(output), call, err);
+           dcv_style_call(hook->style, hook->quoted, step_now, record, buf_str(output), call, err);
 }
 
 static void log_errors(const char *path, const struct buf *errors)

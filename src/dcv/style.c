@@ -49,6 +49,11 @@ bool dcv_style_takes(enum dcv_style style, enum dcv_kind kind, struct err *err)
                    style_names[style]);
 }
 
+bool dcv_style_cleans_failures(enum dcv_style style)
+{
+    return style == DCV_STYLE_OWN || style == DCV_STYLE_CERTBOT || style == DCV_STYLE_LEGO;
+}
+
 void dcv_call_done(struct dcv_call *call)
 {
     for (size_t i = 0; i < call->arg_count; i++) {
@@ -60,14 +65,34 @@ void dcv_call_done(struct dcv_call *call)
     *call = (struct dcv_call){.arg_count = 0};
 }
 
+/* Where a variable stands; the end: it does not. */
+static size_t find_variable(const struct dcv_call *call, const char *name)
+{
+    size_t len = strlen(name);
+    size_t at = 0;
+
+    while (at < call->env_count &&
+           (strncmp(call->env[at], name, len) != 0 || call->env[at][len] != '=')) {
+        at++;
+    }
+    return at;
+}
+
+/* Of two variables with one name, programs would take whichever they like. */
 bool dcv_call_setenv(struct dcv_call *call, const char *name, const char *value)
 {
+    size_t at = find_variable(call, name);
     char *pair = NULL;
 
-    if (call->env_count + 1 >= DCV_ENV_MAX || asprintf(&pair, "%s=%s", name, value) < 0) {
+    if (at + 1 >= DCV_ENV_MAX || asprintf(&pair, "%s=%s", name, value) < 0) {
         return false;
     }
-    call->env[call->env_count++] = pair;
+    if (at < call->env_count) {
+        free(call->env[at]);
+    } else {
+        call->env_count++;
+    }
+    call->env[at] = pair;
     return true;
 }
 
@@ -103,12 +128,20 @@ static bool call_own(enum dcv_step step, const struct dcv_record *record, struct
     return add_args(call, args, ARRAY_LEN(args));
 }
 
+/* From 1.7.6 on uacme says the same by variables. */
 static bool call_uacme(enum dcv_step step, const struct dcv_record *record, struct dcv_call *call)
 {
     static const char *const steps[] = {"begin", "done", "failed"};
+    static const char *const names[] = {"UACME_METHOD", "UACME_TYPE", "UACME_IDENT", "UACME_TOKEN",
+                                        "UACME_AUTH"};
     const char *args[] = {steps[step], acme_types[record->kind], record->domain, token_of(record),
                           record->value};
 
+    for (size_t i = 0; i < ARRAY_LEN(args); i++) {
+        if (!dcv_call_setenv(call, names[i], args[i])) {
+            return false;
+        }
+    }
     return add_args(call, args, ARRAY_LEN(args));
 }
 
@@ -121,16 +154,26 @@ static bool call_dehydrated(enum dcv_step step, const struct dcv_record *record,
     return add_args(call, args, ARRAY_LEN(args));
 }
 
+/* As certbot does: without what is blank at its ends, a line end above all. */
+static bool set_output(const char *output, struct dcv_call *call)
+{
+    AUTO(str) char *copy = str_dup(output != NULL ? output : "");
+
+    return copy != NULL && dcv_call_setenv(call, "CERTBOT_AUTH_OUTPUT", str_trim(copy));
+}
+
+/* (_IDENTIFIER is the newer name of _DOMAIN.) */
 static bool call_certbot(enum dcv_step step, const struct dcv_record *record, const char *output,
                          struct dcv_call *call)
 {
     return dcv_call_setenv(call, "CERTBOT_DOMAIN", record->domain) &&
+           dcv_call_setenv(call, "CERTBOT_IDENTIFIER", record->domain) &&
            dcv_call_setenv(call, "CERTBOT_VALIDATION", record->value) &&
            dcv_call_setenv(call, "CERTBOT_ALL_DOMAINS", record->domain) &&
+           dcv_call_setenv(call, "CERTBOT_ALL_IDENTIFIERS", record->domain) &&
            dcv_call_setenv(call, "CERTBOT_REMAINING_CHALLENGES", "0") &&
            (record->kind != DCV_FILE || dcv_call_setenv(call, "CERTBOT_TOKEN", token_of(record))) &&
-           (step == DCV_PUBLISH ||
-            dcv_call_setenv(call, "CERTBOT_AUTH_OUTPUT", output != NULL ? output : ""));
+           (step == DCV_PUBLISH || set_output(output, call));
 }
 
 static bool call_lego(enum dcv_step step, const struct dcv_record *record, struct dcv_call *call)
@@ -154,26 +197,46 @@ static bool set_ours(enum dcv_step step, const struct dcv_record *record, struct
            (record->url == NULL || dcv_call_setenv(call, "P11ENROLL_URL", record->url));
 }
 
-bool dcv_style_call(enum dcv_style style, enum dcv_step step, const struct dcv_record *record,
-                    const char *output, struct dcv_call *call, struct err *err)
+/* One character string, as in a zone file; free() it. */
+static char *quote(const char *text)
 {
+    AUTO(buf) struct buf out = BUF_INIT(1024);
+
+    buf_add_str(&out, "\"");
+    for (const char *p = text; *p != '\0'; p++) {
+        buf_addf(&out, "%s%c", *p == '"' || *p == '\\' ? "\\" : "", *p);
+    }
+    buf_add_str(&out, "\"");
+    return buf_ok(&out) ? buf_take_str(&out) : NULL;
+}
+
+bool dcv_style_call(enum dcv_style style, bool quoted, enum dcv_step step,
+                    const struct dcv_record *record, const char *output, struct dcv_call *call,
+                    struct err *err)
+{
+    AUTO(str) char *text = quoted && record->kind == DCV_TXT ? quote(record->value) : NULL;
+    struct dcv_record given = *record;
     bool ok = set_ours(step, record, call);
 
+    if (quoted && record->kind == DCV_TXT) {
+        given.value = text;
+        ok = ok && text != NULL;
+    }
     switch (style) {
     case DCV_STYLE_OWN:
-        ok = ok && call_own(step, record, call);
+        ok = ok && call_own(step, &given, call);
         break;
     case DCV_STYLE_UACME:
-        ok = ok && call_uacme(step, record, call);
+        ok = ok && call_uacme(step, &given, call);
         break;
     case DCV_STYLE_DEHYDRATED:
-        ok = ok && call_dehydrated(step, record, call);
+        ok = ok && call_dehydrated(step, &given, call);
         break;
     case DCV_STYLE_CERTBOT:
-        ok = ok && call_certbot(step, record, output, call);
+        ok = ok && call_certbot(step, &given, output, call);
         break;
     case DCV_STYLE_LEGO:
-        ok = ok && call_lego(step, record, call);
+        ok = ok && call_lego(step, &given, call);
         break;
     }
     return ok || err_nomem(err);

@@ -3,7 +3,9 @@
 #include "base/str.h"
 #include "http/http.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { FILE_MAX = 64 * 1024, QUOTED = 80 };
 
@@ -30,6 +32,7 @@ bool dcv_web_visible(const struct dcv_look *look, const struct dcv_record *recor
     AUTO(buf) struct buf body = BUF_INIT(FILE_MAX);
     struct http_page page = {.url = record->url,
                              .connect_to = look->web_server,
+                             .trust_path = look->web_trust,
                              .timeout_ms = look->timeout_ms,
                              .stop = look->stop,
                              .body = &body};
@@ -68,6 +71,12 @@ static bool check_web_server(const char *text, struct err *err)
            err_set(err, E_CONFIG, "web server: '%.60s' is not HOST:PORT", text);
 }
 
+/* libcurl says of a file that is missing no more than of a certificate that is not trusted. */
+static bool check_trust(const char *path, struct err *err)
+{
+    return access(path, R_OK) == 0 || err_set_errno(err, E_CONFIG, errno, "web_trust: %s", path);
+}
+
 bool dcv_look_check(const struct dcv_look *look, struct err *err)
 {
     AUTO(dns_servers) struct dns_servers *servers = calloc(1, sizeof(*servers));
@@ -76,7 +85,8 @@ bool dcv_look_check(const struct dcv_look *look, struct err *err)
         return err_nomem(err);
     }
     return (look->dns_servers == NULL || dns_servers_parse(look->dns_servers, servers, err)) &&
-           (look->web_server == NULL || check_web_server(look->web_server, err));
+           (look->web_server == NULL || check_web_server(look->web_server, err)) &&
+           (look->web_trust == NULL || check_trust(look->web_trust, err));
 }
 
 bool dcv_visible(const struct dcv_look *look, const struct dcv_record *record, bool *seen,

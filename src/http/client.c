@@ -103,7 +103,7 @@ bool http_client_new(const struct http_settings *settings, struct http_client **
         !check_limits(settings, err)) {
         return false;
     }
-    http_wiping_init();
+    http_global_init();
     AUTO(http_client) struct http_client *client = calloc(1, sizeof(*client));
     if (client == NULL) {
         return err_nomem(err);

@@ -1,8 +1,7 @@
-#include "http/http.h"
+#include "http/transport.h"
 
 #include "base/str.h"
 
-#include <curl/curl.h>
 #include <stdio.h>
 
 struct fetching {
@@ -51,11 +50,16 @@ static bool set_options(CURL *easy, struct fetching *fetching, struct curl_slist
            SET(CURLOPT_WRITEDATA, fetching) && SET(CURLOPT_NOPROGRESS, 0L) &&
            SET(CURLOPT_XFERINFOFUNCTION, is_stopped) && SET(CURLOPT_XFERINFODATA, fetching) &&
            SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) &&
-           SET(CURLOPT_FRESH_CONNECT, 1L) && SET(CURLOPT_CONNECT_TO, connect_to);
+           SET(CURLOPT_FRESH_CONNECT, 1L) && SET(CURLOPT_CONNECT_TO, connect_to) &&
+           (page->trust_path == NULL ||
+            (SET(CURLOPT_CAPATH, NULL) && SET(CURLOPT_CAINFO, page->trust_path)));
 }
 
-static bool failed(const struct fetching *fetching, CURLcode rc, const char *text, struct err *err)
+static bool failed(const struct fetching *fetching, CURL *easy, CURLcode rc, const char *text,
+                   struct err *err)
 {
+    const char *why = text[0] != '\0' ? text : curl_easy_strerror(rc);
+
     if (rc == CURLE_ABORTED_BY_CALLBACK) {
         return err_set(err, E_INTERRUPTED, "interrupted");
     }
@@ -63,8 +67,10 @@ static bool failed(const struct fetching *fetching, CURLcode rc, const char *tex
         return err_set(err, E_PROTOCOL, "the page is longer than %zu bytes",
                        fetching->page->body->max);
     }
-    return err_set_native(err, E_NETWORK, (unsigned long)rc, "%s",
-                          text[0] != '\0' ? text : curl_easy_strerror(rc));
+    return rc == CURLE_PEER_FAILED_VERIFICATION
+               ? http_tls_distrusted(easy, fetching->page->url, fetching->page->trust_path, why,
+                                     err)
+               : err_set_native(err, E_NETWORK, (unsigned long)rc, "%s", why);
 }
 
 bool http_fetch(struct http_page *page, struct err *err)
@@ -88,7 +94,7 @@ bool http_fetch(struct http_page *page, struct err *err)
     }
     CURLcode rc = curl_easy_perform(easy);
     if (rc != CURLE_OK) {
-        return failed(&fetching, rc, error_text, err);
+        return failed(&fetching, easy, rc, error_text, err);
     }
     (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     page->status = (int)status;

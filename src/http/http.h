@@ -4,7 +4,8 @@
  * One client per server: base URL, TLS identity, trust, proxy, time limits. TLS 1.2 at least, the
  * certificate of the server is always verified, redirects are never followed, and the client key
  * stays an EVP_PKEY: it is handed to the TLS library and never written anywhere. Reads speak HTTP/2
- * where it is offered; what must not happen twice goes over a connection of its own.
+ * where it is offered, unless they carry a password or fetch a secret; what must not happen twice
+ * goes over a connection of its own.
  */
 #ifndef HTTP_HTTP_H
 #define HTTP_HTTP_H
@@ -72,6 +73,7 @@ struct http_request {
     size_t body_len;
     int64_t timeout_ms; /* 0: the client's */
     bool once;          /* must reach the server at most once: gets a connection of its own */
+    bool secret;        /* its body or the answer is: it goes over HTTP/1.1, where nothing stays */
 };
 
 void http_request_header(struct http_request *request, const char *name, const char *value);
@@ -111,14 +113,15 @@ bool http_send(struct http_client *client, const struct http_request *request,
 struct http_page {
     const char *url;        /* http:// or https:// */
     const char *connect_to; /* "host:port" instead of what the URL says; NULL */
+    const char *trust_path; /* roots for https, PEM; NULL: the system's */
     int64_t timeout_ms;
     const volatile bool *stop; /* may be NULL */
     struct buf *body;          /* its maximum is the page's */
     int status;                /* of the answer */
 };
 
-/* One GET without redirects, proxy and repetition; HTTPS is verified with the system's roots. After
- * http_client_new() alone. E_NETWORK, E_PROTOCOL (too long), E_INTERRUPTED. */
+/* One GET without redirects, proxy and repetition; HTTPS is verified. After http_client_new()
+ * alone. E_NETWORK, E_TLS (the server's certificate), E_PROTOCOL (too long), E_INTERRUPTED. */
 bool http_fetch(struct http_page *page, struct err *err) NODISCARD;
 
 /*

@@ -2,7 +2,6 @@
 
 #include "base/str.h"
 
-#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,37 +13,12 @@
 
 enum { URL_MAX = 4096 };
 
-/*
- * libcurl copies header lines, passwords included, into buffers of its own and frees them as they
- * are. Given these functions it cannot leave one behind.
- */
-static void wiping_free(void *p)
-{
-    if (p != NULL) {
-        explicit_bzero(p, malloc_usable_size(p));
-        free(p);
-    }
-}
-
-static void *wiping_realloc(void *old, size_t size)
-{
-    void *fresh = malloc(size);
-
-    if (fresh != NULL && old != NULL) {
-        size_t kept = malloc_usable_size(old);
-        memcpy(fresh, old, kept < size ? kept : size);
-        wiping_free(old);
-    }
-    return fresh;
-}
-
 static void init_curl(void)
 {
-    (void)curl_global_init_mem(CURL_GLOBAL_ALL, malloc, wiping_free, wiping_realloc, strdup,
-                               calloc);
+    (void)curl_global_init(CURL_GLOBAL_ALL);
 }
 
-void http_wiping_init(void)
+void http_global_init(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -64,7 +38,7 @@ void http_request_secret(struct http_request *request, const char *name, const s
 void http_response_init(struct http_response *response)
 {
     *response = (struct http_response){.retry_after_s = -1, .total_count = -1};
-    buf_init(&response->body, HTTP_BODY_MAX);
+    buf_init_wiped(&response->body, HTTP_BODY_MAX);
 }
 
 void http_response_done(struct http_response *response)
@@ -230,10 +204,26 @@ static CURLcode set_proxy(const struct http_client *client, CURL *easy)
     return rc;
 }
 
+/*
+ * HTTP/2 keeps what was said as long as the connection lasts: nghttp2 the last frames, and, in its
+ * table for the compression of headers, the headers themselves; but for Authorization, which is
+ * never put there (RFC 7541 section 7.1.3).
+ */
+static bool must_be_forgotten(const struct http_request *request)
+{
+    for (size_t i = 0; i < request->header_count; i++) {
+        const struct http_header *h = &request->headers[i];
+        if (h->secret != NULL && strcasecmp(h->name, "Authorization") != 0) {
+            return true;
+        }
+    }
+    return request->secret;
+}
+
 static CURLcode set_method(const struct http_client *client, const struct http_request *request,
                            CURL *easy)
 {
-    bool http1 = request->once || client->http1_only;
+    bool http1 = request->once || client->http1_only || must_be_forgotten(request);
     CURLcode rc = CURLE_OK;
 
     if (request->body != NULL) {
@@ -301,15 +291,18 @@ static bool set_options(struct http_transfer *transfer, const struct http_reques
     return http_tls_setup(transfer, err);
 }
 
-/* A handle keeps the proxy's password and the buffer that the request was sent from. Only freeing
- * it wipes them. The connection stays: it belongs to the multi handle. */
+/*
+ * A handle keeps the proxy's password and the buffer that the request was sent from until it is
+ * freed; the program's free() wipes them (wiping.c). The connection stays: it belongs to the multi
+ * handle.
+ */
 void http_transfer_done(struct http_transfer *transfer)
 {
     if (transfer->easy != NULL) {
         (void)curl_multi_remove_handle(transfer->client->multi, transfer->easy);
         curl_easy_cleanup(transfer->easy);
     }
-    curl_slist_free_all(transfer->headers); /* wipes the lines: curl's own free does */
+    curl_slist_free_all(transfer->headers);
     free(transfer->path);
     http_response_done(&transfer->own);
     transfer->easy = NULL;

@@ -68,19 +68,18 @@ bool http_tls_setup(struct http_transfer *transfer, struct err *err)
            err_set(err, E_INTERNAL, "libcurl refuses a TLS setting: %s", curl_easy_strerror(rc));
 }
 
-static bool verify_failed(struct http_transfer *transfer, const char *curl_text, struct err *err)
+bool http_tls_distrusted(CURL *easy, const char *url, const char *trust, const char *curl_text,
+                         struct err *err)
 {
-    const struct http_client *client = transfer->client;
-    const char *trust =
-        client->trust_path != NULL ? client->trust_path : "the system's trust store";
     long result = 0;
 
-    (void)curl_easy_getinfo(transfer->easy, CURLINFO_SSL_VERIFYRESULT, &result);
+    trust = trust != NULL ? trust : "the system's trust store";
+    (void)curl_easy_getinfo(easy, CURLINFO_SSL_VERIFYRESULT, &result);
     /* libcurl compares names by itself, without a verification result of OpenSSL's. It writes "host
      * name", and "hostname" since 8.12. */
     if (strstr(curl_text, "target host") != NULL) {
-        return err_set(err, E_TLS, "the server's certificate is for another name than %s (%s)",
-                       client->base_url, curl_text);
+        return err_set(err, E_TLS, "the server's certificate is for another name than %s (%s)", url,
+                       curl_text);
     }
     const char *why = X509_verify_cert_error_string(result);
     switch (result) {
@@ -107,5 +106,7 @@ static bool verify_failed(struct http_transfer *transfer, const char *curl_text,
 
 void http_tls_verify_failed(struct http_transfer *transfer, const char *curl_text, struct err *err)
 {
-    (void)verify_failed(transfer, curl_text, err);
+    const struct http_client *client = transfer->client;
+
+    (void)http_tls_distrusted(transfer->easy, client->base_url, client->trust_path, curl_text, err);
 }

@@ -52,7 +52,7 @@ struct http_transfer {
 };
 
 /* request.c */
-void http_wiping_init(void);
+void http_global_init(void);
 bool http_transfer_prepare(struct http_transfer *transfer, const struct http_request *request,
                            struct err *err) NODISCARD;
 void http_transfer_done(struct http_transfer *transfer);
@@ -74,7 +74,10 @@ bool http_proxy_check(const char *proxy, struct err *err) NODISCARD;
 /* tls.c: sets everything about TLS on the handle. */
 bool http_tls_setup(struct http_transfer *transfer, struct err *err) NODISCARD;
 
-/* tls.c: the sentence for a failed verification of the server's certificate. */
+/* tls.c: the sentence for a failed verification of the server's certificate. trust: the file of
+ * roots; NULL: the system's. Always false. */
+bool http_tls_distrusted(CURL *easy, const char *url, const char *trust, const char *curl_text,
+                         struct err *err);
 void http_tls_verify_failed(struct http_transfer *transfer, const char *curl_text, struct err *err);
 
 #endif

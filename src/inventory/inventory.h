@@ -128,6 +128,28 @@ typedef bool inventory_order_fn(void *ctx, const struct inventory_order *order, 
 bool inventory_orders(struct inventory *inventory, inventory_order_fn *visit, void *ctx,
                       struct err *err) NODISCARD;
 
+/* expiry.c */
+
+/* A certificate at a CA that ends soon. Borrowed until visit returns. */
+struct inventory_expiry {
+    const char *ca, *serial, *common_name, *names;
+    int64_t ca_id;
+    int64_t expires_s;        /* begin of its last day: CAs tell no more */
+    const uint8_t *spki_hash; /* NULL: not known */
+    bool over;                /* it was revoked or replaced */
+    bool superseded;          /* the account has a newer one for the same names */
+};
+typedef bool inventory_expiry_fn(void *ctx, const struct inventory_expiry *found, struct err *err);
+
+/* Visits certificates of all CAs that end after one time, until another, soonest first; costs what
+ * it finds. False from visit, with err, ends it. */
+bool inventory_expiring(struct db *db, int64_t after_s, int64_t until_s, inventory_expiry_fn *visit,
+                        void *ctx, struct err *err) NODISCARD;
+
+/* Whether there are issued certificates of which it is not known when they end: a list that was
+ * read without details does not tell it. */
+bool inventory_undated(struct db *db, bool *out, struct err *err) NODISCARD;
+
 /* Notes whose key it is, once that is known. */
 bool inventory_set_key(struct inventory *inventory, int64_t ca_id,
                        const uint8_t spki_hash[static INVENTORY_HASH_LEN],

@@ -94,6 +94,7 @@ bool journal_add_approval(struct journal *journal, struct order *order, struct a
     }
     if (insert(journal, order, approval, err) && journal_write(journal, order, event, err) &&
         db_commit(journal->db, err)) {
+        order->saved = order->state;
         return true;
     }
     db_rollback(journal->db);

@@ -13,8 +13,7 @@
  */
 enum { SLICE_MS = 1000, REPEAT_GRACE_MS = 5000 };
 
-/* Moves to a state and writes that down. The one place where a state changes. */
-static bool move(struct run *run, enum order_state to, const char *event)
+bool order_run_move(struct run *run, enum order_state to, const char *event)
 {
     struct order *order = run->order;
     enum order_state from = order->state;
@@ -32,9 +31,7 @@ static bool move(struct run *run, enum order_state to, const char *event)
     return true;
 }
 
-static enum step go(struct run *run, enum order_state to, const char *fmt, ...) PRINTF_LIKE(3, 4);
-
-static enum step go(struct run *run, enum order_state to, const char *fmt, ...)
+enum step order_run_go(struct run *run, enum order_state to, const char *fmt, ...)
 {
     char event[256];
     va_list args;
@@ -45,11 +42,10 @@ static enum step go(struct run *run, enum order_state to, const char *fmt, ...)
     if (!order_set(&run->order->last_error, NULL, run->err)) {
         return STEP_STOP;
     }
-    return move(run, to, event) ? STEP_ON : STEP_STOP;
+    return order_run_move(run, to, event) ? STEP_ON : STEP_STOP;
 }
 
-/* Writes the failure of a step into the journal, without changing the state, and stops. */
-static enum step note_failure(struct run *run)
+enum step order_run_failed(struct run *run)
 {
     struct err saving = ERR_INIT;
     struct order *order = run->order;
@@ -61,7 +57,7 @@ static enum step note_failure(struct run *run)
     return STEP_STOP;
 }
 
-static void tell(struct run *run, int64_t wait_ms)
+void order_run_tell(struct run *run, int64_t wait_ms)
 {
     const struct drive_hooks *hooks = run->drive->hooks;
     int64_t elapsed = clock_mono_ms(run->drive->clock) - run->started_ms;
@@ -71,14 +67,22 @@ static void tell(struct run *run, int64_t wait_ms)
     }
 }
 
+bool order_run_has_ca(struct run *run)
+{
+    return run->drive->ca != NULL ||
+           err_set(run->err, E_CONFIG, "order %lld: the next step needs a CA, and there is none",
+                   (long long)run->order->id);
+}
+
 static enum step make_key(struct run *run)
 {
     const struct drive_hooks *hooks = run->drive->hooks;
 
     if (!hooks->make_key(hooks->ctx, run->order, run->err)) {
-        return note_failure(run);
+        return order_run_failed(run);
     }
-    return go(run, ORDER_KEY_READY, "%s key ready: %s", run->order->key_type, run->order->key_uri);
+    return order_run_go(run, ORDER_KEY_READY, "%s key ready: %s", run->order->key_type,
+                        run->order->key_uri);
 }
 
 static enum step sign(struct run *run)
@@ -86,216 +90,19 @@ static enum step sign(struct run *run)
     const struct drive_hooks *hooks = run->drive->hooks;
 
     if (!hooks->sign(hooks->ctx, run->order, run->err)) {
-        return note_failure(run);
+        return order_run_failed(run);
     }
-    return go(run, ORDER_SIGNED, "certificate request signed");
+    return order_run_go(run, ORDER_SIGNED, "certificate request signed");
 }
 
-bool order_check(struct ca *ca, const struct order *order, struct err *err)
-{
-    AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
-    struct ca_request request;
-
-    return order_request(order, &names, &request, err) && ca_check_request(ca, &request, err);
-}
-
-static bool take_ca_state(struct order *order, char *state, struct err *err)
-{
-    char id[64];
-
-    free(order->ca_state);
-    order->ca_state = state;
-    ca_order_id(state, id);
-    return order_set(&order->ca_order_id, id, err);
-}
-
-static bool has_ca(struct run *run)
-{
-    return run->drive->ca != NULL ||
-           err_set(run->err, E_CONFIG, "order %lld: the next step needs a CA, and there is none",
-                   (long long)run->order->id);
-}
-
-/* Whether the order may be sent; *step is what comes of it if not. */
-static bool may_submit(struct run *run, enum step *step)
-{
-    const struct drive_hooks *hooks = run->drive->hooks;
-    struct order *order = run->order;
-    enum order_approval approval = APPROVAL_REFUSED;
-
-    *step = STEP_STOP;
-    if (hooks->approve == NULL) {
-        return true;
-    }
-    if (!hooks->approve(hooks->ctx, order, &approval, run->err)) {
-        *step = note_failure(run);
-        return false;
-    }
-    if (approval == APPROVAL_GIVEN) {
-        return true;
-    }
-    struct err why = *run->err;
-    bool moved = true;
-    if (order->state == ORDER_SIGNED) {
-        order->awaiting_s = clock_wall_s(run->drive->clock);
-        moved = move(run, ORDER_AWAITING, "somebody here has to approve it before it is sent");
-    }
-    if (moved && approval == APPROVAL_REFUSED) {
-        moved = order_decline_late(run->drive->journal, order, why.msg, run->err);
-    }
-    if (moved) {
-        *run->err = why;
-    }
-    return false;
-}
-
-/* What is needed to find it again goes into the journal with the intent. */
-static bool look_before(struct run *run, struct ca_request *request)
-{
-    char *before = NULL;
-
-    if (!ca_before_submit(run->drive->ca, request, &before, run->err)) {
-        return false;
-    }
-    free(run->order->ca_state);
-    run->order->ca_state = before;
-    request->before = before;
-    return true;
-}
-
-/* A renewal is marked once its number is safe. */
-static enum step took_it(struct run *run)
-{
-    struct order *order = run->order;
-    char said[256];
-
-    if (go(run, ORDER_PENDING, "the CA took it as order %s", order->ca_order_id) == STEP_STOP) {
-        return STEP_STOP;
-    }
-    order_mark_renewal(run->drive->ca, order, said);
-    return said[0] == '\0' || journal_save(run->drive->journal, order, said, run->err) ? STEP_ON
-                                                                                       : STEP_STOP;
-}
-
-/* The intent is on disk before the request leaves; a crash between the two leads to find(),
- * never back here. */
-static enum step submit(struct run *run)
-{
-    AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
-    struct ca_request request;
-    char *state = NULL;
-    enum step step = STEP_STOP;
-
-    if (!order_request(run->order, &names, &request, run->err)) {
-        return note_failure(run);
-    }
-    if (!may_submit(run, &step) || !has_ca(run)) {
-        return step;
-    }
-    if (!look_before(run, &request)) {
-        return note_failure(run);
-    }
-    if (!move(run, ORDER_SUBMITTING, "sending the request to the CA")) {
-        return STEP_STOP;
-    }
-    tell(run, 0);
-    switch (ca_submit(run->drive->ca, &request, &state, run->err)) {
-    case CA_SUBMITTED:
-        run->answered = true;
-        if (!take_ca_state(run->order, state, run->err)) {
-            return STEP_STOP;
-        }
-        return took_it(run);
-    case CA_REFUSED: {
-        struct err why = *run->err;
-        if (!move(run, ORDER_SIGNED, "not ordered")) {
-            return STEP_STOP;
-        }
-        *run->err = why;
-        return note_failure(run);
-    }
-    case CA_AMBIGUOUS:
-        break;
-    }
-    struct err why = *run->err;
-    if (!move(run, ORDER_AMBIGUOUS, why.msg)) {
-        return STEP_STOP;
-    }
-    *run->err = why;
-    return note_failure(run);
-}
-
-/* What was found may be an older order of the same key and names. *other: whose it is. A
- * replacement has the number of what it replaces. */
-static bool is_free(struct run *run, const char *state, int64_t *other)
-{
-    const struct order *order = run->order;
-    char number[64];
-
-    *other = 0;
-    ca_order_id(state, number);
-    if (str_equal(order->origin, order_origin_name(ORIGIN_REPLACE))) {
-        return true;
-    }
-    if (!journal_find_ca_order(run->drive->journal, order->ca, order->kind, number, other,
-                               run->err)) {
-        return false;
-    }
-    if (*other == 0 || *other == order->id) {
-        return true;
-    }
-    return err_set(run->err, E_ORDER_AMBIGUOUS,
-                   "order %lld: all that the CA lists of it is %s, and that is order %lld",
-                   (long long)order->id, number, (long long)*other);
-}
-
-/* After a lost answer or a crash: asks the CA for our mark. Absence now proves nothing, so
- * nothing is sent. */
-static enum step find(struct run *run)
-{
-    AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
-    struct ca_request request;
-    bool found = false;
-    char *state = NULL;
-
-    if (run->order->state == ORDER_SUBMITTING &&
-        !move(run, ORDER_AMBIGUOUS, "a process ended while it was sending the request")) {
-        return STEP_STOP;
-    }
-    if (!order_request(run->order, &names, &request, run->err) ||
-        !ca_find_submitted(run->drive->ca, &request, &found, &state, run->err)) {
-        return note_failure(run);
-    }
-    run->answered = true;
-    if (!found) {
-        (void)err_set(run->err, E_ORDER_AMBIGUOUS, "order %lld: the CA %s %s so far",
-                      (long long)run->order->id,
-                      run->order->parent != NULL ? "shows no trace of what was asked for number"
-                                                 : "lists no order with the mark",
-                      run->order->parent != NULL ? run->order->parent : run->order->mark);
-        return STEP_WAIT;
-    }
-    int64_t other = 0;
-    if (!is_free(run, state, &other)) {
-        free(state);
-        return other == 0 ? STEP_STOP : STEP_WAIT;
-    }
-    if (!take_ca_state(run->order, state, run->err)) {
-        return STEP_STOP;
-    }
-    return go(run, ORDER_PENDING, "found at the CA as order %s", run->order->ca_order_id);
-}
-
-/* While waiting, a failure that may pass by itself is waited out; the others end the command.
- */
-static enum step poll_failed(struct run *run)
+enum step order_run_asking_failed(struct run *run)
 {
     if (ca_is_under_way(run->drive->ca)) {
         return STEP_UNDER_WAY;
     }
     return err_code_retryable(run->err->code) && run->err->code != E_INTERRUPTED
                ? STEP_WAIT
-               : note_failure(run);
+               : order_run_failed(run);
 }
 
 static enum step poll(struct run *run)
@@ -304,7 +111,7 @@ static enum step poll(struct run *run)
     struct ca_status status;
 
     if (!ca_poll(run->drive->ca, order->ca_state, &status, run->err)) {
-        return poll_failed(run);
+        return order_run_asking_failed(run);
     }
     run->answered = true;
     enum order_state to = order_state_of_phase(status.phase);
@@ -312,13 +119,13 @@ static enum step poll(struct run *run)
     if (!order_set(&order->ca_text, status.text, run->err)) {
         return STEP_STOP;
     }
-    if (changed && go(run, to, "the CA says '%s'", status.text) == STEP_STOP) {
+    if (changed && order_run_go(run, to, "the CA says '%s'", status.text) == STEP_STOP) {
         return STEP_STOP;
     }
     if (to == ORDER_FAILED) {
         (void)err_set(run->err, E_ORDER_FAILED, "order %lld (%s at the CA): the CA says '%s'",
                       (long long)order->id, order->ca_order_id, status.text);
-        return note_failure(run);
+        return order_run_failed(run);
     }
     err_clear(run->err);
     return to == ORDER_ISSUED ? STEP_ON : STEP_WAIT;
@@ -338,14 +145,14 @@ static enum step collect_failed(struct run *run)
     struct err why = *run->err;
 
     if (err_code_retryable(why.code) || ca_is_under_way(run->drive->ca)) {
-        return poll_failed(run);
+        return order_run_asking_failed(run);
     }
     enum step step = look_at_status(run);
     if (run->order->state != ORDER_ISSUED || step == STEP_UNDER_WAY) {
         return step;
     }
     *run->err = why;
-    return note_failure(run);
+    return order_run_failed(run);
 }
 
 static enum step collect(struct run *run)
@@ -367,7 +174,7 @@ static enum step collect(struct run *run)
     if (!x509_bundle_parse(answer.data, answer.len, &certs, run->err) ||
         !order_is_stale(run->order, certs, &stale, run->err)) {
         (void)err_wrap(run->err, "collect");
-        return note_failure(run);
+        return order_run_failed(run);
     }
     if (stale) {
         return STEP_WAIT;
@@ -375,9 +182,9 @@ static enum step collect(struct run *run)
     if (!x509_chain_to_pem(certs, &pem, run->err) ||
         !order_set(&run->order->answer_pem, buf_str(&pem), run->err)) {
         (void)err_wrap(run->err, "collect");
-        return note_failure(run);
+        return order_run_failed(run);
     }
-    return go(run, ORDER_COLLECTED, "%d certificates collected", sk_X509_num(certs));
+    return order_run_go(run, ORDER_COLLECTED, "%d certificates collected", sk_X509_num(certs));
 }
 
 static enum step verify(struct run *run)
@@ -385,16 +192,16 @@ static enum step verify(struct run *run)
     const struct drive_hooks *hooks = run->drive->hooks;
 
     if (hooks->verify(hooks->ctx, run->order, run->err)) {
-        return go(run, ORDER_VERIFIED, "verified: serial %s", run->order->serial);
+        return order_run_go(run, ORDER_VERIFIED, "verified: serial %s", run->order->serial);
     }
     if (run->err->code == E_CERT_REJECTED) {
         struct err why = *run->err;
-        if (!move(run, ORDER_REJECTED, why.msg)) {
+        if (!order_run_move(run, ORDER_REJECTED, why.msg)) {
             return STEP_STOP;
         }
         *run->err = why;
     }
-    return note_failure(run);
+    return order_run_failed(run);
 }
 
 static enum step bind(struct run *run)
@@ -402,9 +209,9 @@ static enum step bind(struct run *run)
     const struct drive_hooks *hooks = run->drive->hooks;
 
     if (!hooks->bind(hooks->ctx, run->order, run->err)) {
-        return note_failure(run);
+        return order_run_failed(run);
     }
-    return go(run, ORDER_DONE, "done");
+    return order_run_go(run, ORDER_DONE, "done");
 }
 
 static enum step ended(struct run *run)
@@ -428,6 +235,11 @@ static enum step ended(struct run *run)
         (void)err_set(run->err, E_ORDER_FAILED,
                       "order %lld was declined here and never sent to the CA: %s", id,
                       order->last_error != NULL ? order->last_error : "unknown");
+    } else if (order->state == ORDER_NOT_ORDERED) {
+        (void)err_set(run->err, E_ORDER_FAILED,
+                      "order %lld is closed: somebody here says that the CA does not have it "
+                      "('p11enroll order adopt' goes on with it if it does)",
+                      id);
     } else if (order->state == ORDER_ABANDONED) {
         (void)err_set(run->err, E_ORDER_FAILED,
                       "order %lld was abandoned; it was never sent to the CA", id);
@@ -444,7 +256,7 @@ static enum step do_step(struct run *run)
 {
     enum order_action action = order_state_action(run->order->state);
 
-    if (needs_ca(action) && !has_ca(run)) {
+    if (needs_ca(action) && !order_run_has_ca(run)) {
         return STEP_STOP;
     }
     switch (action) {
@@ -454,9 +266,9 @@ static enum step do_step(struct run *run)
         return sign(run);
     case ACTION_APPROVE:
     case ACTION_SUBMIT:
-        return submit(run);
+        return order_run_submit(run);
     case ACTION_FIND:
-        return find(run);
+        return order_run_find(run);
     case ACTION_POLL:
         return poll(run);
     case ACTION_COLLECT:
@@ -477,7 +289,7 @@ static bool sleep_and_tell(struct run *run, int64_t ms)
     int64_t left = ms;
 
     while (left > 0) {
-        tell(run, left);
+        order_run_tell(run, left);
         if (!clock_sleep_ms(run->drive->clock, left < SLICE_MS ? left : SLICE_MS)) {
             return err_set(run->err, E_INTERRUPTED, "interrupted while waiting for order %lld",
                            (long long)run->order->id);
@@ -494,7 +306,7 @@ static enum step time_is_up(struct run *run)
     char last[512] = "";
 
     if (run->err->code == E_ORDER_AMBIGUOUS) {
-        return note_failure(run);
+        return order_run_failed(run);
     }
     if (run->err->code == E_ORDER_PENDING) { /* the old certificate is served still */
         return STEP_STOP;
@@ -509,7 +321,9 @@ static enum step time_is_up(struct run *run)
         (void)snprintf(last, sizeof(last), "; the last request failed (%s): %.400s",
                        err_code_name(run->err->code), run->err->msg);
     }
-    enum err_code code = order->state == ORDER_WAITING ? E_ORDER_WAITING : E_ORDER_PENDING;
+    enum err_code code = order->state == ORDER_WAITING     ? E_ORDER_WAITING
+                         : order->state == ORDER_AMBIGUOUS ? E_ORDER_AMBIGUOUS
+                                                           : E_ORDER_PENDING;
     (void)err_set(run->err, code, "order %lld (%s at the CA): %s%s", (long long)order->id,
                   order->ca_order_id != NULL ? order->ca_order_id : "no number",
                   order_state_sentence(order->state), last);
@@ -582,7 +396,7 @@ bool order_drive(struct drive *drive, struct order *order, struct err *err)
     err_clear(err);
     order_run_bound(&run);
     while (step != STEP_STOP && order->state != ORDER_DONE) {
-        tell(&run, 0);
+        order_run_tell(&run, 0);
         step = do_step(&run);
         if (step == STEP_WAIT) {
             step = wait_for_ca(&run);

@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-enum { SLICE_MS = 1000, SEVERAL_MS = 10, PAUSE_MOST_S = 120, CAS_MAX = 64 };
+enum { SLICE_MS = 1000, TICK_MS = 200, SEVERAL_MS = 10, PAUSE_MOST_S = 120, CAS_MAX = 64 };
 
 /* One order, and when it is due. */
 struct job {
@@ -32,6 +32,7 @@ struct crew {
     struct place places[CAS_MAX];
     size_t place_count;
     size_t left;
+    int64_t tick_ms; /* when the caller is told the next time how it goes */
 };
 
 static struct place *place_of(struct crew *crew, const struct job *job)
@@ -48,7 +49,8 @@ static bool is_asked_aside(const struct job *job)
 {
     enum order_action action = order_state_action(job->run.order->state);
 
-    return job->run.drive->ca != NULL && (action == ACTION_POLL || action == ACTION_COLLECT);
+    return job->run.drive->ca != NULL &&
+           (action == ACTION_FIND || action == ACTION_POLL || action == ACTION_COLLECT);
 }
 
 static void end(struct crew *crew, struct job *job)
@@ -179,10 +181,10 @@ static bool hear_all(struct crew *crew, int64_t wait_ms)
     return any;
 }
 
-/* Until somebody is due. */
-static int64_t idle_ms(struct crew *crew, int64_t now_ms)
+/* Until somebody is due; INT64_MAX: answers come before. */
+static int64_t next_ms(struct crew *crew, int64_t now_ms)
 {
-    int64_t least = SLICE_MS;
+    int64_t least = INT64_MAX;
 
     for (size_t i = 0; i < crew->fleet->count; i++) {
         const struct job *job = &crew->jobs[i];
@@ -213,6 +215,18 @@ static size_t asking(const struct crew *crew)
     return all;
 }
 
+/* A caller that writes to a terminal is not to be kept busy with it. */
+static void tick(struct crew *crew, int64_t now_ms)
+{
+    const struct fleet *fleet = crew->fleet;
+
+    if (fleet->tick != NULL && now_ms >= crew->tick_ms) {
+        crew->tick_ms = now_ms + TICK_MS;
+        int64_t wait_ms = next_ms(crew, now_ms);
+        fleet->tick(fleet->ctx, asking(crew), wait_ms == INT64_MAX ? 0 : wait_ms);
+    }
+}
+
 static bool is_stopped(const struct fleet *fleet)
 {
     return fleet->stop != NULL && *fleet->stop;
@@ -221,13 +235,15 @@ static bool is_stopped(const struct fleet *fleet)
 static void go_on(struct crew *crew, const struct clock *clock)
 {
     while (crew->left > 0 && !is_stopped(crew->fleet)) {
+        tick(crew, clock_mono_ms(clock));
         struct job *job = next_due(crew, clock_mono_ms(clock));
         if (job != NULL) {
             take_turn(crew, job);
             (void)hear_all(crew, 0);
             continue;
         }
-        int64_t wait_ms = idle_ms(crew, clock_mono_ms(clock));
+        int64_t wait_ms = next_ms(crew, clock_mono_ms(clock));
+        wait_ms = wait_ms < SLICE_MS ? wait_ms : SLICE_MS;
         if (asking(crew) > 0) {
             (void)hear_all(crew, wait_ms);
         } else if (wait_ms > 0 && !clock_sleep_ms(clock, wait_ms)) {

@@ -10,9 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const migrations[] = {
-    schema_001_init,    schema_002_bindings,     schema_003_inventory, schema_004_approvals,
-    schema_005_reissue, schema_006_key_left_out, schema_007_kinds};
+const char *const journal_migrations[] = {
+    schema_001_init,      schema_002_bindings, schema_003_inventory,
+    schema_004_approvals, schema_005_reissue,  schema_006_key_left_out,
+    schema_007_absence,   schema_008_kinds,    schema_009_alerts};
+const size_t journal_migration_count = ARRAY_LEN(journal_migrations);
 
 /* Columns by their place in every statement: texts, then numbers, then bytes. */
 #define TEXT(name)                                                                                 \
@@ -41,18 +43,19 @@ static char **text_at(struct order *order, size_t i)
     return (char **)(void *)((char *)order + texts[i].offset);
 }
 
-static const char *const numbers[] = {"created_s",   "updated_s",  "product_id",
-                                      "term_days",   "send_names", "key_is_ours",
-                                      "not_after_s", "open",       "awaiting_s"};
+static const char *const numbers[] = {"created_s",  "updated_s",      "product_id",   "term_days",
+                                      "send_names", "key_is_ours",    "not_after_s",  "open",
+                                      "awaiting_s", "absent_since_s", "absent_looks", "sent_again"};
 
 static void number_values(const struct order *o, int64_t out[static ARRAY_LEN(numbers)])
 {
     const int64_t values[ARRAY_LEN(numbers)] = {
-        o->created_s,   o->updated_s,
-        o->product_id,  o->term_days,
-        o->send_names,  o->key_is_ours ? 1 : 0,
-        o->not_after_s, order_state_is_final(o->state) ? 0 : 1,
-        o->awaiting_s};
+        o->created_s,    o->updated_s,
+        o->product_id,   o->term_days,
+        o->send_names,   o->key_is_ours ? 1 : 0,
+        o->not_after_s,  order_state_is_final(o->state) ? 0 : 1,
+        o->awaiting_s,   o->absent_since_s,
+        o->absent_looks, o->sent_again ? 1 : 0};
 
     memcpy(out, values, sizeof(values));
 }
@@ -119,6 +122,7 @@ static bool read_columns(struct db_query *query, struct order *order, struct err
         return err_set(err, E_JOURNAL, "order %lld is in a state this program does not know",
                        (long long)order->id);
     }
+    order->saved = order->state;
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         if (!order_set(text_at(order, i), db_text(query, at++), err)) {
             return false;
@@ -133,6 +137,9 @@ static bool read_columns(struct db_query *query, struct order *order, struct err
     order->not_after_s = db_int(query, at++);
     at++; /* open follows from the state */
     order->awaiting_s = db_int(query, at++);
+    order->absent_since_s = db_int(query, at++);
+    order->absent_looks = db_int(query, at++);
+    order->sent_again = db_int(query, at++) != 0;
     if (!read_blob(query, at, order->key_id, sizeof(order->key_id), &order->key_id_len) ||
         !read_blob(query, at + 1, order->spki_hash, sizeof(order->spki_hash), &hash_len)) {
         return err_set(err, E_JOURNAL, "order %lld has fields of impossible size",
@@ -201,7 +208,8 @@ bool journal_open(const char *dir, const struct clock *clock, struct journal **o
         return err_nomem(err);
     }
     journal->clock = clock;
-    if (!db_open(path, migrations, ARRAY_LEN(migrations), &journal->db, err)) {
+    if (!journal_not_emptied(dir, path, clock, err) ||
+        !db_open(path, journal_migrations, journal_migration_count, &journal->db, err)) {
         return err_wrap(err, "order journal");
     }
     *out = TAKE(journal);
@@ -340,6 +348,7 @@ bool journal_add(struct journal *journal, struct order *order, bool again, int64
         ok = insert(journal, order, err);
     }
     if (ok && db_commit(journal->db, err)) {
+        order->saved = order->state;
         return true;
     }
     db_rollback(journal->db);
@@ -347,6 +356,30 @@ bool journal_add(struct journal *journal, struct order *order, bool again, int64
     return false;
 }
 
+/* Why no row was changed. */
+static bool was_changed(struct journal *journal, const struct order *order, struct err *err)
+{
+    AUTO(db_query) struct db_query *query = NULL;
+    long long id = (long long)order->id;
+    bool row = false;
+
+    if (!db_query(journal->db, "SELECT state FROM orders WHERE id = ?", &query, err)) {
+        return false;
+    }
+    db_bind_int(query, 1, order->id);
+    if (!db_step(query, &row, err)) {
+        return false;
+    }
+    if (!row) {
+        return err_set(err, E_JOURNAL, "it is not in the journal");
+    }
+    return err_set(err, E_ORDER_BUSY,
+                   "another process has brought it from the state '%s' to '%.40s' meanwhile, and "
+                   "that stays as it is; 'p11enroll order show %lld' tells more",
+                   order_state_name(order->saved), db_text(query, 0), id);
+}
+
+/* The lock keeps others away; the state that was loaded is looked at in case it did not. */
 static bool update(struct journal *journal, struct order *order, struct err *err)
 {
     AUTO(buf) struct buf sql = BUF_INIT(4096);
@@ -358,13 +391,17 @@ static bool update(struct journal *journal, struct order *order, struct err *err
     for (int i = 1; i < COLUMNS; i++) {
         buf_add_str(&sql, ", ?");
     }
-    buf_add_str(&sql, ") WHERE id = ?");
+    buf_add_str(&sql, ") WHERE id = ? AND state = ?");
     if (!db_query(journal->db, buf_str(&sql), &query, err)) {
         return false;
     }
     bind_columns(query, order);
     db_bind_int(query, COLUMNS + 1, order->id);
-    return db_run(query, err);
+    db_bind_text(query, COLUMNS + 2, order_state_name(order->saved));
+    if (!db_run(query, err)) {
+        return false;
+    }
+    return db_changes(journal->db) == 1 || was_changed(journal, order, err);
 }
 
 bool journal_write(struct journal *journal, struct order *order, const char *event, struct err *err)
@@ -379,6 +416,7 @@ bool journal_save(struct journal *journal, struct order *order, const char *even
         return false;
     }
     if (journal_write(journal, order, event, err) && db_commit(journal->db, err)) {
+        order->saved = order->state;
         return true;
     }
     db_rollback(journal->db);

@@ -60,8 +60,8 @@ static unsigned followers(enum order_state state)
         return TO(ORDER_SIGNED) | TO(ORDER_SUBMITTING) | TO(ORDER_DECLINED) | TO(ORDER_ABANDONED);
     case ORDER_SUBMITTING: /* back to signed: the CA said no, or was never reached */
         return TO(ORDER_SIGNED) | TO(ORDER_AMBIGUOUS) | TO(ORDER_PENDING);
-    case ORDER_AMBIGUOUS:
-        return TO(ORDER_PENDING);
+    case ORDER_AMBIGUOUS: /* back to signed: the CA did not get it (absence.c) */
+        return TO(ORDER_SIGNED) | TO(ORDER_PENDING);
     case ORDER_PENDING:
         return TO(ORDER_WAITING) | TO(ORDER_ISSUED) | TO(ORDER_FAILED);
     case ORDER_WAITING:
@@ -81,6 +81,7 @@ static unsigned followers(enum order_state state)
     case ORDER_REVOKED:
     case ORDER_ABANDONED:
     case ORDER_DECLINED:
+    case ORDER_NOT_ORDERED:
     case ORDER_STATES:
         break;
     }
@@ -118,6 +119,7 @@ bool order_state_is_sent(enum order_state state)
     case ORDER_FAILED:
     case ORDER_REJECTED:
     case ORDER_REVOKED:
+    case ORDER_NOT_ORDERED:
     case ORDER_STATES:
         break;
     }

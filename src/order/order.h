@@ -14,6 +14,8 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "ca/ca.h"
+#include "order/due.h"
+#include "order/upkeep.h"
 #include "x509/x509.h"
 
 #include <stdbool.h>
@@ -108,6 +110,7 @@ struct order {
     int64_t id;
     char mark[ORDER_MARK_SIZE]; /* unique text by which the CA's records can be searched */
     enum order_state state;
+    enum order_state saved; /* the state that the journal has; journal.c's own */
     int64_t created_s, updated_s;
     char *dedupe; /* same for orders of the same thing: CA, product and names */
 
@@ -118,12 +121,13 @@ struct order {
     char *product;
     int64_t term_days;
     char *comments, *external_requester, *custom_fields, *optional_fields;
-    char *requester;    /* the system users who ordered it, commas between */
-    char *validation;   /* "EV" if the product says so */
-    int64_t awaiting_s; /* since when it awaits approval; 0: it does not */
-    int send_names;     /* enum ca_send_names */
-    char *kind;         /* of certificate: ca_kind_name(); NULL: TLS */
-    char *person;       /* S/MIME: first and last name */
+    char *requester;                      /* the system users who ordered it, commas between */
+    char *validation;                     /* "EV" if the product says so */
+    int64_t awaiting_s;                   /* since when it awaits approval; 0: it does not */
+    int64_t absent_since_s, absent_looks; /* first looked for in vain, and how often since */
+    int send_names;                       /* enum ca_send_names */
+    char *kind;                           /* of certificate: ca_kind_name(); NULL: TLS */
+    char *person;                         /* S/MIME: first and last name */
 
     char *origin;        /* order_origin_name(); NULL: enrolled */
     char *parent;        /* the CA's number of what is renewed or replaced */
@@ -137,6 +141,7 @@ struct order {
     uint8_t key_id[ORDER_ID_BYTES_MAX];
     size_t key_id_len;
     bool key_is_ours; /* made for this order */
+    bool sent_again;  /* the CA did not get it the first time */
     uint8_t spki_hash[X509_SPKI_HASH_LEN];
     char *csr_pem;
 
@@ -189,7 +194,8 @@ bool journal_same(struct journal *journal, const struct order *order, int64_t *o
                   struct err *err) NODISCARD;
 
 /* Writes the order as it is now, with an event ("submitted", "CA says Applied"). Durable when it
- * returns. */
+ * returns. E_ORDER_BUSY: another process has changed its state since it was loaded, and nothing was
+ * written. */
 bool journal_save(struct journal *journal, struct order *order, const char *event,
                   struct err *err) NODISCARD;
 
@@ -216,6 +222,34 @@ bool journal_list(struct journal *journal, bool open_only, int64_t limit, journa
 typedef bool journal_event_fn(void *ctx, int64_t at_s, const char *state, const char *text);
 bool journal_events(struct journal *journal, int64_t id, journal_event_fn *visit, void *ctx,
                     struct err *err) NODISCARD;
+
+/* expiry.c: what ends soon, and what waits; both cost what they find. Borrowed until visit returns;
+ * false from visit, with err, ends it. */
+
+/* A certificate that an order got. */
+struct journal_expiry {
+    int64_t order;
+    int64_t not_after_s;
+    const char *ca, *names, *serial, *ca_order_id, *cert_pem;
+    bool over; /* it was revoked, or a newer one for the same thing is bound */
+};
+typedef bool journal_expiry_fn(void *ctx, const struct journal_expiry *found, struct err *err);
+
+/* Visits certificates that end after one time, until another, soonest first. */
+bool journal_expiring(struct journal *journal, int64_t after_s, int64_t until_s,
+                      journal_expiry_fn *visit, void *ctx, struct err *err) NODISCARD;
+
+/* An order that is not at its end. */
+struct journal_wait {
+    int64_t order;
+    enum order_state state;
+    int64_t since_s; /* when it came into that state */
+    const char *ca, *names, *ca_order_id, *ca_text;
+};
+typedef bool journal_waiting_fn(void *ctx, const struct journal_wait *found, struct err *err);
+
+bool journal_waiting(struct journal *journal, journal_waiting_fn *visit, void *ctx,
+                     struct err *err) NODISCARD;
 
 /* binding.c: what was on a token before a certificate was bound or removed, so that it can be put
  * back. */
@@ -313,12 +347,23 @@ bool order_request(const struct order *order, struct x509_names *names, struct c
                    struct err *err) NODISCARD;
 
 /*
+ * Notes in the order how what it renews or replaces stands at the CA. When an order is planned, and
+ * again right before it is sent: then somebody else may have done it since (E_ORDER_EXISTS,
+ * E_CA_REFUSED). again: it may have been renewed already when this is planned.
+ */
+bool order_look(struct journal *journal, struct ca *ca, struct order *order, bool again,
+                struct err *err) NODISCARD;
+
+/*
  * Whether the CA gives the certificate that is being replaced still, or one for another key:
  * *stale, and err says which (E_ORDER_PENDING). Only certificates for the order's key with another
  * serial number than the old one count.
  */
 bool order_is_stale(const struct order *order, STACK_OF(X509) * answer, bool *stale,
                     struct err *err) NODISCARD;
+
+/* Whether one of the certificates has the serial number of what is renewed or replaced. */
+bool order_has_old(const struct order *order, STACK_OF(X509) * answer);
 
 /* Writes our mark and the comments into the CA's record of a renewal, which had no way to carry
  * them. Best effort: *said is what became of it. */
@@ -401,7 +446,15 @@ struct drive {
     const struct clock *clock;
     struct backoff backoff;
     const struct drive_hooks *hooks;
+    int64_t absence_after_s; /* see order_is_absent(); below 0: never */
 };
+
+/*
+ * Whether an order that may have been sent is certain not to have reached the CA: it was looked for
+ * at least three times, for so many seconds, and was never there. Once in its life: what was sent
+ * again and is missing again is for a person.
+ */
+bool order_is_absent(const struct order *order, int64_t after_s, int64_t now_s);
 
 /* Whether an order could be sent as it is, as far as that can be told without the CA, a key and a
  * request. E_CONFIG, E_USAGE. */
@@ -435,6 +488,9 @@ struct fleet {
      * time for it is up. */
     void (*turn)(void *ctx, struct fleet_member *member);
     void (*ended)(void *ctx, struct fleet_member *member);
+    /* How it goes, several times a second at most, and every second; may be NULL. asking: about so
+     * many the CAs are asked right now; next_ms: until somebody is due. */
+    void (*tick)(void *ctx, size_t asking, int64_t next_ms);
     void *ctx;
 };
 

@@ -3,6 +3,7 @@
 #include "base/str.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static const char *const origin_names[] = {"enroll", "renew", "renew-same-key", "replace"};
 
@@ -93,8 +94,7 @@ static X509 *for_our_key(const struct order *order, STACK_OF(X509) * answer)
     return x509_sort_answer(answer, order->spki_hash, &leaf, &chain, &ignored) ? leaf : NULL;
 }
 
-/* Whether one of the certificates is the old one. */
-static bool has_old(const struct order *order, STACK_OF(X509) * answer)
+bool order_has_old(const struct order *order, STACK_OF(X509) * answer)
 {
     for (int i = 0; i < sk_X509_num(answer); i++) {
         AUTO(x509_info) struct x509_info info = {.subject = NULL};
@@ -126,7 +126,7 @@ bool order_is_stale(const struct order *order, STACK_OF(X509) * answer, bool *st
     }
     *stale = leaf == NULL || ca_same_serial(info.serial, order->parent_serial);
     if (*stale) {
-        bool old = has_old(order, answer);
+        bool old = order_has_old(order, answer);
         (void)err_set(err, E_ORDER_PENDING,
                       "order %lld (%s at the CA): the CA gives %s, and not one for the key of this "
                       "order",
@@ -134,6 +134,49 @@ bool order_is_stale(const struct order *order, STACK_OF(X509) * answer, bool *st
                       old ? "the certificate that is being replaced still"
                           : "a certificate for another key");
     }
+    return true;
+}
+
+/* Who else has the certificates that are new at the CA. */
+struct others {
+    struct journal *journal;
+    const struct order *order;
+};
+
+/* Orders of ours that do not renew the same certificate. */
+static bool is_other(void *ctx, const char *number)
+{
+    const struct others *others = ctx;
+    const struct order *order = others->order;
+    AUTO(order) struct order found;
+    struct err ignored = ERR_INIT;
+    int64_t id = 0;
+
+    order_init(&found);
+    return journal_find_ca_order(others->journal, order->ca, order->kind, number, &id, &ignored) &&
+           id != 0 && id != order->id && journal_load(others->journal, id, &found, &ignored) &&
+           !str_equal(found.parent, order->parent);
+}
+
+bool order_look(struct journal *journal, struct ca *ca, struct order *order, bool again,
+                struct err *err)
+{
+    struct others others = {.journal = journal, .order = order};
+    AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
+    struct ca_request request;
+    char *before = NULL;
+
+    if (!order_request(order, &names, &request, err)) {
+        return false;
+    }
+    request.again = again;
+    request.is_other = is_other;
+    request.other_ctx = &others;
+    if (!ca_before_submit(ca, &request, &before, err)) {
+        return false;
+    }
+    free(order->ca_state);
+    order->ca_state = before;
     return true;
 }
 

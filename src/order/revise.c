@@ -168,10 +168,12 @@ bool order_adopt(struct journal *journal, struct order *order, const char *ca_st
                  struct err *err)
 {
     char number[64];
-    char event[128];
+    char event[64 + ORDER_USER_MAX + 64];
+    char user[ORDER_USER_MAX];
 
     ca_order_id(ca_state, number);
-    (void)snprintf(event, sizeof(event), "somebody found it at the CA as order %s", number);
+    order_user(user);
+    (void)snprintf(event, sizeof(event), "%s found it at the CA as order %s", user, number);
     return order_set(&order->ca_state, ca_state, err) &&
            order_set(&order->ca_order_id, number, err) &&
            order_set(&order->last_error, NULL, err) &&

@@ -4,6 +4,7 @@
 #include "base/str.h"
 
 #include <string.h>
+#include <unistd.h>
 
 enum { LABEL_WIDTH = 24, CELL_MAX = 4096 };
 
@@ -59,10 +60,26 @@ static void boolean(struct out *out, const char *key, const char *label, bool va
     text(out, key, label, value ? "yes" : "no");
 }
 
+/* Files and programs get a block as it is (a signature may be made over it); people must see what
+ * is there. */
 static void block(struct out *out, const char *key UNUSED, const char *value)
 {
-    if (value != NULL && fputs(value, out->file) < 0) {
-        out->failed = true;
+    bool is_for_people = isatty(fileno(out->file)) == 1;
+
+    if (value == NULL) {
+        return;
+    }
+    if (!is_for_people) {
+        out->failed = fputs(value, out->file) < 0 || out->failed;
+        return;
+    }
+    for (const char *line = value; *line != '\0';) {
+        size_t len = strcspn(line, "\n");
+        AUTO(buf) struct buf safe = BUF_INIT(4 * len + 1);
+        str_add_quotable(&safe, line, len, len);
+        buf_add_str(&safe, line[len] == '\n' ? "\n" : "");
+        out->failed = fputs(buf_str(&safe), out->file) < 0 || out->failed;
+        line += len + (line[len] == '\n' ? 1 : 0);
     }
 }
 

@@ -1,5 +1,7 @@
-/* Tables for other programs, a row a line; whatever else a command says is left out. */
+/* Tables as comma-separated values; whatever else a command says is left out. */
 #include "out/out.h"
+
+#include "base/str.h"
 
 #include <string.h>
 
@@ -10,20 +12,20 @@ static void put(struct out *out, const char *text)
     }
 }
 
-/* Texts of the CA were written by others, and a terminal obeys control characters (C1 in UTF-8 as
- * well). Returns how many bytes it was. */
+/* Texts of the CA were written by others: what is not to be shown, or no UTF-8, becomes '?'.
+ * Returns how many bytes it was. */
 static size_t put_char(struct out *out, const char *p)
 {
-    unsigned char c = (unsigned char)p[0];
-    unsigned char next = (unsigned char)p[1];
-    bool is_c1 = c == 0xc2 && next >= 0x80 && next < 0xa0;
+    uint32_t code = 0;
+    size_t step = str_char((const uint8_t *)p, strnlen(p, 4), &code);
+    bool is_line_end = code == '\r' || code == '\n';
 
-    if (is_c1 || c == 0x7f || (c < 0x20 && c != '\r' && c != '\n')) {
-        put(out, "?");
+    if (step > 0 && (str_char_is_shown(code) || is_line_end)) {
+        (void)fwrite(p, 1, step, out->file);
     } else {
-        (void)fputc(c, out->file);
+        put(out, "?");
     }
-    return is_c1 ? 2 : 1;
+    return step > 0 ? step : 1;
 }
 
 /* RFC 4180: quoted where it must be, quotes doubled. A spreadsheet takes a text that begins like a
@@ -61,22 +63,9 @@ static void csv_table(struct out *out, const char *key UNUSED, const char *empty
     csv_row(out, keys);
 }
 
-static void json_row(struct out *out, const char *const cells[])
-{
-    out_json_row(out, cells);
-    put(out, "\n");
-}
-
 void out_init_csv(struct out *out, FILE *file)
 {
     static const struct out_ops ops = {.table = csv_table, .row = csv_row};
-
-    *out = (struct out){.ops = &ops, .file = file};
-}
-
-void out_init_jsonl(struct out *out, FILE *file)
-{
-    static const struct out_ops ops = {.row = json_row};
 
     *out = (struct out){.ops = &ops, .file = file};
 }

@@ -79,6 +79,26 @@ void out_table_end(struct out *out)
     CALL(out, table_end, (out));
 }
 
+void out_list(struct out *out, const char *key)
+{
+    CALL(out, list, (out, key));
+}
+
+void out_list_end(struct out *out)
+{
+    CALL(out, list_end, (out));
+}
+
+void out_item(struct out *out)
+{
+    CALL(out, item, (out));
+}
+
+void out_item_end(struct out *out)
+{
+    CALL(out, item_end, (out));
+}
+
 void out_error(struct out *out, const struct err *err)
 {
     CALL(out, error, (out, err));

@@ -17,7 +17,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { OUT_SCHEMA = 1, OUT_COLUMNS_MAX = 12 };
+enum { OUT_SCHEMA = 1, OUT_COLUMNS_MAX = 40, OUT_NEST_MAX = 4 };
 
 struct out;
 
@@ -41,6 +41,10 @@ struct out_ops {
     void (*table)(struct out *out, const char *key, const char *when_empty);
     void (*row)(struct out *out, const char *const cells[]);
     void (*table_end)(struct out *out);
+    void (*list)(struct out *out, const char *key);
+    void (*list_end)(struct out *out);
+    void (*item)(struct out *out);
+    void (*item_end)(struct out *out);
     void (*error)(struct out *out, const struct err *err);
     void (*end)(struct out *out);
 };
@@ -56,6 +60,8 @@ struct out {
     size_t rows;
     const char *when_empty;
     bool in_table;
+    char open[OUT_NEST_MAX + 1]; /* what closes the lists and items that are open */
+    size_t nested;
     bool failed; /* writing failed: a full disk behind a redirection must not look like success */
 };
 
@@ -92,6 +98,13 @@ void out_table(struct out *out, const char *key, const struct out_column *column
                const char *when_empty);
 void out_row(struct out *out, const char *const cells[]);
 void out_table_end(struct out *out);
+
+/* Items that have fields and tables of their own, in JSON and in lines of it alone, where each is a
+ * line. No groups within. */
+void out_list(struct out *out, const char *key);
+void out_list_end(struct out *out);
+void out_item(struct out *out);
+void out_item_end(struct out *out);
 
 /* The failure that ended the command. In JSON alone: people read it on stderr. */
 void out_error(struct out *out, const struct err *err);

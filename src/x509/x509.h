@@ -206,6 +206,16 @@ bool x509_info(X509 *cert, struct x509_info *out, struct err *err) NODISCARD;
 /* Seconds since 1970 of a time in a certificate. False if it cannot be read. */
 bool x509_seconds(const ASN1_TIME *time, int64_t *out) NODISCARD;
 
+/* How its owner was validated, as its policies say (CA/Browser Forum, Baseline Requirements section
+ * 7.1.6.1; validation.c). */
+enum x509_validation {
+    X509_VALIDATION_UNKNOWN,
+    X509_VALIDATION_DV,
+    X509_VALIDATION_OV,
+    X509_VALIDATION_EV
+};
+enum x509_validation x509_validation(X509 *cert);
+
 void x509_info_done(struct x509_info *info);
 DEFINE_AUTO_DONE(x509_info, struct x509_info, x509_info_done)
 

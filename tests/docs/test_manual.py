@@ -44,7 +44,7 @@ def manual_of(command: str) -> str:
     start = re.search(rf"^\.It Cm {noun}{' ' + verb if verb else ''}\b", MAN1, re.MULTILINE)
     assert start, f"{command} is in no manual of section 1"
     rest = MAN1[start.start() + 4:]
-    nouns = ("token|key|evidence|csr|enroll|cert|order|request|revoke|inventory|domain|dcv|org|account|products|check|config|version|"
+    nouns = ("token|key|evidence|csr|enroll|cert|order|request|revoke|inventory|journal|alert|domain|dcv|org|account|products|check|config|version|"
              "completion|help")
     end = re.search(rf"^\.It Cm (?:{nouns})\b|^\.S[sh] ", rest, re.MULTILINE)
     return rest[:end.start()] if end else rest
@@ -148,5 +148,5 @@ def test_completion_is_a_script_that_bash_reads(tmp_path: Path) -> None:
     assert {"--ca", "--ca-url", "--ca-trust"} <= set(words)
     script = f'. {path}; COMP_WORDS=(p11enroll order ""); COMP_CWORD=2; _p11enroll; printf "%s " "${{COMPREPLY[@]}}"'
     words = set(run(["bash", "-c", script], env=clean_env()).stdout.split())
-    assert words == {"list", "show", "wait", "collect", "adopt", "abandon", "renew", "replace", "request", "approve", "decline",
+    assert words == {"list", "show", "wait", "collect", "adopt", "resolve", "abandon", "renew", "replace", "request", "approve", "decline",
                      "approvals"}

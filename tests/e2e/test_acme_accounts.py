@@ -6,6 +6,7 @@ import json
 import re
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from p11e import Client
@@ -39,6 +40,83 @@ def test_an_account_is_made_and_its_pair_written_for_its_owner_alone(client: Cli
     assert f"EAB_KID='{made['macId']}'\nEAB_HMAC_KEY='{made['macKey']}'\n" in path.read_text()
     assert str(made["macKey"]) not in done.stdout + done.stderr and str(made["macId"]) in done.stdout
     assert (made["name"], made["acmeServer"], made["organizationId"]) == ("web", "Sandbox OV", 103)
+
+
+# --- the pair in the configuration
+
+def config_of(client: Client) -> Path:
+    """The file as the next command reads it, with a comment and a section for ACME in it."""
+    client.write()
+    path = client.dir / "farm.conf"
+    path.write_text(client.conf.read_text() + "\n# for the web farm\n[ca:farm]\ntype = acme\n")
+    client.conf = path
+    client.write = lambda: None  # type: ignore[method-assign]  # it would be as before
+    return path
+
+
+def to_config(client: Client, number: str, *args: str, status: int = 0) -> Any:
+    return client.run("account", "acme", "show", number, "--ca", "sandbox", "--eab-config", "farm", *args, status=status)
+
+
+def test_the_pair_goes_into_the_configuration_and_its_key_into_a_file_beside_it(client: Client) -> None:
+    number = str(create(client))
+    conf, pair = config_of(client), at_the_ca(client)[0]
+    conf.chmod(0o640)
+    before = conf.read_text()
+    done = to_config(client, number, "--json")
+    key = client.dir / f"farm-{number}.eab-key"
+    assert conf.read_text() == f"{before}eab_kid = {pair['macId']}\neab_key_source = file:{key}\n"
+    assert key.read_text() == f"{pair['macKey']}\n" and stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert stat.S_IMODE(conf.stat().st_mode) == 0o640 and str(pair["macKey"]) not in done.stdout + done.stderr
+    assert (json.loads(done.stdout)["eab_section"], json.loads(done.stdout)["eab_key_file"]) == ("ca:farm", str(key))
+    client.run("account", "acme", "list", "--ca", "sandbox")  # the file is still one
+
+
+def test_create_writes_the_pair_as_well(client: Client) -> None:
+    conf = config_of(client)
+    number = create(client, "web", "--ca", "sandbox", "--eab-config", "farm")
+    assert f"eab_kid = {at_the_ca(client)[0]['macId']}\n" in conf.read_text()
+    assert (client.dir / f"farm-{number}.eab-key").exists()
+
+
+def test_a_pair_that_is_there_is_replaced_only_with_a_yes(client: Client) -> None:
+    first, second = str(create(client)), str(create(client, "other"))
+    conf = config_of(client)
+    to_config(client, first)
+    before = conf.read_text()
+    done = to_config(client, second, status=27)
+    assert "[ca:farm] has the setting 'eab_key_source' already" in done.stderr and "with --yes it is replaced" in done.stderr
+    assert conf.read_text() == before and not (client.dir / f"farm-{second}.eab-key").exists()
+    to_config(client, second, "--yes")
+    pair = at_the_ca(client)[1]
+    assert re.findall(r"^eab_.*$", conf.read_text(), re.MULTILINE) == [
+        f"eab_kid = {pair['macId']}", f"eab_key_source = file:{client.dir}/farm-{second}.eab-key"]
+    to_config(client, second, "--yes")  # the same again
+
+
+@pytest.mark.parametrize("trouble", ["no section", "a pair", "a file"])
+def test_what_stands_against_it_is_told_before_an_account_is_made(client: Client, trouble: str) -> None:
+    conf = config_of(client)
+    if trouble == "a pair":
+        conf.write_text(conf.read_text() + "eab_kid = mine\n")
+    before = conf.read_text()
+    where = "nowhere" if trouble == "no section" else "farm"
+    args = ["account", "acme", "create", "web", "--ca", "sandbox", "--server", "Sandbox OV", "--eab-config", where]
+    if trouble == "a file":  # of a number that only the CA knows: what is made is named
+        (client.dir / "farm-100.eab-key").write_text("mine")
+        done = client.run(*args, status=27)
+        assert "ACME account 100 is made" in done.stderr and "farm-100.eab-key is there already" in done.stderr
+        assert (client.dir / "farm-100.eab-key").read_text() == "mine"
+    else:
+        done = client.run(*args, status={"no section": 3, "a pair": 27}[trouble])
+        assert "--eab-config" in done.stderr and creations(client) == 0
+    assert conf.read_text() == before
+
+
+def test_only_what_gets_the_pair_writes_it(client: Client) -> None:
+    for option in (("--eab-out", "x"), ("--eab-config", "sandbox")):
+        done = client.run("account", "acme", "list", *option, status=2)
+        assert "the pair is written by 'create' and 'show'" in done.stderr
 
 
 def test_the_key_is_shown_only_when_it_is_asked_for(client: Client, tmp_path: Path) -> None:

@@ -151,6 +151,13 @@ def test_clearing_wants_a_yes(client: Client) -> None:
     done = client.run("dcv", "clear", name, status=2)
     assert "nothing was given up" in done.stderr and "Awaiting submission" in done.stdout and calls(client, "/clear") == []
     assert client.json("dcv", "clear", name, "--yes")["order_status"] == "Not initiated"
+    assert f"no validation of {name} is under way" in client.run("dcv", "clear", name, status=2).stderr and len(calls(client, "/clear")) == 1
+
+
+@pytest.mark.parametrize("command", [("status",), ("start", "--method", "http"), ("submit", "--method", "txt"), ("recheck",), ("clear", "--yes")])
+def test_a_domain_that_the_account_does_not_have_has_its_own_status(client: Client, command: tuple[str, ...]) -> None:
+    done = client.run("dcv", command[0], "nowhere.example", *command[1:], status=34)
+    assert "(code -727)" in done.stderr and "domain nowhere.example" in done.stderr
 
 
 def test_a_recheck_that_says_the_state_alone_is_followed_by_a_question(client: Client) -> None:
@@ -166,7 +173,7 @@ def test_a_recheck_that_says_the_state_alone_is_followed_by_a_question(client: C
     ("-3", 43, "needs the privilege 'Allow DCV'"), ("-107", 44, "validate the domain first"),
     ("-196", 45, "ask again later"), ("-705", 44, "delegation has to be requested and approved"),
     ("-715", 44, "has to activate it"), ("-723", 44, "the registered domain above it"),
-    ("-724", 44, "'dcv clear' gives up"), ("-727", 44, "has to create it at the CA"),
+    ("-724", 44, "'dcv clear' gives up"), ("-727", 34, "has to create it at the CA"),
     ("-1603", 44, "what has to be published is not there"), ("-1608", 44, "not switched on for this customer")])
 def test_refusals_say_what_to_do(client: Client, code: str, status: int, says: str) -> None:
     assert client.sandbox is not None

@@ -2,51 +2,18 @@
 
 from __future__ import annotations
 
-import http.server
-import json
 import os
 import secrets
 import signal
-import socketserver
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from nameserver import KNOTD, NameServer
-from p11e import ROOT, Client, need
-
-NSUPDATE = ROOT / "share/hooks/nsupdate"
-WEBROOT = ROOT / "share/hooks/webroot"
-MISSING = need(KNOTD, "nsupdate", "dig")
-with_dns = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
-
-
-class WebServer:
-    """A web server with a document root; the name in the request does not matter."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.asked: list[str] = []
-        asked = self.asked
-
-        class Handler(http.server.SimpleHTTPRequestHandler):
-            def __init__(self, *args: object) -> None:
-                super().__init__(*args, directory=str(root))  # type: ignore[arg-type]
-
-            def log_message(self, format: str, *args: object) -> None:
-                asked.append(str(self.headers.get("Host")) + self.path)
-
-        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.where = f"127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def stop(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+from dcvkit import NSUPDATE, WEBROOT, WebServer, calls, host_of, made, published, records, script, use_dns, use_web, with_dns
+from nameserver import NameServer
+from p11e import Client
 
 
 @pytest.fixture(scope="module")
@@ -62,56 +29,6 @@ def web(tmp_path: Path) -> Iterator[WebServer]:
     server = WebServer(tmp_path / "www")
     yield server
     server.stop()
-
-
-def made(client: Client, **more: object) -> str:
-    """A domain of this test alone."""
-    name = f"d{secrets.token_hex(4)}.example"
-    assert client.sandbox is not None
-    client.sandbox.ask("POST", "/domains", {"name": name, "org": 103, **more})
-    return name
-
-
-def calls(client: Client, part: str) -> list[dict[str, object]]:
-    assert client.sandbox is not None
-    return [r for r in client.sandbox.requests() if part in str(r["path"])]
-
-
-def host_of(client: Client, name: str) -> str:
-    """The record that the next or present validation of a domain is about."""
-    try:
-        return str(json.loads((client.state / "dcv" / name).read_text())["name"])
-    except FileNotFoundError:
-        return name
-
-
-def records(dns: NameServer, name: str) -> list[str]:
-    """Whatever there is below a domain: the zone as a transfer would show it."""
-    return [line for kind in ("TXT",) for line in dns.ask(f"_pki-validation.{name}", kind)]
-
-
-def script(path: Path, text: str) -> Path:
-    path.write_text("#!/bin/sh\n" + text)
-    path.chmod(0o755)
-    return path
-
-
-def use_dns(client: Client, dns: NameServer, hook: Path = NSUPDATE) -> None:
-    """The record goes to the real server, the client looks there, and so does the CA."""
-    assert client.sandbox is not None
-    client.set("ca:sandbox", dcv_hook=str(hook), dcv_hook_env=dns.hook_env(), dns_servers=dns.where)
-    client.sandbox.set(dcv_dns=dns.where, dcv_polls=1)
-
-
-def use_web(client: Client, web: WebServer) -> None:
-    assert client.sandbox is not None
-    client.set("ca:sandbox", dcv_hook=str(WEBROOT), dcv_hook_env=f"DCV_WEBROOT={web.root}", dcv_method="http", web_server=web.where)
-    client.sandbox.set(dcv_web=web.where, dcv_polls=1)
-
-
-def published(client: Client, *args: str, status: int | None = 0) -> dict[str, dict[str, object]]:
-    rows = client.json("dcv", "publish", *args, status=status)["domains"]
-    return {str(row["domain"]): row for row in rows}
 
 
 # --- DNS
@@ -222,6 +139,24 @@ def test_a_record_that_outlived_its_run_is_removed_by_the_next(client: Client, d
     client.sandbox.set(dcv_result="validate", dcv_polls=0)
     assert client.json("dcv", "status", name)["status"] == "Validated", "meanwhile"
     assert published(client, name, "--method", "txt")[name]["result"] == "still validated"
+    assert records(dns, name) == [] and list((client.state / "dcv").iterdir()) == []
+
+
+@with_dns
+def test_what_a_hook_said_is_told_to_the_one_that_removes(client: Client, dns: NameServer, tmp_path: Path) -> None:
+    """Hooks of certbot's style remember by that what they made; here the next run removes it."""
+    name = made(client)
+    again = f'{NSUPDATE} "$P11ENROLL_STEP" txt "$P11ENROLL_DOMAIN" "$P11ENROLL_NAME" "$P11ENROLL_VALUE"'
+    use_dns(client, dns, script(tmp_path / "auth", f"{again}\nprintf '\\n record 4711 \\n\\n'\n"))
+    cleanup = script(tmp_path / "cleanup", f'[ "$CERTBOT_AUTH_OUTPUT" = "record 4711" ] || exit 9\n{again}\n')
+    client.set("ca:sandbox", dcv_hook_style="certbot", dcv_cleanup_hook=str(cleanup), dcv_method="txt", poll_deadline="1s")
+    assert client.sandbox is not None
+    client.sandbox.set(dcv_result="stuck")
+    published(client, name, status=35)
+    assert len(records(dns, name)) == 1
+    client.sandbox.set(dcv_result="validate", dcv_polls=0)
+    assert client.json("dcv", "status", name)["status"] == "Validated", "meanwhile"
+    assert published(client, name)[name]["result"] == "still validated"
     assert records(dns, name) == [] and list((client.state / "dcv").iterdir()) == []
 
 
@@ -425,29 +360,6 @@ def test_styles_have_their_arguments(client: Client, tmp_path: Path, style: str,
     assert len(seen) == 2
 
 
-UACME = Path("/usr/share/uacme/uacme.sh")
-
-
-@pytest.mark.skipif(not UACME.exists(), reason=f"not installed: {UACME}")
-def test_uacme_s_own_script_publishes_files(client: Client, web: WebServer, tmp_path: Path) -> None:
-    """As Debian has it, unchanged: it writes into one directory, and asks for no more."""
-    name = made(client)
-    use_web(client, web)
-    folder = web.root / ".well-known/pki-validation"
-    folder.mkdir(parents=True)
-    copies = script(tmp_path / "hook", f'{UACME} "$@" || exit 1\n[ "$1" != begin ] || ls -l {folder} >{tmp_path}/seen\n')
-    client.set("ca:sandbox", dcv_hook=str(copies), dcv_hook_style="uacme", dcv_hook_env=f"UACME_CHALLENGE_PATH={folder}")
-    assert published(client, name)[name]["result"] == "validated"
-    assert "-rw-r--r--" in (tmp_path / "seen").read_text(), "the web server has to read it"
-    assert list(folder.iterdir()) == []
-
-
-@pytest.mark.skipif(not UACME.exists(), reason=f"not installed: {UACME}")
-def test_uacme_s_own_script_declines_what_it_does_not_know(client: Client) -> None:
-    done = client.run("dcv", "publish", made(client), "--hook", str(UACME), "--style", "uacme", "--method", "cname", status=37)
-    assert "ended with status 1" in done.stderr and calls(client, "/submit/") == []
-
-
 def test_certbot_s_environment(client: Client, tmp_path: Path) -> None:
     seen = hook_calls(client, tmp_path, "certbot", "txt", more="echo made-it\n")
     begin, clean = seen["call."], seen["call..clean"]
@@ -456,6 +368,25 @@ def test_certbot_s_environment(client: Client, tmp_path: Path) -> None:
     value = [line for line in begin.splitlines() if line.startswith("CERTBOT_VALIDATION=")]
     assert len(value) == 1 and value[0].partition("=")[2] == next(
         line for line in begin.splitlines() if line.startswith("P11ENROLL_VALUE=")).partition("=")[2]
+
+
+def test_what_is_configured_takes_the_place_of_what_is_inherited(client: Client, tmp_path: Path) -> None:
+    client.env["HOME"] = "/inherited"
+    client.set("ca:sandbox", dcv_hook_env="")
+    hook = script(tmp_path / "hook", f"env >{tmp_path}/seen.$1\n")
+    client.set("ca:sandbox", dcv_hook=str(hook), dcv_hook_env="HOME=/configured; P11ENROLL_STEP=mine", dns_servers="127.0.0.1:9", poll_deadline="0")
+    client.run("dcv", "publish", made(client), status=36)
+    lines = (tmp_path / "seen.publish").read_text().splitlines()
+    assert [line for line in lines if line.startswith("HOME=")] == ["HOME=/configured"]
+    assert [line for line in lines if line.startswith("P11ENROLL_STEP=")] == ["P11ENROLL_STEP=publish"]
+
+
+def test_more_variables_than_there_is_room_for_are_refused(client: Client) -> None:
+    client.set("ca:sandbox", dcv_hook_env="; ".join(f"V{i}=1" for i in range(65)))
+    done = client.run("dcv", "publish", "open.example", "--hook", "/bin/true", status=3)
+    assert "environment of the hook: more than 64 variables" in done.stderr
+    client.set("ca:sandbox", dcv_hook_env="; ".join(f"V{i}=1" for i in range(64)), dns_servers="127.0.0.1:9", poll_deadline="0")
+    client.run("dcv", "publish", made(client), "--hook", "/bin/true", status=36)
 
 
 def test_hooks_get_no_secret_and_nothing_open(client: Client, tmp_path: Path) -> None:
@@ -584,6 +515,40 @@ def test_the_webroot_hook_follows_no_symbolic_link(tmp_path: Path, what: str) ->
         status, errors = hook(WEBROOT, action, "file", "a.example", "/.well-known/pki/f", "x", DCV_WEBROOT=str(root))
         assert status == 1 and "is a symbolic link" in errors
     assert (outside / "f").read_text() == "precious"
+
+
+# Somebody who may write below the root does it at the worst moment: when the hook calls a program, which is called
+# with these in front.
+SWAP = 'mv {root}/.well-known/pki {root}/moved && ln -s {outside} {root}/.well-known/pki'
+MOMENTS = {
+    "a directory becomes a link after it was looked at": ("mktemp", SWAP),
+    "a directory becomes a link before the file is moved to its name": ("mv", SWAP.replace("mv ", "/usr/bin/mv ")),
+    "a directory becomes a link before the file is removed": ("rm", SWAP),
+    "a link is there before the directory is made": ("mkdir", "ln -s {outside} {root}/.well-known/pki"),
+    "a link takes the place of a directory that was made":
+        ("mkdir", '/usr/bin/mkdir "$@" && rmdir {root}/.well-known/pki && ln -s {outside} {root}/.well-known/pki; exit 0'),
+    "the new file becomes a link": ("mv", 'for f in .p11enroll.*; do ln -sf {outside}/f "$f"; done'),
+    "a link takes the file's name": ("mv", 'ln -s {outside}/f f'),
+}
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_the_webroot_hook_is_not_led_elsewhere_by_somebody_who_is_quick(tmp_path: Path, moment: str, shell: str) -> None:
+    root, outside, tools = tmp_path / "www", tmp_path / "outside", tmp_path / "tools"
+    program, does = MOMENTS[moment]
+    for path in (root / ".well-known", outside, tools):
+        path.mkdir(parents=True)
+    (outside / "f").write_text("precious")
+    if program != "mkdir":
+        (root / ".well-known/pki").mkdir()
+    script(tools / program, f'touch {tmp_path}/swapped\n{does.format(root=root, outside=outside)}\n'
+                            f'exec /usr/bin/{program} "$@"\n')
+    action = "remove" if program == "rm" else "publish"
+    hook(Path(f"/usr/bin/{shell}"), str(WEBROOT), action, "file", "a.example", "/.well-known/pki/f", "x",
+         DCV_WEBROOT=str(root), PATH=f"{tools}:{os.environ['PATH']}")
+    assert (tmp_path / "swapped").exists()
+    assert [p.name for p in outside.iterdir()] == ["f"] and (outside / "f").read_text() == "precious"
 
 
 def test_the_webroot_hook_knows_a_root_for_each_domain(tmp_path: Path) -> None:

@@ -143,3 +143,33 @@ def test_a_web_page_is_no_answer_to_a_replacement(enroller: Client, box: Sandbox
     box.once("POST", "/replace$", fail_status=200, fail_body="html")
     done = enroller.run("order", "replace", "1", "--reason", "the key was seen", "--new-key", status=14)
     assert "it is not known whether the CA took the order" in done.stderr and len(sent(box, "POST", f"{ORDERS}/")) == 1
+
+
+@pytest.mark.parametrize(("verb", "args"), [("renew", ()), ("replace", ("--reason", "x", "--new-key"))])
+def test_what_an_installation_may_not_offer_is_told(enroller: Client, box: Sandbox, verb: str, args: tuple[str, ...]) -> None:
+    enrolled(enroller)
+    box.once("POST", f"/{verb}$", fail_status=404, fail_body="html")
+    done = enroller.run("order", verb, "1", *args, status=14)
+    assert "HTTP 404" in done.stderr and "perhaps this installation does not offer that at all" in done.stderr
+    assert enroller.json("order", "show", "2")["state"] == "ambiguous"
+
+
+# --- a product that nobody tells, ids that are no numbers
+
+@pytest.mark.parametrize("rule", ["ev", "product:1018", "product:Sandbox EV SSL"])
+def test_rule_about_products_counts_for_one_that_is_not_known(enroller: Client, box: Sandbox, rule: str) -> None:
+    old = enrolled(enroller)
+    (enroller.state / "journal.db").unlink()
+    enroller.set("profile:web", approval="required", approval_for=rule, approvers="user:somebody")
+    done = enroller.run("order", "replace", "--ca-order", str(old["ca_order"]), "--key", str(old["key_uri"]),
+                        "--reason", "x", status=17)
+    assert "is not sent before it is approved" in done.stderr and sent(box, "POST", f"{ORDERS}/") == []
+
+
+@pytest.mark.parametrize("command", [("renew", "1"), ("replace", "1", "--reason", "x", "--new-key")])
+def test_id_that_is_no_number_is_told(enroller: Client, box: Sandbox, command: tuple[str, ...]) -> None:
+    box.set(enrollment_id="text")
+    number = enrolled(enroller)["ca_order"]
+    done = enroller.run("order", *command, status=2)
+    assert f"order 1 is '{number}' at the CA, which is no number" in done.stderr and "has given it no number" not in done.stderr
+    assert sent(box, "POST", f"{ORDERS}/") == []

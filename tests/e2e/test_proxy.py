@@ -156,6 +156,22 @@ def test_proxy_that_refuses_to_connect_us(client: Client, answer: str, status: i
         rude.stop()
 
 
+@pytest.mark.parametrize(("answer", "status"), [("407 Login", 3), ("403 Forbidden", 43), ("502 Bad Gateway", 40), ("reset", 40)])
+def test_order_that_our_proxy_kept_back_was_not_ordered(client: Client, answer: str, status: int) -> None:
+    assert client.sandbox is not None
+    client.sandbox.once("POST", "/ssl/v1/enroll", fail_status=400, fail_code=-195)
+    client.run("enroll", "--name", "www.example.org", status=45)
+    rude = Rude(answer)
+    try:
+        use(client, rude, password=None)
+        client.run("order", "wait", "1", status=status)
+    finally:
+        rude.stop()
+    assert client.json("order", "show", "1")["state"] == "signed"
+    client.set("ca:sandbox", proxy=None)
+    assert client.json("order", "wait", "1")["state"] == "done" and len(client.sandbox.orders()) == 1
+
+
 def test_real_proxy_that_cannot_reach_the_server(client: Client, squids: Callable[[str], Squid]) -> None:
     use(client, squids("none"), password=None)
     client.set("ca:sandbox", url=f"https://localhost:{free_port()}")

@@ -128,6 +128,38 @@ def test_waiting_request_is_corrected_and_the_journal_follows(client: Client) ->
     assert client.json("order", "wait", "1")["state"] == "done"
 
 
+def ordered(client: Client) -> int:
+    return len(sent(client, "POST", "/enroll"))
+
+
+def test_what_a_request_was_changed_to_is_not_ordered_again(client: Client) -> None:
+    number = waiting(client)
+    client.run("request", "update", number, "--name", "new.example.org", "--name", "b.example.org")
+    # the same order, whatever the order of its names
+    client.run("enroll", "--name", "b.example.org", "--name", "new.example.org", "--deadline", "0", status=11)
+    assert ordered(client) == 1 and len(client.json("order", "list")["orders"]) == 1
+    key = client.json("key", "generate", "--label", "other", "--type", "ec:P-256")["uri"]
+    done = client.run("enroll", "--name", "new.example.org,b.example.org", "--key", key, status=13)
+    assert "order 1 for these names is under way with another key" in done.stderr and ordered(client) == 1
+
+
+def test_what_a_request_was_changed_from_may_be_ordered(client: Client) -> None:
+    number = waiting(client)
+    client.run("request", "update", number, "--name", "new.example.org")
+    client.run("enroll", "--name", "www.example.org", "--deadline", "0", status=11)
+    assert ordered(client) == 2
+    assert {o["order"]: o["names"] for o in client.json("order", "list")["orders"]} == {1: "new.example.org", 2: "www.example.org"}
+
+
+def test_another_product_of_a_request_counts_as_well(client: Client) -> None:
+    number = waiting(client)
+    client.run("request", "update", number, "--set-product", "1015")
+    client.run("enroll", "--name", "www.example.org", "--deadline", "0", "--product", "1015", status=11)
+    assert ordered(client) == 1
+    client.run("enroll", "--name", "www.example.org", "--deadline", "0", status=11)
+    assert ordered(client) == 2
+
+
 def test_comments_of_our_own_order_keep_its_mark(client: Client) -> None:
     client.run("enroll", "--name", "www.example.org")
     shown = client.json("order", "show", "1")

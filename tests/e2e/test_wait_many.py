@@ -228,3 +228,72 @@ def test_a_signal_ends_the_wait_and_nothing_is_lost(keyed: Client) -> None:
     for o in sandbox_of(keyed).orders():
         sandbox_of(keyed).ask("POST", f"/orders/{o['id']}/issue", {})
     assert {row["result"] for row in results(keyed, "--all").values()} == {"done"}
+
+
+def lost_among_many(client: Client) -> str:
+    """Order 1 has lost its answer, and a dozen orders at the CA look like it; its number there. Order 14 is another one."""
+    sandbox = sandbox_of(client)
+    sandbox.set(pending_polls=100000)
+    sandbox.once("POST", "/ssl/v1/enroll", enroll_fault="stored-cut")
+    order(client, "example.org")
+    assert client.json("order", "show", "1")["state"] == "ambiguous"
+    for i in range(12):
+        order(client, f"c{i}.example.org")
+    order(client, "www.example.net")
+    # the list is one of all names that have this one in them, the newest first
+    sandbox.set(pending_polls=2, cn_filter="substring")
+    sandbox.ask("DELETE", "/requests")
+    return str(min(o["id"] for o in sandbox.orders()))
+
+
+def reads(client: Client) -> list[str]:
+    return [r["path"].rpartition("/")[2] for r in sandbox_of(client).requests() if r["method"] == "GET" and "/ssl/v1/" in r["path"]]
+
+
+def test_a_search_among_many_holds_up_nobody(keyed: Client) -> None:
+    number = lost_among_many(keyed)
+    other = str(max(o["id"] for o in sandbox_of(keyed).orders()))
+    sandbox_of(keyed).set(delay_s=0.1)
+    found = results(keyed, "1", "14")
+    assert {row["result"] for row in found.values()} == {"done"} and found[1]["ca_order"] == number
+    seen = reads(keyed)
+    searched = seen[:seen.index(number) + 1]
+    assert len({path for path in searched if path.isdigit()}) >= 13 and other in searched, searched
+
+
+def test_a_search_that_fails_midway_is_taken_up_again(keyed: Client) -> None:
+    number = lost_among_many(keyed)
+    candidate = sorted(str(o["id"]) for o in sandbox_of(keyed).orders())[2]
+    sandbox_of(keyed).once("GET", f"/ssl/v1/{candidate}$", times=1, fail_status=503)
+    found = results(keyed, "1", "14")
+    assert {row["result"] for row in found.values()} == {"done"} and found[1]["ca_order"] == number
+    assert reads(keyed).count(candidate) == 2
+
+
+def test_a_token_taken_back_within_a_long_search_is_fetched_anew(keyed: Client) -> None:
+    sandbox = sandbox_of(keyed)
+    number = lost_among_many(keyed)
+    keyed.set("ca:sandbox", auth="oauth", login=None, customer_uri=None, client_cert=None, client_alias=None,
+              client_password_source=None, client_id="sandbox-admin-key", token_hosts="localhost",
+              client_secret_source=f"file:{sandbox.dir / 'admin-client-secret.txt'}")
+    candidate = sorted(str(o["id"]) for o in sandbox.orders())[3]  # the tenth of them
+    sandbox.once("GET", f"/ssl/v1/{candidate}$", times=1, fail_status=401)
+    found = results(keyed, "1", "14")
+    assert {row["result"] for row in found.values()} == {"done"} and found[1]["ca_order"] == number
+    assert sum(r["path"].endswith("/token") for r in sandbox.requests()) == 2
+
+
+def test_what_is_still_lost_when_the_time_is_over_is_called_so(keyed: Client) -> None:
+    """Though the last thing that happened was a failure that passes."""
+    lost_among_many(keyed)
+    sandbox = sandbox_of(keyed)
+    sandbox.set(list_lag_s=10000)
+    process = keyed.start("order", "wait", "1", "14", "--deadline", "3s", "--json")
+    end = time.monotonic() + 30
+    while not any(r["path"].endswith("/ssl/v1") and r["method"] == "GET" for r in sandbox.requests()):
+        assert time.monotonic() < end and process.poll() is None
+    sandbox.once("GET", "/ssl/v1$", times=100000, fail_status=503)
+    out, err = process.communicate(timeout=60)
+    row = json.loads(out)["orders"][-1]
+    assert (process.returncode, row["order"], row["result"]) == (14, 1, "order-ambiguous"), (out, err)
+    assert "the last request failed" in row["detail"] and "HTTP 503" in row["detail"]

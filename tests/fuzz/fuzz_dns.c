@@ -38,6 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     enum dns_type type = types[data[0] % ARRAY_LEN(types)];
     bool ok = dns_parse(data + 1, size - 1, ID, "_p.a.exz", type, take, &seen, &answer);
+    CHECK(answer.alias[0] == '\0' || (!answer.found && type == DNS_TXT));
     CHECK(!ok || answer.found == (seen.count > 0) || answer.truncated);
     return 0;
 }

@@ -5,6 +5,8 @@
 #include "base/str.h"
 #include "ca/scm/scm.h"
 
+#include <stdio.h>
+
 static void classify_all(const struct scm_error *error)
 {
     static const int statuses[] = {200, 302, 400, 401, 403, 404, 408, 429, 500, 503};
@@ -19,6 +21,22 @@ static void classify_all(const struct scm_error *error)
                   operation == ENROLLMENT_STATUS);
         }
     }
+}
+
+/* Whatever a body says, only a 4xx of the API itself proves that nothing was done. */
+static void judge_all(struct http_response *response, const struct scm_error *error)
+{
+    static const int statuses[] = {0, 199, 200, 204, 302, 400, 401, 403, 407, 408, 429, 500, 503};
+
+    for (size_t i = 0; i < ARRAY_LEN(statuses); i++) {
+        response->status = statuses[i];
+        enum scm_class class = scm_classify(SCM_ENROLL, statuses[i], error);
+        bool refused = scm_is_refusal(response, class, error);
+        CHECK(!refused || (statuses[i] >= 400 && statuses[i] < 500 && statuses[i] != 408));
+        CHECK(!refused || error->own ||
+              (statuses[i] == 401 && scm_wants_bearer(response->authenticate)));
+    }
+    CHECK(!error->own || (error->understood && (!error->has_code || error->code < 0)));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -48,5 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         CHECK((unsigned char)error.text[i] >= 0x20 && error.text[i] != 0x7f);
     }
     classify_all(&error);
+    (void)snprintf(response.authenticate, sizeof(response.authenticate), "%s", text);
+    judge_all(&response, &error);
     return 0;
 }

@@ -13,7 +13,7 @@ from behaviour import HTTP_GROUP, Behaviours
 import enrollment
 from errors import TEXTS, ScmError
 from exchanges import Exchanges
-from message import Reply, Request, error_reply, page_reply, plain_error
+from message import Reply, Request, error_reply, json_reply, page_reply, plain_error
 from reqlog import RequestLog, record_of
 from scm import ROUTES, Api
 
@@ -48,6 +48,8 @@ def failure(b: SimpleNamespace) -> Reply:
         reply = page_reply(b.fail_status)
     elif b.fail_body == "empty":
         reply = Reply(b.fail_status)
+    elif b.fail_body == "gateway":
+        reply = json_reply({"code": b.fail_status, "message": "Request refused"}, b.fail_status)
     else:
         code, text = JSON_FAILURES.get(b.fail_status, (-1, "Unknown error"))
         if b.fail_code <= 0:

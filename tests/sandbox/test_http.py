@@ -108,6 +108,7 @@ def test_many_connections_at_once(sandbox: Running, client: Client) -> None:
     (401, "json", lambda r: r.code == -16), (403, "empty", lambda r: r.data == b""),
     (429, "json", lambda r: r.code == -1), (500, "json", lambda r: r.code == -2),
     (502, "html", lambda r: b"502 Bad Gateway" in r.data),
+    (403, "gateway", lambda r: r.json == {"code": 403, "message": "Request refused"}),
     (503, "html", lambda r: r.headers["Content-Type"].startswith("text/html")),
     (200, "html", lambda r: b"<html>" in r.data), (204, "json", lambda r: r.data == b"")])
 def test_fail_status(sandbox: Running, client: Client, status: int, body: str, check) -> None:

@@ -183,7 +183,7 @@ error_log {dir}/error.log;
 worker_processes 1;
 events {{ worker_connections 256; }}
 http {{
-    log_format test '"$request" $status packed=$gzip_ratio';
+    log_format test '"$request" $status packed=$gzip_ratio bearer="$http_authorization"';
     access_log {dir}/access.log test;
     client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy; fastcgi_temp_path {dir}/fastcgi;
     uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;

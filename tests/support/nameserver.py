@@ -29,15 +29,16 @@ key:
     secret: {secret}
 acl:
   - id: updates
-    key: update-key
+    {by}
     action: update
 template:
   - id: default
     storage: "{dir}"
     zonefile-sync: -1
 zone:
-  - domain: {zone}
-    file: zone
+"""
+CONFIG_ZONE = """  - domain: {zone}
+    file: {zone}.zone
     acl: updates
 """
 ZONE = """$TTL 60
@@ -62,17 +63,23 @@ def free_port(address: str) -> int:
 
 
 class NameServer:
-    """One zone with its server."""
+    """One zone (or two) with its server."""
 
-    def __init__(self, path: Path, zone: str = "example", address: str = "127.0.0.1", port: int = 0, more: str = "") -> None:
+    def __init__(self, path: Path, zone: str = "example", address: str = "127.0.0.1", port: int = 0, more: str = "",
+                 keyless: bool = False, also: str | None = None) -> None:
         self.dir, self.zone, self.address = path, zone, address
         self.port = port or free_port(address)
         (path / "db").mkdir(parents=True)
         secret = base64.b64encode(secrets.token_bytes(32)).decode()
         self.key = private_file(path / "tsig.key",
                                 f'key "update-key" {{\n\talgorithm hmac-sha256;\n\tsecret "{secret}";\n}};\n')
-        (path / "zone").write_text(ZONE.format(zone=zone, address=address, more=more))
-        conf = private_file(path / "knot.conf", CONFIG.format(dir=path, address=address, port=self.port, secret=secret, zone=zone))
+        settings = CONFIG.format(dir=path, address=address, port=self.port, secret=secret,
+                                 by="address: 127.0.0.0/8" if keyless else "key: update-key")
+        for name, lines in ((zone, more), (also, "")):
+            if name is not None:
+                (path / f"{name}.zone").write_text(ZONE.format(zone=name, address=address, more=lines))
+                settings += CONFIG_ZONE.format(zone=name)
+        conf = private_file(path / "knot.conf", settings)
         with (path / "log").open("w") as log:
             self.process = subprocess.Popen([KNOTD, "-c", str(conf)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env=clean_env())

@@ -264,14 +264,20 @@ static bool enrollment_collect(void *impl, const char *state, const char *format
            enrollment_fetch(e, &id, ready, &revoked, out, err);
 }
 
-static bool enrollment_adopt(const char *order_id, char **state, struct err *err)
+static bool enrollment_adopt(const struct ca_request *request, const char *order_id, char **state,
+                             struct err *err)
 {
     struct enrollment_id id;
+    uint64_t number = 0;
 
     if (!enrollment_take_id(order_id, &id)) {
         return err_set(err, E_USAGE, "'%.80s' is no id of a certificate", order_id);
     }
-    *state = enrollment_make_state(&id, false);
+    if (str_to_u64(id.text, INT64_MAX, &number) &&
+        !scm_may_have_number(request, (int64_t)number, err)) {
+        return false;
+    }
+    *state = enrollment_make_state(&id, request->how == CA_REPLACE);
     return *state != NULL || err_nomem(err);
 }
 

@@ -55,8 +55,6 @@ bool enrollment_is_absent(const struct scm_answer *answer);
 /* submit.c */
 bool enrollment_check_request(void *impl, const struct ca_request *request,
                               struct err *err) NODISCARD;
-bool enrollment_before_submit(void *impl, const struct ca_request *request, char **before,
-                              struct err *err) NODISCARD;
 enum ca_submit enrollment_submit(void *impl, const struct ca_request *request, char **state,
                                  struct err *err);
 enum ca_outcome enrollment_decide(void *impl, const struct ca_decision *decision, struct err *err);
@@ -64,7 +62,26 @@ enum ca_outcome enrollment_update(void *impl, const struct ca_update *update, st
 bool enrollment_check_fields(void *impl, enum ca_kind kind, const char *custom_fields,
                              struct err *err) NODISCARD;
 
+/* before.c: when it was sent, and what could be a renewal already. */
+bool enrollment_before_submit(void *impl, const struct ca_request *request, char **before,
+                              struct err *err) NODISCARD;
+
 /* find.c */
+
+/* One page of the list. */
+enum { ENROLLMENT_PAGE = 200, ENROLLMENT_PAGES_MAX = 500 };
+bool enrollment_get_page(struct enrollment *e, int64_t position, struct scm_answer *answer,
+                         json **doc, struct err *err) NODISCARD;
+
+/* Whether that failed because there is no list, or none for this account. */
+bool enrollment_has_no_list(const struct scm_answer *answer);
+
+/* The certificate of an id if it is there and for that key; *leaf NULL: it is not, or cannot be
+ * had. It is borrowed from *certs. */
+bool enrollment_fetch_for(struct enrollment *e, const struct enrollment_id *id,
+                          const uint8_t spki_hash[static X509_SPKI_HASH_LEN],
+                          STACK_OF(X509) * *certs, X509 **leaf, struct err *err) NODISCARD;
+
 bool enrollment_find(void *impl, const struct ca_request *request, bool *found, char **state,
                      struct err *err) NODISCARD;
 bool enrollment_list(void *impl, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,

@@ -7,11 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE = 200, PAGES_MAX = 500, CANDIDATES_MAX = 200, BACKDATED_S = 2 * 86400 };
+enum {
+    PAGE = ENROLLMENT_PAGE,
+    PAGES_MAX = ENROLLMENT_PAGES_MAX,
+    CANDIDATES_MAX = 200,
+    BACKDATED_S = 2 * 86400
+};
 
-/* One page of the list, which a JSON array of objects must be. */
-static bool get_page(struct enrollment *e, int64_t position, struct scm_answer *answer, json **doc,
-                     struct err *err)
+bool enrollment_get_page(struct enrollment *e, int64_t position, struct scm_answer *answer,
+                         json **doc, struct err *err)
 {
     char query[64];
 
@@ -69,6 +73,13 @@ static void look_at_row(struct search *search, const json *row)
     search->candidates[search->count++ % CANDIDATES_MAX] = id;
 }
 
+bool enrollment_has_no_list(const struct scm_answer *answer)
+{
+    return answer->complete && (enrollment_is_absent(answer) || answer->class == SCM_NOT_ALLOWED ||
+                                answer->class == SCM_PERMANENT || answer->class == SCM_NONSENSE ||
+                                answer->class == SCM_OK);
+}
+
 static bool read_list(struct search *search, struct err *err)
 {
     size_t rows = PAGE;
@@ -77,12 +88,8 @@ static bool read_list(struct search *search, struct err *err)
         AUTO(answer) struct scm_answer answer;
         AUTO(json) json *doc = NULL;
         scm_answer_init(&answer);
-        if (!get_page(search->e, (int64_t)page * PAGE, &answer, &doc, err)) {
-            bool none = answer.complete &&
-                        (enrollment_is_absent(&answer) || answer.class == SCM_NOT_ALLOWED ||
-                         answer.class == SCM_PERMANENT || answer.class == SCM_NONSENSE ||
-                         answer.class == SCM_OK);
-            err->code = none ? E_CA_REFUSED : err->code;
+        if (!enrollment_get_page(search->e, (int64_t)page * PAGE, &answer, &doc, err)) {
+            err->code = enrollment_has_no_list(&answer) ? E_CA_REFUSED : err->code;
             return false;
         }
         rows = json_count(doc);
@@ -122,29 +129,40 @@ static bool is_old(const struct search *search, X509 *leaf)
             info.not_before_s + BACKDATED_S < sent_s(search->request));
 }
 
-/* Whether the certificate of an id is for our key, and a new one. What cannot be had tells nothing.
- */
-static bool is_for_our_key(struct search *search, const struct enrollment_id *id, bool *ours,
-                           struct err *err)
+bool enrollment_fetch_for(struct enrollment *e, const struct enrollment_id *id,
+                          const uint8_t spki_hash[static X509_SPKI_HASH_LEN],
+                          STACK_OF(X509) * *certs, X509 **leaf, struct err *err)
 {
     AUTO(buf) struct buf answer = BUF_INIT(HTTP_BODY_MAX);
-    AUTO(x509_stack) STACK_OF(X509) *certs = NULL;
-    X509 *leaf = NULL;
     bool ready = false;
     bool revoked = false;
 
-    *ours = false;
-    if (!enrollment_fetch(search->e, id, &ready, &revoked, &answer, err)) {
+    *leaf = NULL;
+    if (!enrollment_fetch(e, id, &ready, &revoked, &answer, err)) {
         if (err->code != E_CA_REFUSED && err->code != E_ORDER_MISSING && err->code != E_FORBIDDEN) {
             return false;
         }
         log_line(LOG_DEBUG, "enrollment", "looking for the order: %s is passed over: %s", id->text,
                  err->msg);
-    } else if (ready) {
-        *ours = enrollment_pick(&answer, search->spki_hash, &certs, &leaf, err) &&
-                !is_old(search, leaf);
+    } else if (ready && !enrollment_pick(&answer, spki_hash, certs, leaf, err)) {
+        *leaf = NULL;
     }
     err_clear(err);
+    return true;
+}
+
+/* Whether the certificate of an id is for our key, and a new one. */
+static bool is_for_our_key(struct search *search, const struct enrollment_id *id, bool *ours,
+                           struct err *err)
+{
+    AUTO(x509_stack) STACK_OF(X509) *certs = NULL;
+    X509 *leaf = NULL;
+
+    *ours = false;
+    if (!enrollment_fetch_for(search->e, id, search->spki_hash, &certs, &leaf, err)) {
+        return false;
+    }
+    *ours = leaf != NULL && !is_old(search, leaf);
     return true;
 }
 
@@ -189,7 +207,8 @@ static bool ask_a_person(const struct search *search, struct err *err)
         "access to the "
         "account in SCM has to look for an order of '%.100s'%s%s: if it is there, 'p11enroll order "
         "adopt' "
-        "with its id goes on with it; if it is not, 'p11enroll enroll --again' orders anew",
+        "with its id goes on with it; if it is not, 'p11enroll order resolve --not-ordered' "
+        "settles it",
         why.msg, search->cn, marked ? " with the comment " : "",
         marked ? search->request->mark : "");
 }
@@ -287,7 +306,7 @@ bool enrollment_list(void *impl, const struct ca_filter *filter, ca_row_fn *visi
         AUTO(answer) struct scm_answer answer;
         AUTO(json) json *doc = NULL;
         scm_answer_init(&answer);
-        if (!get_page(impl, (int64_t)page * PAGE, &answer, &doc, err)) {
+        if (!enrollment_get_page(impl, (int64_t)page * PAGE, &answer, &doc, err)) {
             return enrollment_is_absent(&answer) ? err_wrap(err, "this API lists no certificates")
                                                  : false;
         }

@@ -27,19 +27,6 @@ bool enrollment_check_request(void *impl, const struct ca_request *request, stru
     return check_key(request, err) && enrollment_build(request, e->fields, &body, err);
 }
 
-/* When it was sent: an older certificate for the same key is not what it became. */
-bool enrollment_before_submit(void *impl, const struct ca_request *request UNUSED, char **before,
-                              struct err *err)
-{
-    const struct enrollment *e = impl;
-
-    if (asprintf(before, "{\"sent\":%lld}", (long long)clock_wall_s(e->scm.settings.clock)) < 0) {
-        *before = NULL;
-        return err_nomem(err);
-    }
-    return true;
-}
-
 static enum ca_submit ambiguous(struct err *err)
 {
     err->code = E_ORDER_AMBIGUOUS;
@@ -60,6 +47,18 @@ static void add_hint(const struct scm_answer *answer, struct err *err)
                            "is sent beside the "
                            "request");
         }
+    }
+}
+
+/* Renewing and replacing are not documented; that they are not there is likely, and no proof. */
+static void add_absence(enum ca_how how, const struct scm_answer *answer, struct err *err)
+{
+    size_t used = strlen(err->msg);
+
+    if (how != CA_ENROLL && enrollment_is_absent(answer)) {
+        (void)snprintf(err->msg + used, sizeof(err->msg) - used,
+                       "; perhaps this installation does not offer that at all: 'p11enroll enroll "
+                       "--again' orders anew");
     }
 }
 
@@ -123,6 +122,7 @@ enum ca_submit enrollment_submit(void *impl, const struct ca_request *request, c
         return ambiguous(err);
     }
     if (scm_is_unclear(&answer)) {
+        add_absence(request->how, &answer, err);
         return ambiguous(err);
     }
     add_hint(&answer, err);

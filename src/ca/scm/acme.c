@@ -12,7 +12,6 @@ enum {
     ROWS_MAX = 1000000, /* a CA that never comes to an end */
 };
 
-/* Where an HMAC key stood: every answer about accounts has them. */
 static void wipe_key(const json *item)
 {
     const char *key = NULL;
@@ -22,10 +21,18 @@ static void wipe_key(const json *item)
     }
 }
 
-static void wipe_body(struct scm_answer *answer)
+/* An answer about accounts, one or many, has their HMAC keys: they go before the document does,
+ * whatever became of it. */
+static void free_keys(json *doc)
 {
-    OPENSSL_cleanse(answer->response.body.data, answer->response.body.len);
+    wipe_key(doc);
+    for (const json *item = json_first(doc); item != NULL; item = json_next(item)) {
+        wipe_key(item);
+    }
+    json_free(doc);
 }
+
+DEFINE_AUTO(keys, json *, free_keys)
 
 /* One list of the API that is paged; what happens with a row is the caller's. */
 struct pages {
@@ -41,7 +48,7 @@ static bool read_page(const struct pages *pages, int64_t position, size_t *rows,
                       struct err *err)
 {
     AUTO(answer) struct scm_answer answer;
-    AUTO(json) json *doc = NULL;
+    AUTO(keys) json *doc = NULL;
     AUTO(buf) struct buf query = BUF_INIT(8192);
     struct ca_acme_filter none = {.org_id = 0};
     const char *what = scm_endpoint(pages->endpoint)->name;
@@ -58,7 +65,6 @@ static bool read_page(const struct pages *pages, int64_t position, size_t *rows,
         }
         return false;
     }
-    wipe_body(&answer);
     if (!json_is_array(doc)) {
         return err_set(err, E_PROTOCOL, "%s: the answer is not a JSON array", what);
     }
@@ -113,9 +119,7 @@ static bool account_row(void *ctx, const json *item, bool *more, struct err *err
     struct account_visit *v = ctx;
     AUTO(ca_acme_account) struct ca_acme_account account = {.id = 0};
 
-    bool parsed = scm_parse_acme_account(item, &account, err);
-    wipe_key(item);
-    if (!parsed) {
+    if (!scm_parse_acme_account(item, &account, err)) {
         return false;
     }
     if (account.id == v->last) {
@@ -138,7 +142,7 @@ static bool acme_list(void *impl, const struct ca_acme_filter *filter, ca_acme_v
 static bool acme_account(void *impl, int64_t id, struct ca_acme_account *out, struct err *err)
 {
     AUTO(answer) struct scm_answer answer;
-    AUTO(json) json *doc = NULL;
+    AUTO(keys) json *doc = NULL;
     struct scm_call call = {.endpoint = SCM_ACME_ACCOUNT, .id = id};
 
     scm_answer_init(&answer);
@@ -148,10 +152,7 @@ static bool acme_account(void *impl, int64_t id, struct ca_acme_account *out, st
         }
         return false;
     }
-    wipe_body(&answer);
-    bool parsed = scm_parse_acme_account(doc, out, err);
-    wipe_key(doc);
-    return parsed;
+    return scm_parse_acme_account(doc, out, err);
 }
 
 /* The accounts of a name: the highest number of them. Whatever the CA's filter matches, the name

@@ -8,12 +8,15 @@
 
 #include <stdlib.h>
 
-enum { HEARD_MAX = 8 };
+/* For one call: a search among many candidates takes a request for each, and every answer is kept
+ * until its end. */
+enum { ANSWERS_MAX = 4096, BYTES_MAX = 64 << 20 };
 
 struct scm_heard {
     const void *user;
-    struct http_arrival got[HEARD_MAX];
-    size_t count;
+    struct http_arrival
+        *got; /* there is room for one more than `count` whenever one is asked for */
+    size_t count, cap, bytes;
     bool relogged;
     unsigned token; /* which one the last request was sent with */
     struct scm_heard *next;
@@ -23,6 +26,9 @@ static void free_heard(struct scm_heard *heard)
 {
     for (size_t i = 0; heard != NULL && i < heard->count; i++) {
         http_arrival_done(&heard->got[i]);
+    }
+    if (heard != NULL) {
+        free(heard->got);
     }
     free(heard);
 }
@@ -93,10 +99,33 @@ static bool give(const struct http_arrival *arrival, struct http_response *respo
         return false;
     }
     *response = arrival->response;
-    buf_init(&response->body, HTTP_BODY_MAX);
+    buf_init_wiped(&response->body, HTTP_BODY_MAX);
     buf_add(&response->body, arrival->response.body.data, arrival->response.body.len);
     return buf_ok(&response->body) || err_nomem(err);
 }
+
+/* Room for the answer before it is asked for: once it is here, nothing may be in its way. */
+ANALYZER_LOSES_OWNER
+static bool make_room(struct scm_heard *heard, const char *operation, struct err *err)
+{
+    if (heard->count == ANSWERS_MAX || heard->bytes > BYTES_MAX) {
+        return err_set(err, E_PROTOCOL,
+                       "%s: it takes more than %zu requests, or more than %d MiB of answers",
+                       operation, heard->count, BYTES_MAX >> 20);
+    }
+    if (heard->count < heard->cap) {
+        return true;
+    }
+    size_t cap = heard->cap > 0 ? 2 * heard->cap : 4;
+    struct http_arrival *longer = reallocarray(heard->got, cap, sizeof(*longer));
+    if (longer == NULL) {
+        return err_nomem(err);
+    }
+    heard->got = longer;
+    heard->cap = cap;
+    return true;
+}
+ANALYZER_LOSES_OWNER_END
 
 bool scm_aside_send(struct scm *scm, const struct http_request *request,
                     struct http_response *response, enum http_reach *reach, struct err *err)
@@ -109,10 +138,8 @@ bool scm_aside_send(struct scm *scm, const struct http_request *request,
     if (scm->aside.asked < heard->count) {
         return give(&heard->got[scm->aside.asked++], response, reach, err);
     }
-    if (heard->count == HEARD_MAX) { /* the pages of a long list: the rest is waited for */
-        return http_send(scm->settings.http, request, response, reach, err);
-    }
-    if (!http_start(scm->settings.http, request, scm->aside.user, err)) {
+    if (!make_room(heard, request->operation, err) ||
+        !http_start(scm->settings.http, request, scm->aside.user, err)) {
         return false;
     }
     heard->token = scm->oauth.generation;
@@ -156,9 +183,10 @@ bool scm_hear(void *impl, int64_t wait_ms, struct ca_heard *out)
     }
     *out = (struct ca_heard){.user = arrival.user, .pause_s = arrival.response.retry_after_s};
     struct scm_heard *heard = find_heard(scm, arrival.user);
-    if (heard == NULL || heard->count == HEARD_MAX) {
+    if (heard == NULL || heard->count == heard->cap) {
         http_arrival_done(&arrival); /* nobody waits for it any more */
     } else {
+        heard->bytes += arrival.response.body.len;
         heard->got[heard->count++] = arrival;
     }
     return true;

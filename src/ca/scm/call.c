@@ -20,10 +20,9 @@ void scm_answer_done(struct scm_answer *answer)
     http_response_done(&answer->response);
 }
 
-/* A success that cannot be read, a 5xx, or no answer to what was sent. */
 bool scm_is_unclear(const struct scm_answer *answer)
 {
-    return answer->complete ? answer->class == SCM_OK || answer->class == SCM_UNCERTAIN
+    return answer->complete ? !scm_is_refusal(&answer->response, answer->class, &answer->error)
                             : answer->sent;
 }
 
@@ -84,6 +83,12 @@ static void add_login(struct http_request *request, const struct scm *scm)
     }
 }
 
+/* Answers about ACME accounts hold keys. */
+static bool tells_keys(const struct scm_endpoint *endpoint)
+{
+    return str_starts_with(endpoint->path, "/acme/");
+}
+
 /* One request, without repetition. False if there was no answer; err is set then. */
 static bool send_request(struct scm *scm, const struct scm_call *call, const char *path,
                          struct scm_answer *answer, struct err *err)
@@ -98,6 +103,7 @@ static bool send_request(struct scm *scm, const struct scm_call *call, const cha
         .body_len = call->body != NULL ? strlen(call->body) : 0,
         .timeout_ms = endpoint->timeout_ms,
         .once = !endpoint->idempotent,
+        .secret = tells_keys(endpoint),
     };
 
     add_login(&request, scm);
@@ -126,7 +132,8 @@ static bool send_request(struct scm *scm, const struct scm_call *call, const cha
 
 /*
  * With OAuth, a token may be taken back before its time: a request that was refused for its login
- * is sent once more with a new one. It was refused, so nothing can happen twice.
+ * is sent once more with a new one. One that must not be done twice only if the answer proves that
+ * it was refused.
  */
 static bool send_once(struct scm *scm, const struct scm_call *call, const char *path,
                       struct scm_answer *answer, struct err *err)
@@ -142,7 +149,8 @@ static bool send_once(struct scm *scm, const struct scm_call *call, const char *
     if (!send_request(scm, call, path, answer, err)) {
         return false;
     }
-    if (answer->response.status != 401) {
+    bool refused = scm_endpoint(call->endpoint)->idempotent || !scm_is_unclear(answer);
+    if (answer->response.status != 401 || !refused) {
         return true;
     }
     bool anew = true;
@@ -234,10 +242,40 @@ static bool wrap(const struct scm_call *call, const char *path, struct err *err)
     return err_wrap(err, "%s: %s %s", endpoint->name, endpoint->method, path);
 }
 
-/*
- * Calls an endpoint; idempotent ones are repeated when that may help. True for any answer that the
- * caller has to look at (SCM_OK, SCM_NOT_READY); false with err otherwise.
- */
+/* A text in place of JSON, as it may be shown. Answers about ACME accounts hold keys: they are
+ * neither quoted nor left in memory. */
+static bool not_the_api(const struct scm_call *call, struct scm_answer *answer, struct err *err)
+{
+    struct scm_error what = {.text = "no JSON that can be read"};
+
+    if (!tells_keys(scm_endpoint(call->endpoint))) { /* they are not quoted */
+        scm_parse_error(&answer->response, &what);
+    }
+    return err_set(err, E_PROTOCOL, "HTTP %d, but the answer is not the API's: %s",
+                   answer->response.status, what.text);
+}
+
+/* Whether a success may be believed: a page of somebody on the way, and an error object, say
+ * nothing about what was to be done once. */
+static bool is_believable(const struct scm_call *call, struct scm_answer *answer, struct err *err)
+{
+    AUTO(json) json *doc = NULL;
+    const struct buf *body = &answer->response.body;
+    struct err unreadable = ERR_INIT;
+
+    if (scm_endpoint(call->endpoint)->idempotent || body->len == 0) {
+        return true;
+    }
+    if (!json_parse((const uint8_t *)buf_str(body), body->len, &doc, &unreadable)) {
+        return not_the_api(call, answer, err);
+    }
+    if (json_is_object(doc)) {
+        scm_parse_error(&answer->response, &answer->error);
+    }
+    return !answer->error.own || err_set(err, E_PROTOCOL, "HTTP %d, but with an error: %s",
+                                         answer->response.status, answer->error.text);
+}
+
 bool scm_call(struct scm *scm, const struct scm_call *call, struct scm_answer *answer,
               struct err *err)
 {
@@ -254,7 +292,7 @@ bool scm_call(struct scm *scm, const struct scm_call *call, struct scm_answer *a
     for (int attempt = 1;; attempt++) {
         bool answered = send_once(scm, call, buf_str(&path), answer, err);
         if (answered && (answer->class == SCM_OK || answer->class == SCM_NOT_READY)) {
-            return true;
+            return is_believable(call, answer, err) || wrap(call, buf_str(&path), err);
         }
         if (answered) {
             (void)refused(call->endpoint, answer, err);
@@ -278,7 +316,6 @@ bool scm_call(struct scm *scm, const struct scm_call *call, struct scm_answer *a
     }
 }
 
-/* Calls an endpoint that answers with JSON. */
 bool scm_call_json(struct scm *scm, const struct scm_call *call, struct scm_answer *answer,
                    json **doc, struct err *err)
 {
@@ -287,15 +324,7 @@ bool scm_call_json(struct scm *scm, const struct scm_call *call, struct scm_answ
     }
     const struct buf *body = &answer->response.body;
     if (body->len == 0 || !json_parse((const uint8_t *)buf_str(body), body->len, doc, err)) {
-        struct scm_error what;
-        scm_parse_error(&answer->response, &what);
-        /* Answers about ACME accounts hold keys: they are neither quoted nor left in memory. */
-        if (str_starts_with(scm_endpoint(call->endpoint)->path, "/acme/")) {
-            (void)snprintf(what.text, sizeof(what.text), "no JSON that can be read");
-            OPENSSL_cleanse(answer->response.body.data, answer->response.body.len);
-        }
-        (void)err_set(err, E_PROTOCOL, "HTTP %d, but the answer is not the API's: %s",
-                      answer->response.status, what.text);
+        (void)not_the_api(call, answer, err);
         return err_wrap(err, "%s", scm_endpoint(call->endpoint)->name);
     }
     return true;

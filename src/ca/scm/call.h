@@ -58,7 +58,8 @@ void scm_answer_done(struct scm_answer *answer);
 
 /*
  * Calls an endpoint; idempotent ones are repeated when that may help. True for any answer that the
- * caller has to look at (SCM_OK, SCM_NOT_READY); false with err otherwise.
+ * caller has to look at (SCM_OK, SCM_NOT_READY); false with err otherwise. A success of a call that
+ * must not be done twice has an answer of the API's, or an empty one: E_PROTOCOL.
  */
 bool scm_call(struct scm *scm, const struct scm_call *call, struct scm_answer *answer,
               struct err *err) NODISCARD;
@@ -89,6 +90,19 @@ bool scm_find_renewed(struct scm *scm, const struct ca_request *request, int64_t
 bool scm_find_replaced(struct scm *scm, const struct ca_request *request, int64_t *id,
                        struct err *err) NODISCARD;
 
+/* renew.c: whether what is to be renewed or replaced is as it was when that was planned.
+ * E_CA_REFUSED. */
+bool scm_check_old(const struct ca_request *request, const struct ca_record *old,
+                   struct err *err) NODISCARD;
+
+/* Whether a number is known to be of another certificate than what is renewed. */
+bool scm_is_other(const struct ca_request *request, int64_t id);
+
+/* False, with E_ORDER_EXISTS: somebody else has renewed a number since an order was planned. newer:
+ * as which one; NULL and 0: that is not known. */
+bool scm_was_renewed(int64_t old, const char *newer, struct err *err);
+bool scm_has_newer(int64_t old, int64_t newer, struct err *err);
+
 /* smime.c: what is noted before a renewal; and an order by its mark, which the list shows, or a
  * renewal by what was noted. */
 bool scm_smime_before(struct scm *scm, const struct ca_request *request, char **before,
@@ -103,7 +117,8 @@ bool scm_list_ids(struct scm *scm, enum ca_kind kind, const char *cn, struct scm
 /* True if the failure is this number's own: gone, another organization's, unreadable. */
 bool scm_may_skip(const struct scm_answer *answer);
 
-/* Whether something may have happened at the CA although the call failed. */
+/* Whether something may have happened at the CA although the call failed: always, unless the answer
+ * proves that it was refused (scm_is_refusal()), or the request never left us. */
 bool scm_is_unclear(const struct scm_answer *answer);
 
 /* The path of a call, without its query. */

@@ -3,7 +3,7 @@
 
 #include "base/str.h"
 
-enum { FILTER_MAX = 4096, BODY_MAX = 4096 };
+enum { FILTER_MAX = 4096, BODY_MAX = 4096, NO_SUCH_DOMAIN = -727 };
 
 /* Lists */
 
@@ -114,6 +114,16 @@ static void posted_done(struct posted *posted)
 
 DEFINE_AUTO_DONE(posted, struct posted, posted_done)
 
+/* What the details of a domain say by their status, validation says by a code. */
+static bool refused(const struct scm_answer *answer, struct err *err)
+{
+    if (answer->complete && answer->class == SCM_PERMANENT &&
+        answer->error.code == NO_SUCH_DOMAIN) {
+        err->code = E_DOMAIN_MISSING;
+    }
+    return false;
+}
+
 static bool post(struct scm *scm, struct scm_call *call, const char *domain, const char *email,
                  struct posted *out, struct err *err)
 {
@@ -124,7 +134,7 @@ static bool post(struct scm *scm, struct scm_call *call, const char *domain, con
         return false;
     }
     call->body = buf_str(&body);
-    return scm_call_json(scm, call, &out->answer, &out->doc, err);
+    return scm_call_json(scm, call, &out->answer, &out->doc, err) || refused(&out->answer, err);
 }
 
 static bool ask_status(struct scm *scm, struct scm_call call, const char *domain,

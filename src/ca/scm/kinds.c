@@ -105,6 +105,7 @@ bool scm_state_read(const char *text, json **doc, struct scm_state *out, struct 
             }
         }
         (void)json_find_bool(*doc, "replaces", &out->replaces);
+        (void)json_find_bool(*doc, "renewed", &out->renewed);
         (void)json_find_string(*doc, "comments", &out->comments);
         (void)json_find_string(*doc, "kind", &kind);
         ok = ca_kind_parse(kind, &out->kind) && (out->id > 0 || out->renews > 0);
@@ -144,6 +145,7 @@ char *scm_state_text(const struct scm_state *state)
         return NULL;
     }
     if ((state->replaces && !json_add_bool(doc, "replaces", true)) ||
+        (state->renewed && !json_add_bool(doc, "renewed", true)) ||
         (state->comments != NULL && !json_add_string(doc, "comments", state->comments)) ||
         (state->kind != CA_KIND_TLS && !json_add_string(doc, "kind", ca_kind_name(state->kind)))) {
         return NULL;

@@ -156,15 +156,12 @@ static bool fetch(struct scm *scm, struct err *err)
         .operation = "token",
         .body = secret_expose(&form),
         .body_len = form.len,
+        .secret = true,
     };
     http_request_header(&request, "Content-Type", "application/x-www-form-urlencoded");
     http_request_header(&request, "Accept", "application/json");
-    bool ok = http_send(scm->oauth.http, &request, &response, &reach, err) &&
-              (response.status == 200 ? take_token(scm, &response, err) : refused(&response, err));
-    if (response.body.len > 0) {
-        OPENSSL_cleanse(response.body.data, response.body.len);
-    }
-    return ok;
+    return http_send(scm->oauth.http, &request, &response, &reach, err) &&
+           (response.status == 200 ? take_token(scm, &response, err) : refused(&response, err));
 }
 
 /*

@@ -25,6 +25,20 @@ bool scm_authorization_uri(const char *header, struct buf *out)
     return len > 0 && buf_ok(out);
 }
 
+bool scm_wants_bearer(const char *header)
+{
+    static const char scheme[] = "Bearer";
+
+    for (const char *at = strcasestr(header, scheme); at != NULL; at = strcasestr(at + 1, scheme)) {
+        const char *end = at + strlen(scheme);
+        if ((at == header || strchr(" ,\t", at[-1]) != NULL) &&
+            (*end == '\0' || strchr(" ,\t", *end) != NULL)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool scm_split_url(const char *url, struct buf *origin, struct buf *host, struct buf *path)
 {
     static const char scheme[] = "https://";

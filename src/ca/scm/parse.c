@@ -60,6 +60,23 @@ static char first_char(const struct buf *body)
     return text[strspn(text, " \t\r\n\xef\xbb\xbf")];
 }
 
+/*
+ * Other servers on the way speak JSON as well. The API's error objects have a description; their
+ * codes are below zero (0, of a certificate that is not ready, is no refusal), and one without a
+ * code has nothing that is not in the API's description of errors.
+ */
+static bool is_own(const json *doc, const struct scm_error *error)
+{
+    static const char *const members[] = {"description", "details", "items"};
+    const char *description = NULL;
+
+    if (!json_find_string(doc, "description", &description)) {
+        return false;
+    }
+    return error->has_code ? error->code < 0
+                           : json_unknown_member(doc, members, ARRAY_LEN(members)) == NULL;
+}
+
 void scm_parse_error(const struct http_response *response, struct scm_error *out)
 {
     AUTO(json) json *doc = NULL;
@@ -92,6 +109,18 @@ void scm_parse_error(const struct http_response *response, struct scm_error *out
         (void)snprintf(out->text, sizeof(out->text), "no description");
     }
     out->understood = out->has_code || description != NULL;
+    out->own = is_own(doc, out);
+}
+
+bool scm_is_refusal(const struct http_response *response, enum scm_class class,
+                    const struct scm_error *error)
+{
+    int status = response->status;
+
+    if (status < 400 || status >= 500 || class == SCM_UNCERTAIN) {
+        return false;
+    }
+    return error->own || (status == 401 && scm_wants_bearer(response->authenticate));
 }
 
 enum scm_class scm_classify(enum scm_endpoint_id operation, int status,

@@ -186,6 +186,7 @@ static bool scm_collect(void *impl, const char *text, const char *format, bool *
 
 const struct ca_ops ca_scm_ops = {
     .type = "scm",
+    .shows_absence = true,
     .open = scm_open,
     .close = scm_close,
     .set_deadline = scm_set_deadline,
@@ -197,6 +198,7 @@ const struct ca_ops ca_scm_ops = {
     .collect = scm_collect,
     .formats = formats,
     .find_submitted = scm_find_submitted,
+    .adopt = scm_adopt,
     .record = scm_record,
     .list = scm_list,
     .revoke = scm_revoke,

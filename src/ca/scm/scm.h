@@ -124,6 +124,7 @@ struct scm_state {
     int64_t renews;
     struct scm_ids known;
     const char *comments;
+    bool renewed; /* the CA's record said then that there is a renewal */
 };
 
 /* *doc keeps what is borrowed; json_free() it. E_JOURNAL. */
@@ -137,6 +138,10 @@ enum ca_submit scm_submit(void *impl, const struct ca_request *request, char **s
                           struct err *err);
 bool scm_find_submitted(void *impl, const struct ca_request *request, bool *found, char **state,
                         struct err *err);
+bool scm_adopt(const struct ca_request *request, const char *order_id, char **state,
+               struct err *err);
+/* E_USAGE: what was asked for cannot have that number. */
+bool scm_may_have_number(const struct ca_request *request, int64_t id, struct err *err) NODISCARD;
 
 /* renew.c */
 bool scm_before_submit(void *impl, const struct ca_request *request, char **before,
@@ -201,6 +206,7 @@ struct scm_error {
     bool understood; /* it was such an object */
     bool has_code;
     bool has_text; /* with a description */
+    bool own;      /* it is the API's, and no other server's: see scm_is_refusal() */
     int64_t code;
     char text[1024]; /* description and details, or a word about what came instead */
 };
@@ -221,6 +227,15 @@ enum scm_class {
 
 enum scm_class scm_classify(enum scm_endpoint_id operation, int status,
                             const struct scm_error *error);
+
+/*
+ * Whether an answer proves that what was asked for was not done (docs/design/004): a 4xx with the
+ * API's own error object, unless its code leaves that open, or a 401 with a challenge for a bearer
+ * token, which a server of resources sends before it looks at the request (RFC 6750 section 3).
+ * What somebody on the way says proves nothing.
+ */
+bool scm_is_refusal(const struct http_response *response, enum scm_class class,
+                    const struct scm_error *error);
 
 /* codes.c, pure: what a code of the API means. */
 struct scm_code {
@@ -396,6 +411,9 @@ bool scm_is_renewal(const struct ca_record *old, const struct ca_record *candida
 
 /* The value of authorization_uri= in a WWW-Authenticate header. False if there is none. */
 bool scm_authorization_uri(const char *header, struct buf *out);
+
+/* Whether a WWW-Authenticate header asks for a bearer token. */
+bool scm_wants_bearer(const char *header);
 
 /* Splits "https://host:port/path"; false if it is something else. host is without the port. */
 bool scm_split_url(const char *url, struct buf *origin, struct buf *host, struct buf *path);

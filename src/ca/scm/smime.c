@@ -147,7 +147,10 @@ bool scm_smime_number(struct scm *scm, int64_t id, int64_t *number, struct err *
 struct search {
     const char *mark;
     const struct scm_state *before; /* of a renewal; NULL: of an order */
-    int64_t parent;                 /* whose comments are kept */
+    const struct scm_state *since;  /* what was noted when it was planned; NULL: it is not asked */
+    int64_t newer;                  /* a number that was not there then */
+    const struct ca_request *request;
+    int64_t parent; /* whose comments are kept */
     struct scm_ids known;
     char *comments; /* of the parent; owned */
     int64_t marked, found;
@@ -163,6 +166,17 @@ static bool may_be(const struct search *search, int64_t id, const char *comments
            (comments[0] == '\0' || str_equal(comments, before->comments));
 }
 
+/* Of which profile it is, and for what key, the list does not tell. */
+static bool is_newer(const struct search *search, int64_t id, const json *item)
+{
+    const char *state = "";
+
+    (void)json_find_string(item, "state", &state);
+    return search->since != NULL && id > search->since->renews &&
+           scm_ids_is_new(&search->since->known, id) && phase_of(state) != CA_FAILED &&
+           !scm_is_other(search->request, id);
+}
+
 static bool look_at_row(struct search *search, const json *item, struct err *err)
 {
     const char *comments = "";
@@ -173,6 +187,9 @@ static bool look_at_row(struct search *search, const json *item, struct err *err
         return true; /* it was refused: it has none */
     }
     scm_ids_add(&search->known, id);
+    if (is_newer(search, id, item)) {
+        search->newer = id;
+    }
     if (id == search->parent && search->comments == NULL) {
         search->comments = str_dup(comments);
         return search->comments != NULL || err_nomem(err);
@@ -227,9 +244,18 @@ static bool look(struct scm *scm, const struct ca_request *request, struct searc
 bool scm_smime_before(struct scm *scm, const struct ca_request *request, char **before,
                       struct err *err)
 {
-    struct search search = {.mark = request->mark, .parent = request->parent};
-    bool ok = look(scm, request, &search, err);
+    AUTO(json) json *kept = NULL;
+    struct scm_state since;
+    struct search search = {.mark = request->mark, .parent = request->parent, .request = request};
 
+    if (request->before != NULL) {
+        if (!scm_state_read(request->before, &kept, &since, err)) {
+            return false;
+        }
+        search.since = &since;
+    }
+    bool ok = look(scm, request, &search, err) &&
+              (search.newer == 0 || scm_has_newer(request->parent, search.newer, err));
     if (ok) {
         struct scm_state state = {.kind = CA_KIND_SMIME,
                                   .renews = request->parent,

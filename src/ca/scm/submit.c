@@ -107,7 +107,11 @@ static bool send_order(struct scm *scm, const struct ca_request *request,
         return false;
     }
     *state = scm_state_text(&made);
-    return *state != NULL || err_nomem(err);
+    if (*state == NULL) {
+        (void)err_nomem(err);
+        return err_wrap(err, "the CA took it as order %lld", (long long)made.id);
+    }
+    return true;
 }
 
 enum ca_submit scm_submit(void *impl, const struct ca_request *request, char **state,
@@ -293,4 +297,38 @@ bool scm_find_submitted(void *impl, const struct ca_request *request, bool *foun
     *state = scm_state_text(&made);
     *found = *state != NULL;
     return *found || err_nomem(err);
+}
+
+bool scm_may_have_number(const struct ca_request *request, int64_t id, struct err *err)
+{
+    if (request->how == CA_RENEW && id == request->parent) {
+        return err_set(err, E_USAGE,
+                       "number %lld is what was to be renewed, and a renewal has a number of its "
+                       "own",
+                       (long long)id);
+    }
+    return true;
+}
+
+bool scm_adopt(const struct ca_request *request, const char *order_id, char **state,
+               struct err *err)
+{
+    struct scm_state made = {.kind = request->kind, .replaces = request->how == CA_REPLACE};
+    uint64_t number = 0;
+
+    if (!str_to_u64(order_id, INT64_MAX, &number) || number == 0) {
+        return err_set(err, E_USAGE, "'%.40s' is not a number of an order at the CA", order_id);
+    }
+    made.id = (int64_t)number;
+    if (made.replaces && made.id != request->parent) {
+        return err_set(err, E_USAGE,
+                       "number %lld cannot be it: a replacement has the number of what it "
+                       "replaces, which is %lld",
+                       (long long)made.id, (long long)request->parent);
+    }
+    if (!scm_may_have_number(request, made.id, err)) {
+        return false;
+    }
+    *state = scm_state_text(&made);
+    return *state != NULL || err_nomem(err);
 }

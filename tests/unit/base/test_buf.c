@@ -2,6 +2,37 @@
 
 #include "unit/unit.h"
 
+#include <malloc.h>
+#include <stdlib.h>
+
+/* What is given back (see --wrap in CMakeLists.txt) is looked through for this first. */
+static const char marker[] = "Zq7-secret";
+static size_t left_behind;
+
+void __real_free(void *p);
+void __wrap_free(void *p);
+void *__real_realloc(void *old, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+
+static void look(const void *p)
+{
+    if (p != NULL && memmem(p, malloc_usable_size((void *)(uintptr_t)p), marker, strlen(marker))) {
+        left_behind++;
+    }
+}
+
+void __wrap_free(void *p)
+{
+    look(p);
+    __real_free(p);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+    look(old); /* it may move */
+    return __real_realloc(old, size);
+}
+
 static void test_empty_buffer_is_an_empty_string(void **state UNUSED)
 {
     AUTO(buf) struct buf buf = BUF_INIT(10);
@@ -189,6 +220,61 @@ static void test_length_that_would_overflow_fails(void **state UNUSED)
     assert_string_equal(buf_str(&buf), "a");
 }
 
+static void fill(struct buf *buf)
+{
+    left_behind = 0;
+    for (int i = 0; i < 100; i++) {
+        buf_add_str(buf, marker);
+    }
+    buf_addf(buf, "%s", marker);
+}
+
+static void test_buffer_leaves_its_content_behind(void **state UNUSED)
+{
+    struct buf buf = BUF_INIT(10000);
+
+    fill(&buf);
+    buf_done(&buf);
+    assert_true(left_behind > 1);
+}
+
+static void test_wiped_buffer_grows_and_ends_without_a_trace(void **state UNUSED)
+{
+    struct buf buf;
+
+    buf_init_wiped(&buf, 10000);
+    fill(&buf);
+    assert_int_equal(buf.len, 101 * strlen(marker));
+    assert_memory_equal(buf.data + buf.len - strlen(marker), marker, sizeof(marker));
+    buf_done(&buf);
+    assert_int_equal(left_behind, 0);
+    fill(&buf); /* it stays one that wipes */
+    buf_done(&buf);
+    assert_int_equal(left_behind, 0);
+}
+
+static void test_wiped_buffer_is_wiped_when_it_is_emptied(void **state UNUSED)
+{
+    struct buf buf;
+
+    buf_init_wiped(&buf, 10000);
+    fill(&buf);
+    buf_reset(&buf);
+    assert_null(memmem(buf.data, buf.cap, marker, strlen(marker)));
+    buf_done(&buf);
+}
+
+static void test_text_taken_from_a_wiped_buffer_is_whole(void **state UNUSED)
+{
+    struct buf buf;
+
+    buf_init_wiped(&buf, 100);
+    buf_add_str(&buf, "abc");
+    AUTO(str) char *text = buf_take_str(&buf);
+    assert_string_equal(text, "abc");
+    assert_true(buf.wiped);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +296,10 @@ int main(void)
         cmocka_unit_test(test_maximum_of_zero_takes_nothing),
         cmocka_unit_test(test_many_small_appends_grow),
         cmocka_unit_test(test_length_that_would_overflow_fails),
+        cmocka_unit_test(test_buffer_leaves_its_content_behind),
+        cmocka_unit_test(test_wiped_buffer_grows_and_ends_without_a_trace),
+        cmocka_unit_test(test_wiped_buffer_is_wiped_when_it_is_emptied),
+        cmocka_unit_test(test_text_taken_from_a_wiped_buffer_is_whole),
     };
 
     return UNIT_RUN(tests);

@@ -434,6 +434,38 @@ static void test_join_uses_one_slash(void **state UNUSED)
     assert_string_equal(c, "/b");
 }
 
+static void test_rewrite_keeps_mode_and_owner(void **state UNUSED)
+{
+    const char *path = tmp_file(tmp_dir(), "f", "old", 3, 0640);
+    bool is_root = geteuid() == 0;
+    struct err err = ERR_INIT;
+    struct stat st;
+
+    if (is_root) {
+        assert_int_equal(chown(path, 1234, 2345), 0);
+    }
+    assert_ok(file_rewrite(path, "new", 3, &err), &err);
+    assert_string_equal(tmp_read(path), "new");
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0640);
+    assert_int_equal(st.st_uid, is_root ? 1234 : geteuid());
+    assert_int_equal(st.st_gid, is_root ? 2345 : getegid());
+}
+
+static void test_rewrite_is_for_files_that_are_there(void **state UNUSED)
+{
+    const char *dir = tmp_dir();
+    const char *link = tmp_join(dir, "link");
+    const char *path = tmp_text(dir, "f", "old");
+    struct err err = ERR_INIT;
+
+    assert_fails(file_rewrite(tmp_join(dir, "none"), "x", 1, &err), &err, E_IO, "examining");
+    assert_int_equal(symlink("f", link), 0);
+    assert_fails(file_rewrite(link, "x", 1, &err), &err, E_IO, "is no regular file");
+    assert_string_equal(tmp_read(path), "old");
+    assert_int_equal(tmp_count(dir), 2);
+}
+
 static void test_exists_sees_dangling_links(void **state UNUSED)
 {
     const char *dir = tmp_dir();
@@ -442,6 +474,52 @@ static void test_exists_sees_dangling_links(void **state UNUSED)
     assert_false(file_exists(path));
     assert_int_equal(symlink("/nowhere", path), 0);
     assert_true(file_exists(path));
+}
+
+static void put_text(const char *path, const char *text)
+{
+    struct err err = ERR_INIT;
+
+    assert_ok(file_write_atomic(path, text, strlen(text), 0600, &err), &err);
+}
+
+static void assert_text(const char *path, const char *text)
+{
+    AUTO(buf) struct buf got = BUF_INIT(100);
+    struct err err = ERR_INIT;
+
+    assert_ok(file_read(path, &got, &err), &err);
+    assert_string_equal(buf_str(&got), text);
+}
+
+static void test_put_in_place_leaves_what_is_there(void **state UNUSED)
+{
+    const char *dir = tmp_dir();
+    const char *temp = tmp_join(dir, "temp");
+    const char *path = tmp_join(dir, "path");
+    struct err err = ERR_INIT;
+
+    put_text(temp, "new");
+    put_text(path, "old");
+    assert_fails(file_put_in_place(temp, path, false, &err), &err, E_OBJECT_EXISTS, path);
+    assert_text(path, "old");
+    err_clear(&err);
+    assert_ok(file_put_in_place(temp, path, true, &err), &err);
+    assert_text(path, "new");
+    assert_false(file_exists(temp));
+}
+
+static void test_put_in_place_where_nothing_is(void **state UNUSED)
+{
+    const char *dir = tmp_dir();
+    const char *temp = tmp_join(dir, "temp");
+    struct err err = ERR_INIT;
+
+    put_text(temp, "new");
+    assert_ok(file_put_in_place(temp, tmp_join(dir, "path"), false, &err), &err);
+    assert_text(tmp_join(dir, "path"), "new");
+    assert_false(file_exists(temp));
+    assert_fails(file_put_in_place(temp, tmp_join(dir, "other"), false, &err), &err, E_IO, temp);
 }
 
 int main(void)
@@ -483,6 +561,10 @@ int main(void)
         cmocka_unit_test(test_directory_without_a_name_is_an_error),
         cmocka_unit_test(test_join_uses_one_slash),
         cmocka_unit_test(test_exists_sees_dangling_links),
+        cmocka_unit_test(test_rewrite_keeps_mode_and_owner),
+        cmocka_unit_test(test_rewrite_is_for_files_that_are_there),
+        cmocka_unit_test(test_put_in_place_leaves_what_is_there),
+        cmocka_unit_test(test_put_in_place_where_nothing_is),
     };
 
     return UNIT_RUN(tests);

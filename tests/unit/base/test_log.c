@@ -92,6 +92,20 @@ static void test_control_characters_cannot_make_a_second_line(void **state UNUSE
     assert_contains(text, "one?two?[2J???\n");
 }
 
+static void deceiving_line(void)
+{
+    log_line(LOG_ERROR, "a", "%s",
+             "1\xc2\x9b"
+             "2J \x9b"
+             "3 \xe2\x80\xae"
+             "4 \xe2\x81\xa6 \xc3\xa4 \xff");
+}
+
+static void test_no_line_drives_a_terminal_or_shows_what_it_does_not_say(void **state UNUSED)
+{
+    assert_contains(stderr_of(deceiving_line), " error a: 1?2J ?3 ?4 ? \xc3\xa4 ?\n");
+}
+
 static void long_line(void)
 {
     char text[10000];
@@ -198,6 +212,7 @@ int main(void)
         cmocka_unit_test(test_level_says_what_is_shown),
         cmocka_unit_test(test_line_has_time_level_area),
         cmocka_unit_test(test_control_characters_cannot_make_a_second_line),
+        cmocka_unit_test(test_no_line_drives_a_terminal_or_shows_what_it_does_not_say),
         cmocka_unit_test(test_long_line_is_cut_and_still_ends),
         cmocka_unit_test(test_order_number_is_carried_until_it_is_zero),
         cmocka_unit_test(test_file_is_private_and_appended_to),

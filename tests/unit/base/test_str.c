@@ -341,6 +341,58 @@ static void test_quotable_shows_c1_control_characters(void **state UNUSED)
     assert_string_equal(quoted("\xc2\xa0", 2, 80), "\xc2\xa0");
 }
 
+static void test_quotable_shows_what_turns_text_around_or_cannot_be_seen(void **state UNUSED)
+{
+    assert_string_equal(quoted("a\xe2\x80\xae"
+                               "b",
+                               5, 80),
+                        "a\\xe2\\x80\\xaeb");                                       /* U+202E */
+    assert_string_equal(quoted("\xe2\x81\xa6", 3, 80), "\\xe2\\x81\\xa6");          /* U+2066 */
+    assert_string_equal(quoted("\xe2\x80\x8b", 3, 80), "\\xe2\\x80\\x8b");          /* U+200B */
+    assert_string_equal(quoted("\xf3\xa0\x81\x81", 4, 80), "\\xf3\\xa0\\x81\\x81"); /* U+E0041 */
+    assert_string_equal(quoted("\xe2\x80\x90 \xe2\x80\xaf", 7, 80), "\xe2\x80\x90 \xe2\x80\xaf");
+}
+
+static void test_characters_are_decoded(void **state UNUSED)
+{
+    static const struct {
+        const char *text;
+        size_t length;
+        uint32_t code;
+    } cases[] = {{"a", 1, 'a'},
+                 {"\xc3\xa4", 2, 0xe4},
+                 {"\xe2\x82\xac", 3, 0x20ac},
+                 {"\xf0\x9f\x94\x91", 4, 0x1f511},
+                 {"\xf4\x8f\xbf\xbf", 4, 0x10ffff}};
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        uint32_t code = 0;
+        const uint8_t *text = (const uint8_t *)cases[i].text;
+        assert_int_equal(str_char(text, cases[i].length, &code), cases[i].length);
+        assert_int_equal(code, cases[i].code);
+        if (cases[i].length > 1) {
+            assert_int_equal(str_char(text, cases[i].length - 1, &code), 0);
+        }
+    }
+}
+
+static void test_what_is_shown_begins_and_ends_where_it_should(void **state UNUSED)
+{
+    static const uint32_t edges[] = {0x20,   0x7e,   0xa0,    0xac,   0xae,   0x61b,
+                                     0x61d,  0x200a, 0x2010,  0x2027, 0x202f, 0x205f,
+                                     0x2070, 0xfffc, 0xdffff, 0xe1000};
+    static const uint32_t hidden[] = {0,      0x1b,   0x1f,   0x7f,   0x80,    0x9b,   0x9f,
+                                      0x200e, 0x200f, 0x2028, 0x202a, 0x202e,  0x2066, 0x2069,
+                                      0x206f, 0xfeff, 0xad,   0x61c,  0xe0001, 0xe0fff};
+
+    for (size_t i = 0; i < ARRAY_LEN(edges); i++) {
+        assert_true(str_char_is_shown(edges[i]));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(hidden); i++) {
+        assert_false(str_char_is_shown(hidden[i]));
+    }
+}
+
 static void test_quotable_shows_invalid_utf8(void **state UNUSED)
 {
     assert_string_equal(quoted("a\xff\xc3", 3, 80), "a\\xff\\xc3");
@@ -448,6 +500,9 @@ int main(void)
         cmocka_unit_test(test_quotable_leaves_text_alone),
         cmocka_unit_test(test_quotable_shows_control_characters),
         cmocka_unit_test(test_quotable_shows_c1_control_characters),
+        cmocka_unit_test(test_quotable_shows_what_turns_text_around_or_cannot_be_seen),
+        cmocka_unit_test(test_characters_are_decoded),
+        cmocka_unit_test(test_what_is_shown_begins_and_ends_where_it_should),
         cmocka_unit_test(test_quotable_shows_invalid_utf8),
         cmocka_unit_test(test_quotable_cuts_long_text),
         cmocka_unit_test(test_quotable_does_not_cut_a_character_in_two),

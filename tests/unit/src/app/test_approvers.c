@@ -40,13 +40,29 @@ static void test_rules(void **state UNUSED)
 static void test_ev_is_known_by_what_the_product_said(void **state UNUSED)
 {
     struct order by_note = {
-        .names = text("a"), .product = text("Premium"), .validation = text("EV")};
-    struct order by_name = {.names = text("a"), .product = text("Sectigo EV SSL")};
-    struct order neither = {.names = text("a"), .product = text("Dev Server")};
+        .names = text("a"), .product = text("Premium"), .product_id = 1, .validation = text("EV")};
+    struct order by_name = {.names = text("a"), .product = text("Sectigo EV SSL"), .product_id = 1};
+    struct order neither = {.names = text("a"), .product = text("Dev Server"), .product_id = 1};
 
     assert_true(fits("ev", &by_note));
     assert_true(fits("ev", &by_name));
     assert_false(fits("ev", &neither));
+}
+
+/* Of a renewal by number, and of an account's own product, the CA does not tell it. */
+static void test_product_that_is_not_known_may_be_the_one(void **state UNUSED)
+{
+    struct order unknown = {.names = text("a")};
+    struct order own = {.names = text("a"), .product = text("the account's own")};
+    struct order numbered = {
+        .names = text("a"), .product = text("the account's own"), .product_id = 7};
+
+    assert_true(fits("ev", &unknown) && fits("product:7", &unknown) && fits("product:x", &unknown));
+    assert_true(fits("ev", &own) && fits("product:7", &own) && fits("product:x", &own));
+    assert_true(fits("ev", &numbered) && fits("product:7", &numbered));
+    assert_true(fits("product:x", &numbered));
+    assert_false(fits("product:8", &numbered));
+    assert_false(fits("wildcard, name:b", &unknown));
 }
 
 static void test_wildcards_are_in_any_name(void **state UNUSED)
@@ -181,6 +197,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rules),
         cmocka_unit_test(test_ev_is_known_by_what_the_product_said),
+        cmocka_unit_test(test_product_that_is_not_known_may_be_the_one),
         cmocka_unit_test(test_wildcards_are_in_any_name),
         cmocka_unit_test(test_unknown_rules_are_errors),
         cmocka_unit_test(test_only_required_needs_approval),

@@ -205,6 +205,80 @@ static void test_statement_that_is_none(void **state UNUSED)
     assert_null(query);
 }
 
+/* What is looked at is not changed */
+
+static void test_as_it_is_nothing_can_be_written(void **state UNUSED)
+{
+    const char *path = tmp_join(tmp_dir(), "x.db");
+    AUTO(db) struct db *db = NULL;
+    AUTO(db_query) struct db_query *query = NULL;
+    struct err err = ERR_INIT;
+    int version = -1;
+
+    assert_fails(db_open_as_is(path, &db, &err), &err, E_JOURNAL, path);
+    assert_int_equal(access(path, F_OK), -1);
+    db_close(open_with(path, one, 1));
+    err_clear(&err);
+    assert_ok(db_open_as_is(path, &db, &err), &err);
+    assert_ok(db_version(db, &version, &err), &err);
+    assert_int_equal(version, 1);
+    assert_ok(db_query(db, "INSERT INTO t (a) VALUES (1)", &query, &err), &err);
+    assert_fails(db_run(query, &err), &err, E_JOURNAL, "must be writable");
+    assert_fails(db_try_write(db, &err), &err, E_JOURNAL, "must be writable");
+}
+
+static void test_trying_to_write_changes_nothing(void **state UNUSED)
+{
+    AUTO(db) struct db *db = open_with(tmp_join(tmp_dir(), "x.db"), two, 2);
+    struct err err = ERR_INIT;
+
+    assert_ok(db_try_write(db, &err), &err);
+    assert_int_equal(number(db, "PRAGMA user_version"), 2);
+    assert_ok(db_begin(db, &err), &err);
+    db_rollback(db);
+}
+
+static void test_model_is_what_the_migrations_make(void **state UNUSED)
+{
+    AUTO(db) struct db *db = NULL;
+    struct err err = ERR_INIT;
+
+    assert_ok(db_open_model(two, 2, &db, &err), &err);
+    assert_int_equal(number(db, "SELECT count(*) FROM pragma_table_info('t')"), 4);
+    db_close(TAKE(db));
+    assert_fails(db_open_model(broken, 2, &db, &err), &err, E_JOURNAL, "making the schema");
+}
+
+static bool stopped(void *ctx UNUSED, int64_t ms UNUSED)
+{
+    return false;
+}
+
+static void test_copy_stands_alone(void **state UNUSED)
+{
+    const char *dir = tmp_dir();
+    const char *path = tmp_join(dir, "copy.db");
+    AUTO(db) struct db *db = open_with(tmp_join(dir, "x.db"), one, 1);
+    AUTO(db) struct db *copy = NULL;
+    const struct clock clock = clock_system(NULL);
+    const struct clock stop = {.sleep_ms = stopped};
+    struct err err = ERR_INIT;
+
+    run(db, "INSERT INTO t (a) VALUES (7)");
+    (void)fclose(fopen(path, "w"));
+    assert_ok(db_copy(db, path, &clock, &err), &err);
+    run(db, "INSERT INTO t (a) VALUES (8)"); /* the source can be written again */
+    assert_int_equal(access(tmp_join(dir, "copy.db-wal"), F_OK), -1);
+    assert_ok(db_open_as_is(path, &copy, &err), &err);
+    assert_int_equal(number(copy, "SELECT sum(a) FROM t"), 7);
+    assert_int_equal(number(copy, "PRAGMA user_version"), 1);
+    run(db, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 9000) "
+            "INSERT INTO t (a, c) SELECT i, zeroblob(2000) FROM n");
+    (void)fclose(fopen(tmp_join(dir, "second.db"), "w"));
+    assert_fails(db_copy(db, tmp_join(dir, "second.db"), &stop, &err), &err, E_INTERRUPTED,
+                 "interrupted while copying");
+}
+
 static void test_closing_nothing(void **state UNUSED)
 {
     db_close(NULL);
@@ -223,6 +297,10 @@ int main(void)
         cmocka_unit_test(test_settings_of_the_connection),
         cmocka_unit_test(test_new_file_is_opened_by_several_processes_at_once),
         cmocka_unit_test(test_statement_that_is_none),
+        cmocka_unit_test(test_as_it_is_nothing_can_be_written),
+        cmocka_unit_test(test_trying_to_write_changes_nothing),
+        cmocka_unit_test(test_model_is_what_the_migrations_make),
+        cmocka_unit_test(test_copy_stands_alone),
         cmocka_unit_test(test_closing_nothing),
     };
 

@@ -108,6 +108,45 @@ static void test_records_of_other_names_and_types_do_not_count(void **state UNUS
     assert_int_equal(seen.count, 0);
 }
 
+/* "_p.a.exz CNAME _q.a.exz", with a pointer to "a.exz" at its end */
+#define ALIAS                                                                                      \
+    NAME "0005"                                                                                    \
+         "0001" TTL "0005"                                                                         \
+         "025f71"                                                                                  \
+         "c00f"
+
+static void test_txt_of_an_alias_in_the_answer_counts(void **state UNUSED)
+{
+    struct seen seen;
+    struct dns_answer answer;
+
+    assert_true(parse(HEADER("8400", "0002") QUESTION_TXT ALIAS "025f71"
+                                                                "c00f"
+                                                                "0010"
+                                                                "0001" TTL "0002"
+                                                                "0161",
+                      "_p.a.exz", DNS_TXT, &seen, &answer));
+    assert_true(answer.found);
+    assert_string_equal(seen.text, "a");
+    assert_string_equal(answer.alias, "");
+}
+
+static void test_an_alias_out_of_the_answer_is_named(void **state UNUSED)
+{
+    struct seen seen;
+    struct dns_answer answer;
+
+    assert_true(
+        parse(HEADER("8400", "0001") QUESTION_TXT ALIAS, "_p.a.exz", DNS_TXT, &seen, &answer));
+    assert_false(answer.found);
+    assert_string_equal(answer.alias, "_q.a.exz");
+    /* whoever asks for a CNAME wants to see it, and not where it leads */
+    assert_true(
+        parse(HEADER("8400", "0001") QUESTION_CNAME ALIAS, "_p.a.exz", DNS_CNAME, &seen, &answer));
+    assert_true(answer.found);
+    assert_string_equal(seen.text, "_q.a.exz");
+}
+
 static void test_no_such_name(void **state UNUSED)
 {
     struct seen seen;
@@ -187,6 +226,8 @@ int main(void)
         cmocka_unit_test(test_txt_strings_are_joined),
         cmocka_unit_test(test_cname_is_a_name),
         cmocka_unit_test(test_records_of_other_names_and_types_do_not_count),
+        cmocka_unit_test(test_txt_of_an_alias_in_the_answer_counts),
+        cmocka_unit_test(test_an_alias_out_of_the_answer_is_named),
         cmocka_unit_test(test_no_such_name),
         cmocka_unit_test(test_truncated_answers_are_told),
         cmocka_unit_test(test_what_is_no_answer_is_passed_over),

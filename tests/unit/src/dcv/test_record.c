@@ -138,14 +138,14 @@ static void test_file_of_strange_lines_is_refused(void **state UNUSED)
 
 /* Styles */
 
-static const char *call_text(enum dcv_style style, enum dcv_step step,
-                             const struct dcv_record *record)
+static const char *call_text_as(enum dcv_style style, bool quoted, enum dcv_step step,
+                                const struct dcv_record *record)
 {
     AUTO(dcv_call) struct dcv_call call = {.arg_count = 0};
     AUTO(buf) struct buf out = BUF_INIT(4000);
     struct err err = ERR_INIT;
 
-    assert_ok(dcv_style_call(style, step, record, "said", &call, &err), &err);
+    assert_ok(dcv_style_call(style, quoted, step, record, "\n said \n", &call, &err), &err);
     for (size_t i = 0; i < call.arg_count; i++) {
         buf_addf(&out, "%s[%s]", i > 0 ? " " : "", call.args[i]);
     }
@@ -157,6 +157,12 @@ static const char *call_text(enum dcv_style style, enum dcv_step step,
     assert_null(call.args[call.arg_count]);
     assert_null(call.env[call.env_count]);
     return tmp_printf("%s", buf_str(&out));
+}
+
+static const char *call_text(enum dcv_style style, enum dcv_step step,
+                             const struct dcv_record *record)
+{
+    return call_text_as(style, false, step, record);
 }
 
 static void test_calls_by_style(void **state UNUSED)
@@ -185,21 +191,48 @@ static void test_calls_by_style(void **state UNUSED)
                         "[cleanup] [_p.a.example.] [v w]");
     assert_string_equal(
         call_text(DCV_STYLE_CERTBOT, DCV_PUBLISH, &file),
-        "CERTBOT_DOMAIN=a.example\nCERTBOT_VALIDATION=1\n2\nCERTBOT_ALL_DOMAINS=a.example\n"
+        "CERTBOT_DOMAIN=a.example\nCERTBOT_IDENTIFIER=a.example\nCERTBOT_VALIDATION=1\n2\n"
+        "CERTBOT_ALL_DOMAINS=a.example\nCERTBOT_ALL_IDENTIFIERS=a.example\n"
         "CERTBOT_REMAINING_CHALLENGES=0\nCERTBOT_TOKEN=F.txt\n");
     assert_contains(call_text(DCV_STYLE_CERTBOT, DCV_REMOVE_DONE, &txt),
                     "CERTBOT_AUTH_OUTPUT=said\n");
+}
+
+static void test_txt_is_quoted_on_request(void **state UNUSED)
+{
+    AUTO(dcv_record) struct dcv_record txt = {.domain = NULL};
+    AUTO(dcv_record) struct dcv_record cname = {.domain = NULL};
+    struct err err = ERR_INIT;
+
+    assert_ok(dcv_record_dns(&txt, "a.example", DCV_TXT, "_p.a.example.", "v\"\\|;%", &err), &err);
+    assert_ok(dcv_record_dns(&cname, "a.example", DCV_CNAME, "_p.a.example.", "b.c", &err), &err);
+    assert_string_equal(call_text_as(DCV_STYLE_UACME, true, DCV_PUBLISH, &txt),
+                        "[begin] [dns-01] [a.example] [_p.a.example] [\"v\\\"\\\\|;%\"]");
+    assert_string_equal(call_text_as(DCV_STYLE_OWN, true, DCV_PUBLISH, &cname),
+                        "[publish] [cname] [a.example] [_p.a.example] [b.c]");
 }
 
 static void test_environment_has_room_to_the_end(void **state UNUSED)
 {
     AUTO(dcv_call) struct dcv_call call = {.arg_count = 0};
 
-    for (size_t i = 0; i + 1 < DCV_ENV_MAX; i++) {
-        assert_true(dcv_call_setenv(&call, "A", "1"));
+    for (int i = 0; i + 1 < DCV_ENV_MAX; i++) {
+        assert_true(dcv_call_setenv(&call, tmp_printf("A%d", i), "1"));
     }
-    assert_false(dcv_call_setenv(&call, "A", "1"));
+    assert_false(dcv_call_setenv(&call, "B", "1"));
     assert_null(call.env[call.env_count]);
+}
+
+static void test_a_variable_is_set_anew(void **state UNUSED)
+{
+    AUTO(dcv_call) struct dcv_call call = {.arg_count = 0};
+
+    assert_true(dcv_call_setenv(&call, "HOME", "/"));
+    assert_true(dcv_call_setenv(&call, "HOM", "/b"));
+    assert_true(dcv_call_setenv(&call, "HOME", "/c"));
+    assert_int_equal(call.env_count, 2);
+    assert_string_equal(call.env[0], "HOME=/c");
+    assert_string_equal(call.env[1], "HOM=/b");
 }
 
 /* Settings */
@@ -254,7 +287,9 @@ int main(void)
         cmocka_unit_test(test_files_elsewhere_are_refused),
         cmocka_unit_test(test_file_of_strange_lines_is_refused),
         cmocka_unit_test(test_calls_by_style),
+        cmocka_unit_test(test_txt_is_quoted_on_request),
         cmocka_unit_test(test_environment_has_room_to_the_end),
+        cmocka_unit_test(test_a_variable_is_set_anew),
         cmocka_unit_test(test_where_to_look),
         cmocka_unit_test(test_variables_for_a_hook),
     };

@@ -54,9 +54,20 @@ static bool bind_cert(void *ctx, struct order *order, struct err *err)
     return ctx == NULL || err_set(err, E_TOKEN, "the token is gone");
 }
 
+static int64_t turn_ms; /* that a turn takes */
+static size_t ticks;
+
 static void turn(void *ctx UNUSED, struct fleet_member *member)
 {
     note("t", &member->order);
+    now_ms += turn_ms;
+}
+
+static void tick(void *ctx UNUSED, size_t asking, int64_t next_ms)
+{
+    assert_int_equal(asking, 0);
+    assert_int_equal(next_ms, 0);
+    ticks++;
 }
 
 static void ended(void *ctx UNUSED, struct fleet_member *member)
@@ -108,6 +119,8 @@ static void begin(struct scene *s)
 
     *s = (struct scene){.fleet = {.turn = turn, .ended = ended}};
     now_ms = 1000;
+    turn_ms = 0;
+    ticks = 0;
     slept = 0;
     seen[0] = '\0';
     assert_ok(journal_open(tmp_dir(), &fake, &s->journal, &err), &err);
@@ -191,6 +204,20 @@ static void test_a_signal_leaves_the_rest_as_it_is(void **state UNUSED)
     assert_int_equal(s.members[0].err.code, E_INTERRUPTED);
     assert_contains(s.members[0].err.msg, "interrupted while waiting for order 1");
     assert_int_equal(s.members[0].order.state, ORDER_COLLECTED);
+}
+
+static void test_how_it_goes_is_told_now_and_then(void **state UNUSED)
+{
+    AUTO(scene) struct scene s;
+
+    begin(&s);
+    add(&s, 0, ORDER_COLLECTED, &good);
+    add(&s, 1, ORDER_COLLECTED, &good);
+    s.fleet.tick = tick;
+    turn_ms = 100;
+    drive(&s, 2);
+    assert_string_equal(seen, "t1 v1 t2 v2 t1 b1 e1 t2 b2 e2 ");
+    assert_int_equal(ticks, 2); /* at the beginning, and 200 ms later */
 }
 
 static void test_no_orders_at_all(void **state UNUSED)
@@ -341,6 +368,7 @@ int main(void)
         cmocka_unit_test(test_an_order_that_needs_a_ca_and_has_none),
         cmocka_unit_test(test_who_has_ended_before_takes_no_part),
         cmocka_unit_test(test_a_signal_leaves_the_rest_as_it_is),
+        cmocka_unit_test(test_how_it_goes_is_told_now_and_then),
         cmocka_unit_test(test_no_orders_at_all),
         cmocka_unit_test(test_machines_and_people_get_times_of_their_own),
         cmocka_unit_test(test_the_time_begins_anew_when_people_have_acted),

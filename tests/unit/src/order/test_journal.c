@@ -261,6 +261,55 @@ static void test_saving_an_order_that_is_not_there(void **state UNUSED)
                  "order 99 cannot be saved");
 }
 
+static bool count_event(void *ctx, int64_t at_s UNUSED, const char *state UNUSED,
+                        const char *text UNUSED)
+{
+    (*(int *)ctx)++;
+    return true;
+}
+
+/* The lock prevents it; this is what is left if it does not (a file system without locks). */
+static void test_order_that_another_process_brought_on_is_not_overwritten(void **state UNUSED)
+{
+    const char *dir = tmp_dir();
+    AUTO(journal) struct journal *ours = open_in(dir);
+    AUTO(journal) struct journal *theirs = open_in(dir);
+    AUTO(order) struct order order;
+    AUTO(order) struct order now;
+    struct err err = ERR_INIT;
+    int64_t id = add_one(ours);
+    int events = 0;
+
+    order_init(&order);
+    order_init(&now);
+    assert_ok(journal_load(ours, id, &order, &err), &err);
+    bring_to(theirs, id, ORDER_SUBMITTING, 0);
+    order.state = ORDER_KEY_READY;
+    assert_fails(journal_save(ours, &order, "x", &err), &err, E_ORDER_BUSY,
+                 "order 1 cannot be saved: another process has brought it from the state 'planned' "
+                 "to 'submitting' meanwhile");
+    assert_ok(journal_load(ours, id, &now, &err), &err);
+    assert_int_equal(now.state, ORDER_SUBMITTING);
+    assert_ok(journal_events(ours, id, count_event, &events, &err), &err);
+    assert_int_equal(events, 2);
+}
+
+static void test_order_may_be_saved_again_and_again(void **state UNUSED)
+{
+    AUTO(journal) struct journal *journal = open_in(tmp_dir());
+    AUTO(order) struct order order;
+    struct err err = ERR_INIT;
+    int64_t other = 0;
+
+    plan(&order, "a");
+    assert_ok(journal_add(journal, &order, false, &other, &err), &err);
+    for (int to = ORDER_KEY_READY; to <= ORDER_SUBMITTING; to++) {
+        order.state = (enum order_state)to;
+        assert_ok(journal_save(journal, &order, "on", &err), &err);
+        assert_ok(journal_save(journal, &order, "a note", &err), &err);
+    }
+}
+
 static void test_mark_is_unique(void **state UNUSED)
 {
     AUTO(journal) struct journal *journal = open_in(tmp_dir());
@@ -769,6 +818,8 @@ int main(void)
         cmocka_unit_test(test_unknown_fields_stay_unknown),
         cmocka_unit_test(test_loading_an_order_that_is_not_there),
         cmocka_unit_test(test_saving_an_order_that_is_not_there),
+        cmocka_unit_test(test_order_that_another_process_brought_on_is_not_overwritten),
+        cmocka_unit_test(test_order_may_be_saved_again_and_again),
         cmocka_unit_test(test_mark_is_unique),
         cmocka_unit_test(test_marks_are_random_and_recognisable),
         cmocka_unit_test(test_open_order_of_the_same_thing_is_in_the_way),

@@ -9,7 +9,7 @@ static const char golden[] =
     "signed         submit    open  unsent -> awaiting-approval submitting abandoned\n"
     "awaiting-approval approve   open  unsent -> signed submitting abandoned declined\n"
     "submitting     find      open  sent   -> signed ambiguous pending\n"
-    "ambiguous      find      open  sent   -> pending\n"
+    "ambiguous      find      open  sent   -> signed pending\n"
     "pending        poll      open  sent   -> waiting issued failed\n"
     "waiting        poll      open  sent   -> pending issued failed\n"
     "issued         collect   open  sent   -> pending waiting collected "
@@ -21,7 +21,8 @@ static const char golden[] =
     "cert-rejected  none      final sent   -> collected revoked\n"
     "revoked        none      final sent   ->\n"
     "abandoned      none      final unsent ->\n"
-    "declined       none      final unsent ->\n";
+    "declined       none      final unsent ->\n"
+    "not-ordered    none      final sent   ->\n";
 
 static const char *action_name(enum order_action action)
 {
@@ -95,15 +96,17 @@ static void test_final_states_have_no_followers(void **state UNUSED)
     }
 }
 
-/* Once the CA may know of an order, no way leads to a second request except a refusal. */
-static void test_sent_orders_are_sent_again_after_a_refusal_only(void **state UNUSED)
+/* Once the CA may know of an order, no way leads to a second request except a refusal, and
+ * that it is certain not to have got it. */
+static void test_sent_orders_are_sent_again_after_refusal_or_absence(void **state UNUSED)
 {
     for (int i = 0; i < ORDER_STATES; i++) {
         for (int to = 0; to < ORDER_STATES; to++) {
             bool back = order_state_is_sent((enum order_state)i) &&
                         !order_state_is_sent((enum order_state)to) &&
                         order_state_may_follow((enum order_state)i, (enum order_state)to);
-            assert_int_equal(back, i == ORDER_SUBMITTING && to == ORDER_SIGNED);
+            assert_int_equal(back,
+                             (i == ORDER_SUBMITTING || i == ORDER_AMBIGUOUS) && to == ORDER_SIGNED);
         }
     }
 }
@@ -167,7 +170,7 @@ int main(void)
         cmocka_unit_test(test_table_of_transitions),
         cmocka_unit_test(test_every_state_may_be_saved_again),
         cmocka_unit_test(test_final_states_have_no_followers),
-        cmocka_unit_test(test_sent_orders_are_sent_again_after_a_refusal_only),
+        cmocka_unit_test(test_sent_orders_are_sent_again_after_refusal_or_absence),
         cmocka_unit_test(test_claims_of_earlier_orders),
         cmocka_unit_test(test_names_round_trip),
         cmocka_unit_test(test_unknown_names_are_refused),

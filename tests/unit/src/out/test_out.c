@@ -5,7 +5,9 @@
 #include "unit/unit.h"
 #include "json/json.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static const struct out_column columns[] = {
     {"id", "ID", 4, true},
@@ -521,12 +523,89 @@ static void test_table_as_csv(void **state UNUSED)
                                                 "2,plain,x,\r\n");
 }
 
+/* U+009B, U+202E, U+2066, U+E0041 */
+#define DECEIVING "a\xc2\x9b 1\xe2\x80\xae 2\xe2\x81\xa6 3\xf3\xa0\x81\x81 \xc3\xa9"
+
+static void print_deceiving(struct out *out)
+{
+    static const char *const cells[] = {"1", DECEIVING, NULL, NULL};
+
+    out_text(out, "label", "Label", DECEIVING);
+    out_table(out, "rows", columns, ARRAY_LEN(columns), "");
+    out_row(out, cells);
+    out_table_end(out);
+}
+
+static void test_people_see_what_would_drive_the_terminal_or_deceive_them(void **state UNUSED)
+{
+    static const char shown[] =
+        "a\\xc2\\x9b 1\\xe2\\x80\\xae 2\\xe2\\x81\\xa6 3\\xf3\\xa0\\x81\\x81 \xc3\xa9";
+    const char *text = printed(false, print_deceiving);
+
+    assert_contains(text, tmp_printf("%s\n", shown));
+    assert_contains(text, tmp_printf("1     %s  -\n", shown));
+}
+
+static void test_json_escapes_what_would_drive_a_terminal_and_keeps_its_meaning(void **state UNUSED)
+{
+    static const char escaped[] = "\"a\\u009b 1\\u202e 2\\u2066 3\\udb40\\udc41 \xc3\xa9\"";
+    const char *text = printed(true, print_deceiving);
+    AUTO(json) json *doc = parsed(print_deceiving);
+    const char *label = NULL;
+
+    assert_contains(text, tmp_printf("\"label\":%s", escaped));
+    assert_contains(text, tmp_printf("\"name\":%s", escaped));
+    assert_true(json_find_string(doc, "label", &label));
+    assert_string_equal(label, DECEIVING);
+}
+
+/* What is written into a terminal, as that gets it; it ends with these words. */
+static const char *on_a_terminal(print_fn *print, const char *end)
+{
+    char got[1024] = "";
+    size_t len = 0;
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    struct out out;
+
+    assert_true(master >= 0);
+    assert_int_equal(grantpt(master), 0);
+    assert_int_equal(unlockpt(master), 0);
+    int slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    assert_true(slave >= 0);
+    FILE *file = fdopen(slave, "w");
+    assert_non_null(file);
+    out_init_human(&out, file);
+    print(&out);
+    assert_int_equal(fflush(file), 0);
+    while (!str_ends_with(got, end)) { /* it comes in pieces */
+        ssize_t more = read(master, got + len, sizeof(got) - 1 - len);
+        assert_true(more > 0);
+        len += (size_t)more;
+    }
+    (void)fclose(file);
+    (void)close(master);
+    return tmp_printf("%s", got);
+}
+
+static void print_deceiving_block(struct out *out)
+{
+    out_block(out, "text", "one\n" DECEIVING "\nthree");
+}
+
+static void test_a_block_is_exact_but_for_terminals(void **state UNUSED)
+{
+    assert_string_equal(printed(false, print_deceiving_block), "one\n" DECEIVING "\nthree");
+    const char *text = on_a_terminal(print_deceiving_block, "three");
+    assert_contains(text, "one\r\na\\xc2\\x9b 1\\xe2\\x80\\xae 2");
+    assert_contains(text, "\r\nthree");
+}
+
 /* Cells are written by others, and are opened in spreadsheets and shown on terminals. */
 static void test_cells_of_csv_do_nothing(void **state UNUSED)
 {
     static const char *const cells[] = {"=1+1", "+1", "@x",
                                         "a\x1b[2Jb\xc2\x9b"
-                                        "c\xc3\xa9"};
+                                        "c\xc3\xa9\xe2\x80\xae\xf3\xa0\x81\x81\x9b."};
     static const struct out_column four[] = {
         {"a", "A", 1, false}, {"b", "B", 1, false}, {"c", "C", 1, false}, {"d", "D", 1, false}};
     char *text = NULL;
@@ -542,7 +621,7 @@ static void test_cells_of_csv_do_nothing(void **state UNUSED)
     out_table_end(&out);
     assert_ok(out_end(&out, &err), &err);
     (void)fclose(file);
-    assert_string_equal(text, "a,b,c,d\r\n\"'=1+1\",\"'+1\",\"'@x\",a?[2Jb?c\xc3\xa9\r\n");
+    assert_string_equal(text, "a,b,c,d\r\n\"'=1+1\",\"'+1\",\"'@x\",a?[2Jb?c\xc3\xa9???.\r\n");
     free(text);
 }
 
@@ -554,12 +633,90 @@ static void test_table_as_json_lines(void **state UNUSED)
         "{\"id\":2,\"name\":\"plain\",\"hidden\":\"x\",\"note\":null}\n");
 }
 
+/* Items with fields and tables of their own */
+
+static void print_items(struct out *out)
+{
+    const char *const cells[] = {"1", "a", NULL, "b"};
+
+    out_text(out, "outside", "Outside", "x");
+    out_list(out, "things");
+    for (int i = 0; i < 2; i++) {
+        out_item(out);
+        out_number(out, "n", NULL, i);
+        out_table(out, "rows", columns, ARRAY_LEN(columns), NULL);
+        if (i == 0) {
+            out_row(out, cells);
+        }
+        out_table_end(out);
+        out_bool(out, "last", NULL, i == 1);
+        out_item_end(out);
+    }
+    out_list_end(out);
+    out_number(out, "count", NULL, 2);
+}
+
+static void test_items_as_json(void **state UNUSED)
+{
+    assert_string_equal(
+        printed(true, print_items),
+        "{\"schema\":1,\"command\":\"key list\",\"outside\":\"x\",\"things\":[\n"
+        "{\"n\":0,\"rows\":[\n{\"id\":1,\"name\":\"a\",\"hidden\":null,\"note\":\"b\"}],"
+        "\"last\":false},\n{\"n\":1,\"rows\":[],\"last\":true}],\"count\":2}\n");
+}
+
+static void test_items_as_json_lines(void **state UNUSED)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *file = open_memstream(&text, &len);
+    struct out out;
+    struct err err = ERR_INIT;
+
+    assert_non_null(file);
+    out_init_jsonl(&out, file);
+    print_items(&out);
+    assert_ok(out_end(&out, &err), &err);
+    (void)fclose(file);
+    assert_string_equal(text, "{\"n\":0,\"rows\":[{\"id\":1,\"name\":\"a\",\"hidden\":null,"
+                              "\"note\":\"b\"}],\"last\":false}\n"
+                              "{\"n\":1,\"rows\":[],\"last\":true}\n");
+    free(text);
+}
+
+static void print_broken_items(struct out *out)
+{
+    struct err err = ERR_INIT;
+
+    out_list(out, "things");
+    out_item(out);
+    out_number(out, "n", NULL, 1);
+    out_table(out, "rows", columns, ARRAY_LEN(columns), NULL);
+    (void)err_set(&err, E_IO, "no more");
+    out_error(out, &err);
+}
+
+static void test_error_inside_an_item_closes_everything(void **state UNUSED)
+{
+    AUTO(json) json *doc = parsed(print_broken_items);
+
+    assert_non_null(doc);
+    assert_non_null(strstr(printed(true, print_broken_items),
+                           "\"things\":[\n{\"n\":1,\"rows\":[]}],\"error\":{\"code\":\"io\""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table_as_csv),
         cmocka_unit_test(test_cells_of_csv_do_nothing),
+        cmocka_unit_test(test_people_see_what_would_drive_the_terminal_or_deceive_them),
+        cmocka_unit_test(test_json_escapes_what_would_drive_a_terminal_and_keeps_its_meaning),
+        cmocka_unit_test(test_a_block_is_exact_but_for_terminals),
         cmocka_unit_test(test_table_as_json_lines),
+        cmocka_unit_test(test_items_as_json),
+        cmocka_unit_test(test_items_as_json_lines),
+        cmocka_unit_test(test_error_inside_an_item_closes_everything),
         cmocka_unit_test(test_fields_for_people),
         cmocka_unit_test(test_values_are_aligned),
         cmocka_unit_test(test_fields_as_json),

@@ -295,6 +295,90 @@ static void test_code_429_is_not_status_429(void **state UNUSED)
     assert_string_equal(class_of(SCM_ENROLL, 400, code_body(-429)), "final");
 }
 
+/* What proves that nothing was done (docs/design/004) */
+
+static bool proves(enum scm_endpoint_id operation, int status, const char *body,
+                   const char *challenge)
+{
+    AUTO(http_response) struct http_response response;
+    struct scm_error error;
+
+    http_response_init(&response);
+    response.status = status;
+    (void)snprintf(response.authenticate, sizeof(response.authenticate), "%s", challenge);
+    buf_add_str(&response.body, body);
+    scm_parse_error(&response, &error);
+    return scm_is_refusal(&response, scm_classify(operation, status, &error), &error);
+}
+
+static void test_error_objects_of_the_api_prove_a_refusal(void **state UNUSED)
+{
+    static const int statuses[] = {400, 401, 403, 404, 409, 422, 429};
+
+    for (size_t i = 0; i < ARRAY_LEN(statuses); i++) {
+        assert_true(proves(SCM_ENROLL, statuses[i], code_body(-1137), ""));
+    }
+    assert_true(
+        proves(SCM_ENROLL, 400, "{\"description\":\"x\",\"details\":\"y\",\"items\":[]}", ""));
+    assert_true(proves(SCM_RENEW, 400, "{\"code\":-180,\"description\":\"x\",\"new\":1}", ""));
+}
+
+static void test_other_answers_prove_nothing(void **state UNUSED)
+{
+    static const char *const bodies[] = {
+        "",
+        "<html>",
+        "refused",
+        "[]",
+        "{}",
+        "{\"message\":\"Forbidden\"}",
+        "{\"code\":403,\"description\":\"gateway\"}",
+        "{\"code\":\"900902\",\"message\":\"x\",\"description\":\"gateway\"}",
+        "{\"description\":\"gateway\",\"status\":403}",
+        "{\"code\":-1137}",
+        "{\"code\":0,\"description\":\"Being processed by Sectigo\"}",
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+        assert_false(proves(SCM_ENROLL, 400, bodies[i], ""));
+        assert_false(proves(SCM_ENROLL, 403, bodies[i], ""));
+        assert_false(proves(SCM_REPLACE, 401, bodies[i], ""));
+        assert_false(proves(ENROLLMENT_RENEW, 404, bodies[i], ""));
+        assert_false(proves(SCM_ENROLL, 407, bodies[i], ""));
+        assert_false(proves(SCM_ENROLL, 429, bodies[i], ""));
+    }
+}
+
+static void test_other_statuses_prove_nothing_whatever_they_say(void **state UNUSED)
+{
+    static const int statuses[] = {199, 200, 204, 301, 302, 303, 307, 308, 408, 500, 502, 503, 504};
+
+    for (size_t i = 0; i < ARRAY_LEN(statuses); i++) {
+        assert_false(proves(SCM_ENROLL, statuses[i], code_body(-1137), ""));
+    }
+}
+
+static void test_codes_that_leave_it_open_prove_nothing(void **state UNUSED)
+{
+    static const int codes[] = {-1, -2, -14, -65, -129, -1113, -1400};
+
+    for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
+        assert_false(proves(SCM_ENROLL, 400, code_body(codes[i]), ""));
+        assert_false(proves(ENROLLMENT_REPLACE, 400, code_body(codes[i]), ""));
+    }
+}
+
+static void test_challenge_for_a_token_proves_a_refusal_with_401_alone(void **state UNUSED)
+{
+    assert_true(proves(SCM_ENROLL, 401, "", "Bearer"));
+    assert_true(proves(SCM_ENROLL, 401, "", "Basic realm=\"x\", bearer realm=\"y\""));
+    assert_true(proves(SCM_ENROLL, 401, "<html>", "Bearer realm=\"a\""));
+    assert_false(proves(SCM_ENROLL, 401, "", "Basic realm=\"x\""));
+    assert_false(proves(SCM_ENROLL, 401, "", "Basic realm=\"Forbearer\""));
+    assert_false(proves(SCM_ENROLL, 401, "", "Bearers"));
+    assert_false(proves(SCM_ENROLL, 403, "", "Bearer"));
+}
+
 /* Endpoints */
 
 static void test_endpoints(void **state UNUSED)
@@ -407,6 +491,11 @@ int main(void)
         cmocka_unit_test(test_status_goes_before_the_code),
         cmocka_unit_test(test_unknown_error_leaves_an_order_unsure),
         cmocka_unit_test(test_code_429_is_not_status_429),
+        cmocka_unit_test(test_error_objects_of_the_api_prove_a_refusal),
+        cmocka_unit_test(test_other_answers_prove_nothing),
+        cmocka_unit_test(test_other_statuses_prove_nothing_whatever_they_say),
+        cmocka_unit_test(test_codes_that_leave_it_open_prove_nothing),
+        cmocka_unit_test(test_challenge_for_a_token_proves_a_refusal_with_401_alone),
         cmocka_unit_test(test_endpoints),
     };
 
