@@ -19,8 +19,7 @@ static bool tell_record(const struct live *live, int64_t id, struct err *err)
         return false;
     }
     /* What the CA's filters mean is not documented in full: another serial number does not fit. */
-    if (live->filter->serial != NULL && r.serial != NULL &&
-        !ca_same_serial(r.serial, live->filter->serial)) {
+    if (live->filter->serial != NULL && !ca_same_serial(r.serial, live->filter->serial)) {
         return true;
     }
     struct inventory_row row = {.ca = live->name,

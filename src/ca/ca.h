@@ -146,7 +146,8 @@ struct ca_request {
     const struct x509_names *names;
     int64_t product_id;
     int64_t term_days;
-    const char *mark; /* our own mark, by which the order can be found again */
+    int64_t created_s; /* when it was planned; 0: not known */
+    const char *mark;  /* our own mark, by which the order can be found again */
     const char *comments;
     const char *external_requester;
     const char *custom_fields;   /* NAME=VALUE;NAME=VALUE */

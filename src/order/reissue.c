@@ -69,6 +69,7 @@ bool order_request(const struct order *order, struct x509_names *names, struct c
         .reason = order->reason,
         .person = order->person,
         .before = order->ca_state,
+        .created_s = order->created_s,
         .csr_pem = order->csr_pem != NULL ? order->csr_pem : "",
         .names = names,
         .product_id = order->product_id,

@@ -41,6 +41,22 @@ def tell_of_domains(client: Client) -> None:
     client.run("dcv", "order", "1", "--recheck")
 
 
+def tell_of_other_kinds(client: Client) -> None:
+    """A device and a person: ordered, renewed, listed, changed, revoked by serial number."""
+    for kind, product, name in (("device", "2001", "meter.example.org"), ("smime", "3001", "ada@example.org")):
+        client.set("ca:sandbox", api_version="v2")
+        client.set("profile:web", kind=kind, product=product, term="365", person="Ada Lovelace" if kind == "smime" else None,
+                   optional_fields="dnsName=a.example.org" if kind == "device" else None)
+        client.run("products")
+        order = client.json("enroll", "--name", name)
+        client.run("order", "renew", str(order["order"]))
+        client.run("inventory", "list", "--details", "--status", "Issued")
+        for source in ("list", "report") if kind == "device" else ("list",):
+            client.run("inventory", "sync", "--source", source, "--certificates")
+        client.run("request", "update", order["ca_order"], "--set-comments", "moved")
+        client.run("revoke", "--serial", order["serial"], "--reason", "superseded", "--yes")
+
+
 def tell_a_story(base: Path, folder: Path) -> None:
     """A life of an order, and what else the client asks."""
     token = Token(base / "hsm").init()
@@ -63,6 +79,7 @@ def tell_a_story(base: Path, folder: Path) -> None:
         for action in (("list",), ("rename", "100", "shop"), ("add-domains", "100", "a.example.org"), ("domains", "100"),
                        ("remove-domains", "100", "a.example.org"), ("clients", "100"), ("delete", "100", "--yes")):
             client.run("account", "acme", *action)
+        tell_of_other_kinds(client)
     finally:
         sandbox.stop()
 

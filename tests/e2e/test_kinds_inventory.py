@@ -207,7 +207,8 @@ def test_certificates_of_kinds_are_found_live(kind: str, request: pytest.Fixture
 
 def test_list_that_ignores_serial_numbers_finds_no_other_device(device: Client, ca: Sandbox) -> None:
     device.run("enroll", "--name", own(device, "second") + ".example.org")
-    ca.set(serial_filter="ignore")
+    ca.set(approval="manual", serial_filter="ignore")
+    device.run("enroll", "--name", own(device, "waiting") + ".example.org", "--deadline", "0", status=11)
     assert [r["ca_order"] for r in found(device, "--live", "--serial", order(device)["serial"])] == [int(order(device)["ca_order"])]
 
 

@@ -95,7 +95,7 @@ def test_a_refusal_is_told_and_journaled(client: Client) -> None:
 def test_an_unknown_serial_number_is_not_sent(client: Client) -> None:
     assert client.sandbox is not None
     done = client.run("revoke", "--serial", "00ff00ff", "--reason", "superseded", "--yes", status=None)
-    assert done.returncode != 0 and "lists no certificate with the serial number 00ff00ff" in done.stderr
+    assert done.returncode != 0 and "lists no certificate of the kind 'ssl' with the serial number 00ff00ff" in done.stderr
     assert revocations(client.sandbox) == []
 
 

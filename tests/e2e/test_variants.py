@@ -224,7 +224,7 @@ CASES: dict[str, dict[str, Story]] = {
     "cn_filter": {match: is_found_in_such_lists for match in ("exact", "substring", "icase")},
     "status_filter": {"honour": is_read_whole, "ignore": is_read_whole},
     "serial_filter": {"honour": is_revoked_by_serial, "ignore": is_revoked_by_serial},
-    "report": {"give": is_read_whole, "refuse": is_read_whole, "none": is_read_whole},
+    "report": {"give": is_read_whole, "ahead": is_read_whole, "refuse": is_read_whole, "none": is_read_whole},
 }
 
 # Choices that are none of the data's, and where they are tried.

@@ -221,8 +221,8 @@ TABLE: tuple[Switch, ...] = (
            "whether lists look at the parameter status"),
     Switch("list", "serial_filter", "choice", "honour", ("honour", "ignore"),
            "whether lists look at the parameter serialNumber"),
-    Switch("list", "report", "choice", "give", ("give", "refuse", "none"),
-           "the report: given, refused for want of rights, or not there (404)"),
+    Switch("list", "report", "choice", "give", ("give", "ahead", "refuse", "none"),
+           "the report: given, given with what lists do not show yet, refused for want of rights, or not there (404)"),
     Switch("list", "cn_filter", "choice", "exact", ("exact", "substring", "icase"),
            "how commonName and externalRequester match in lists"),
     # HTTP replies

@@ -111,6 +111,11 @@ LENGTHS = {"serialNumber": 128, "requester": 128, "vendor": 128, "externalReques
            "sha1Hash": 40, "md5Hash": 32, "sha256Hash": 64}
 
 
+def reported(orders: list[Order], b: SimpleNamespace) -> list[Order]:
+    """The orders that reports know already."""
+    return orders if b.report == "ahead" else shown(orders, b)
+
+
 def shown(orders: list[Order], b: SimpleNamespace) -> list[Order]:
     """The orders that lists know already, in the order of behaviour list_order."""
     latest = time.time() - b.list_lag_s

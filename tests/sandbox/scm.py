@@ -419,7 +419,7 @@ def check_report(call: Call) -> None:
 
 def ssl_report(api: Api, call: Call) -> Reply:
     check_report(call)
-    orders = listing.report_select(listing.shown(api.visible(call), call.b), call.body)
+    orders = listing.report_select(listing.reported(api.visible(call), call.b), call.body)
     names = {row["id"]: row["name"] for row in api.settings.all()["organizations"]}
     rows = [details.report_row(order, api.settings.profile(order.cert_type),
                                names[order.org_id], call.b) for order in orders]

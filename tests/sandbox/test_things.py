@@ -160,3 +160,15 @@ def test_report_of_devices(sandbox: Running, client: Client) -> None:
     assert client.post("/report/v1/device-certificates", {}).code == -3
     sandbox.set(report="none")
     assert client.post("/report/v1/device-certificates", {}).status == 404
+
+
+def test_report_may_know_what_the_list_does_not_show_yet(sandbox: Running, client: Client) -> None:
+    sandbox.set(list_lag_s=86400)
+    number = enroll(client)
+
+    def reported() -> list[int]:
+        return [row["id"] for row in client.post("/report/v1/device-certificates", {}).json["reports"]]
+
+    assert number not in numbers(client, "") and number not in reported()
+    sandbox.set(report="ahead")
+    assert number not in numbers(client, "") and number in reported()

@@ -222,7 +222,7 @@ def report_row(api: Api, order: Order, call: Call) -> dict[str, Any]:
 
 def report(api: Api, call: Call) -> Reply:
     scm.check_report(call)
-    orders = listing.report_select(listing.shown(api.visible(call, KIND), call.b), call.body, (0, 1, 2, 3, 4, 8, 9))
+    orders = listing.report_select(listing.reported(api.visible(call, KIND), call.b), call.body, (0, 1, 2, 3, 4, 8, 9))
     return json_reply({"statusCode": 0, "reports": [report_row(api, order, call) for order in orders]}, 200,
                       ("Content-Disposition", 'attachment; filename="device-certificates.json"'))
 

@@ -102,15 +102,19 @@ static bool ask(struct report *report, const struct scm_days *days, struct err *
     return visit_rows(report, rows, err);
 }
 
+static int64_t day_after_tomorrow(const struct scm *scm)
+{
+    return clock_wall_s(scm->settings.clock) / DAY_S + 2;
+}
+
 /* By days, as many at a time as fit. Neighbours share a day: whether the last one counts whole is
  * not documented. */
-static bool ask_by_days(struct report *report, struct err *err)
+static bool ask_by_days(struct report *report, int64_t first, struct err *err)
 {
-    int64_t end = clock_wall_s(report->scm->settings.clock) / DAY_S + 2;
-    int64_t span = end - FIRST_DAY;
+    int64_t end = day_after_tomorrow(report->scm);
+    int64_t span = end - first;
 
-    log_line(LOG_INFO, "scm", "the report is too large for one answer; it is asked for by days");
-    for (int64_t at = FIRST_DAY; at < end && !report->stop;) {
+    for (int64_t at = first; at < end && !report->stop;) {
         struct scm_days days = {.first = at, .last = at + span < end ? at + span : end};
         if (ask(report, &days, err)) {
             at = days.last;
@@ -147,8 +151,52 @@ bool scm_report(struct scm *scm, const struct ca_filter *filter, ca_row_fn *visi
     if (!ok && report.too_large) {
         err_clear(err);
         *visited = true;
-        ok = ask_by_days(&report, err);
+        log_line(LOG_INFO, "scm",
+                 "the report is too large for one answer; it is asked for by days");
+        ok = ask_by_days(&report, FIRST_DAY, err);
     }
     scm_seen_done(&report.seen);
     return ok;
+}
+
+struct looking {
+    const char *mark;
+    int64_t id;
+};
+
+/* The newest one. */
+static bool look_at_row(void *ctx, const struct ca_row *row, struct err *err UNUSED)
+{
+    struct looking *looking = ctx;
+
+    if (strstr(row->comments, looking->mark) != NULL && row->id > looking->id) {
+        looking->id = row->id;
+    }
+    return true;
+}
+
+bool scm_find_in_report(struct scm *scm, const struct ca_request *request, int64_t *id,
+                        struct err *err)
+{
+    struct ca_filter filter = {.kind = request->kind, .source = CA_SOURCE_REPORT};
+    struct looking looking = {.mark = request->mark};
+    bool visited = false;
+    struct report report = {
+        .scm = scm, .filter = &filter, .visit = look_at_row, .ctx = &looking, .visited = &visited};
+    int64_t first = request->created_s / DAY_S - 1;
+
+    if (scm_kind(request->kind)->report == SCM_ENDPOINTS || request->created_s <= 0) {
+        return true;
+    }
+    bool asked = ask_by_days(&report, first < FIRST_DAY ? FIRST_DAY : first, err);
+    scm_seen_done(&report.seen);
+    if (!asked && scm_is_under_way(scm)) {
+        return false;
+    }
+    if (!asked) {
+        log_line(LOG_DEBUG, "scm", "looking for the order: no report tells more: %s", err->msg);
+        err_clear(err);
+    }
+    *id = looking.id;
+    return true;
 }

@@ -173,6 +173,10 @@ bool scm_list(void *impl, const struct ca_filter *filter, ca_row_fn *visit, void
 struct scm;
 bool scm_report(struct scm *scm, const struct ca_filter *filter, ca_row_fn *visit, void *ctx,
                 bool *visited, struct err *err) NODISCARD;
+/* An order by the mark in its comments, which lists do not show, among what was requested since it
+ * was planned. *id stays: it is not there, or the account is given no report. */
+bool scm_find_in_report(struct scm *scm, const struct ca_request *request, int64_t *id,
+                        struct err *err) NODISCARD;
 enum ca_revoke scm_revoke(void *impl, const struct ca_revocation *revocation, struct err *err);
 
 /* domains.c */

@@ -246,6 +246,25 @@ static bool find_enrolled(struct scm *scm, const struct ca_request *request, int
     return true;
 }
 
+/* In the list, and if that does not show it, or is not for this account, in the report. */
+static bool find_ordered(struct scm *scm, const struct ca_request *request, int64_t *id,
+                         struct err *err)
+{
+    struct err why = ERR_INIT;
+
+    if (find_enrolled(scm, request, id, &why)) {
+        return *id != 0 || scm_find_in_report(scm, request, id, err);
+    }
+    bool refused = why.code == E_FORBIDDEN || why.code == E_CA_REFUSED;
+    if (refused && !scm_find_in_report(scm, request, id, err)) {
+        return false;
+    }
+    if (*id == 0) {
+        *err = why;
+    }
+    return *id != 0;
+}
+
 static bool find(struct scm *scm, const struct ca_request *request, struct scm_state *state,
                  struct err *err)
 {
@@ -260,7 +279,7 @@ static bool find(struct scm *scm, const struct ca_request *request, struct scm_s
         break;
     }
     return request->kind == CA_KIND_SMIME ? scm_smime_find(scm, request, &state->id, err)
-                                          : find_enrolled(scm, request, &state->id, err);
+                                          : find_ordered(scm, request, &state->id, err);
 }
 
 bool scm_find_submitted(void *impl, const struct ca_request *request, bool *found, char **state,
