@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RECIPIENTS_MAX = 32, ADDRESS_MAX = 254 };
+enum { RECIPIENTS_MAX = 32, ADDRESS_MAX = 254, LINE_MAX_BYTES = 900 };
 
 /* What a mail program takes as one address and nothing else: no option, no list, no second line. */
 static bool is_address(const char *text)
@@ -95,13 +95,48 @@ static void add_date(struct buf *out, int64_t now_s)
     }
 }
 
+/* One on each line: a line has at most 998 bytes (RFC 5322 section 2.1.1). */
+static void add_recipients(struct buf *out, const char *list)
+{
+    const char *between = "To: ";
+
+    for (const char *p = list; *p != '\0';) {
+        size_t len = strcspn(p, ",");
+        size_t skip = strspn(p, " \t");
+        size_t end = len;
+        while (end > skip && (p[end - 1] == ' ' || p[end - 1] == '\t')) {
+            end--;
+        }
+        if (end > skip) {
+            buf_addf(out, "%s%.*s", between, (int)(end - skip), p + skip);
+            between = ",\n ";
+        }
+        p += len + (p[len] == ',' ? 1 : 0);
+    }
+    buf_add_str(out, "\n");
+}
+
+/* A sentence as one line; what is longer has been made so by somebody's names. */
+static void add_line(struct buf *out, const struct alert_item *item, int64_t now_s)
+{
+    AUTO(buf) struct buf text = BUF_INIT(16 * 1024);
+
+    alert_sentence(item, now_s, &text);
+    size_t len = text.len < LINE_MAX_BYTES ? text.len : LINE_MAX_BYTES;
+    while (len < text.len && len > 0 && (text.data[len] & 0xc0) == 0x80) {
+        len--; /* not inside of a character */
+    }
+    buf_addf(out, "%s: %.*s%s\n", alert_severity_name(item->severity), (int)len, buf_str(&text),
+             len < text.len ? "..." : "");
+}
+
 static void add_header(const struct alert_mail *mail, const struct alert_report *report,
                        const struct alert_summary *sum, struct buf *out)
 {
     if (mail->from != NULL) {
         buf_addf(out, "From: %s\n", mail->from);
     }
-    buf_addf(out, "To: %s\n", mail->to);
+    add_recipients(out, mail->to);
     buf_addf(out, "Subject: p11enroll %s on %s:", alert_severity_name(sum->severity), report->host);
     if (sum->expired + sum->ending > 0) {
         buf_addf(out, " %zu certificate%s", sum->expired + sum->ending,
@@ -129,9 +164,7 @@ void alert_mail_text(const struct alert_mail *mail, const struct alert_report *r
     alert_summarize(report, &sum);
     add_header(mail, report, &sum, out);
     for (size_t i = 0; i < report->count; i++) {
-        buf_addf(out, "%s: ", alert_severity_name(report->items[i]->severity));
-        alert_sentence(report->items[i], report->now_s, out);
-        buf_add_str(out, "\n");
+        add_line(out, report->items[i], report->now_s);
     }
     buf_addf(out, "\nSent by 'p11enroll alert' on %s, once for each level.\n", report->host);
 }

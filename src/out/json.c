@@ -23,6 +23,17 @@ static void put_escape(struct out *out, uint32_t code)
     out->failed = out->failed || wrote < 0;
 }
 
+/* How many characters can be written as they are, without a closer look. */
+static size_t plain_run(const char *text)
+{
+    size_t n = 0;
+
+    while (text[n] >= 0x20 && text[n] < 0x7f && text[n] != '"' && text[n] != '\\') {
+        n++;
+    }
+    return n;
+}
+
 /* What is no UTF-8 (a label set by who knows whom) becomes U+FFFD. */
 static void put_string(struct out *out, const char *text)
 {
@@ -31,6 +42,12 @@ static void put_string(struct out *out, const char *text)
 
     put(out, "\"");
     for (size_t i = 0; i < len;) {
+        size_t run = plain_run(text + i);
+        (void)fwrite(text + i, 1, run, out->file);
+        i += run;
+        if (i == len) {
+            break;
+        }
         unsigned char c = (unsigned char)text[i];
         uint32_t code = c;
         size_t step = utf8 ? str_char((const uint8_t *)text + i, len - i, &code) : 1;

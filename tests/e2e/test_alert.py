@@ -267,7 +267,7 @@ def test_mail_is_sent_once_per_level(client: Client, mails: Callable[[], list[st
     assert sinks(alert(client, WARNING)) == {"mail": (0, "nothing new")}
     text, = mails()
     head, body = text.split("\n\n", 1)
-    assert "To: ops@example.org, ca@example.org\n" in head and "From: p11enroll@example.org\n" in head
+    assert "To: ops@example.org,\n ca@example.org\n" in head and "From: p11enroll@example.org\n" in head
     assert re.search(r"(?m)^Subject: p11enroll WARNING on \S+: 1 certificate$", head)
     assert re.search(r"(?m)^Date: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d \+0000$", head) and "Auto-Submitted: auto-generated" in head
     assert re.match(r"WARNING: certificate www\.example\.org ends in (19|20) days, on 20", body)

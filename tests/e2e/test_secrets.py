@@ -10,6 +10,7 @@ import secrets
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -143,9 +144,34 @@ def with_api_key(client: Client) -> None:
                client_secret_source=f"file:{client.sandbox.dir / 'admin-client-secret.txt'}")
 
 
+@contextmanager
+def waiting(client: Client) -> Iterator[int]:
+    """A process that has ordered and waits: everything that was needed for that has been used by then. Its number."""
+    assert client.sandbox is not None
+    client.sandbox.set(pending_polls=1000)
+    client.set("ca:sandbox", poll_scale="100")
+    process = client.start("enroll", "--name", "www.example.org")
+    try:
+        end = time.monotonic() + 20
+        while "pending" not in client.run("order", "list", "--json").stdout:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        time.sleep(0.3)
+        yield process.pid
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def dump(pid: int, path: Path) -> subprocess.CompletedProcess[str]:
+    return run(["gcore", "-o", str(path), str(pid)], env=clean_env(), check=False,
+               preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (512 * MEBIBYTE, 512 * MEBIBYTE)))
+
+
 @pytest.fixture
 def core_of(client: Client, tmp_path: Path) -> Callable[[], bytes]:
-    """The memory of a process that has ordered and waits: everything that was needed for that has been used by then."""
+    """The memory of a process that waits."""
     reason = "AddressSanitizer's shadow memory would be in the core file: terabytes" if SANITIZED else need("gcore")
     if reason is not None:
         pytest.skip(reason)
@@ -153,22 +179,8 @@ def core_of(client: Client, tmp_path: Path) -> Callable[[], bytes]:
         pytest.skip("the process lets nobody but root look into it")
 
     def take() -> bytes:
-        assert client.sandbox is not None
-        client.sandbox.set(pending_polls=1000)
-        client.set("ca:sandbox", poll_scale="100")
-        process = client.start("enroll", "--name", "www.example.org")
-        try:
-            end = time.monotonic() + 20
-            while "pending" not in client.run("order", "list", "--json").stdout:
-                assert process.poll() is None, process.communicate()
-                assert time.monotonic() < end
-                time.sleep(0.1)
-            time.sleep(0.3)
-            run(["gcore", "-o", str(tmp_path / "core"), str(process.pid)], env=clean_env(),
-                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (512 * MEBIBYTE, 512 * MEBIBYTE)))
-        finally:
-            process.terminate()
-            process.communicate(timeout=30)
+        with waiting(client) as pid:
+            dump(pid, tmp_path / "core")
         core = next(tmp_path.glob("core.*")).read_bytes()
         assert len(core) > 100000 and b"www.example.org" in core
         return core
@@ -267,18 +279,12 @@ def test_no_secret_is_left_behind(marked: tuple[Client, list[str]], login: str,
 
 
 def test_nobody_but_root_can_look_into_the_process(client: Client, tmp_path: Path) -> None:
-    """A process of the same user is not enough."""
-    if os.geteuid() == 0:
-        pytest.skip("root looks into every process")
-    assert client.sandbox is not None
-    client.sandbox.set(pending_polls=1000)
-    client.set("ca:sandbox", poll_scale="100")
-    process = client.start("enroll", "--name", "www.example.org")
-    try:
-        done = run(["gcore", "-o", str(tmp_path / "core"), str(process.pid)], env=clean_env(), check=False)
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)
+    """The same user cannot."""
+    reason = "root looks into every process" if os.geteuid() == 0 else need("gcore")
+    if reason is not None:
+        pytest.skip(reason)
+    with waiting(client) as pid:
+        done = dump(pid, tmp_path / "core")
     assert "Operation not permitted" in done.stderr and not list(tmp_path.glob("core.*"))
 
 

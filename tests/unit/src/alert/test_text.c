@@ -142,7 +142,8 @@ static void test_a_mail_has_header_and_lines(void **state UNUSED)
     alert_mail_text(&mail, &report, &out);
     assert_golden(buf_str(&out),
                   "From: p@example.org\n"
-                  "To: ops@example.org, ca@example.org\n"
+                  "To: ops@example.org,\n"
+                  " ca@example.org\n"
                   "Subject: p11enroll CRITICAL on ca1: 1 certificate, 1 order\n"
                   "Date: Fri, 15 Jan 2027 08:00:00 +0000\n"
                   "Auto-Submitted: auto-generated\n"
@@ -168,6 +169,25 @@ static void test_names_of_others_begin_no_line_of_a_mail(void **state UNUSED)
     assert_lacks(buf_str(&out), "\nBcc");
     assert_lacks(buf_str(&out), "\r");
     assert_lacks(buf_str(&out), "\x1b");
+}
+
+static void test_no_line_of_a_mail_is_too_long(void **state UNUSED)
+{
+    char long_name[1000];
+    struct alert_item item = odd;
+    const struct alert_item *items[] = {&item};
+    struct alert_report report = report_of(items, 1);
+    AUTO(buf) struct buf out = BUF_INIT(8192);
+
+    memset(long_name, 1, sizeof(long_name) - 1); /* each is written as four characters */
+    long_name[sizeof(long_name) - 1] = '\0';
+    item.name = long_name;
+    item.serial = long_name;
+    alert_mail_text(&mail, &report, &out);
+    for (const char *p = buf_str(&out); *p != '\0'; p = strchr(p, '\n') + 1) {
+        assert_in_range(strcspn(p, "\n"), 0, 998);
+    }
+    assert_contains(buf_str(&out), "...\n\nSent by");
 }
 
 static void test_addresses_are_checked(void **state UNUSED)
@@ -370,6 +390,7 @@ int main(void)
         cmocka_unit_test(test_sentences),
         cmocka_unit_test(test_a_mail_has_header_and_lines),
         cmocka_unit_test(test_names_of_others_begin_no_line_of_a_mail),
+        cmocka_unit_test(test_no_line_of_a_mail_is_too_long),
         cmocka_unit_test(test_addresses_are_checked),
         cmocka_unit_test(test_programs_are_checked),
         cmocka_unit_test(test_a_program_gets_its_input_and_nothing_else),

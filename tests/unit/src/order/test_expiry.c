@@ -224,13 +224,15 @@ static void test_the_inventory_knows_what_is_over(void **state UNUSED)
 
     begin(&p);
     add_listed(&p, 1, 7, "'2027-01-20'");
-    add_listed(&p, 8, 9, "'2027-09-20'");
+    add_listed(&p, 8, 10, "'2027-09-20'");
     sql(&p, "UPDATE certificates SET status = 'Revoked' WHERE ca_id = 2;"
             "UPDATE certificates SET gone_s = 5 WHERE ca_id = 3;"
             "UPDATE certificates SET serial = NULL WHERE ca_id = 4;"
             "UPDATE certificates SET status = 'Expired' WHERE ca_id = 5;"
             "UPDATE certificates SET common_name = 'n6', names = 'n6' WHERE ca_id = 8;"
-            "UPDATE certificates SET common_name = 'n7', names = 'n7,more' WHERE ca_id = 9");
+            "UPDATE certificates SET common_name = 'n7', names = 'n7,more' WHERE ca_id = 9;"
+            "UPDATE certificates SET common_name = 'n1', names = 'n1', kind = 'device' WHERE ca_id "
+            "= 10");
     assert_string_equal(listed(&p), "1 2(over) 5 6(superseded) 7 ");
 }
 
