@@ -44,7 +44,8 @@ enum alert_source {
 bool alert_sources_parse(const char *text, unsigned *out, struct err *err) NODISCARD;
 void alert_sources_text(unsigned bits, struct buf *out);
 
-enum { ALERT_SPKI_LEN = 32, ALERT_LEVELS_MAX = 16 };
+/* ALERT_DAYS_APART: of two ends that are the same, if one is known to the day alone. */
+enum { ALERT_SPKI_LEN = 32, ALERT_LEVELS_MAX = 16, ALERT_DAYS_APART = 2 };
 
 /* Strings are owned, NULL while unknown; texts of others, to be made printable by who prints. */
 struct alert_item {

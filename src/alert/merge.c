@@ -94,7 +94,7 @@ static bool same_end(const struct alert_item *a, const struct alert_item *b)
 {
     int64_t apart = b->at_s > a->at_s ? b->at_s - a->at_s : a->at_s - b->at_s;
 
-    return a->is_day || b->is_day ? apart <= 2 * DAY_S : apart == 0;
+    return a->is_day || b->is_day ? apart <= ALERT_DAYS_APART * DAY_S : apart == 0;
 }
 
 static bool same(const struct alert_item *a, const struct alert_item *b)

@@ -279,8 +279,10 @@ bool app_alert_gather(struct app *app, struct journal *journal, unsigned sources
                       struct app_alerted *out, struct err *err)
 {
     AUTO(gathering) struct gathering g = {.app = app, .out = out};
-    int64_t after_s = out->rules.now_s - out->rules.expired_s - 1;
-    int64_t until_s = out->rules.now_s + out->rules.left.list[0];
+    /* The inventory has days, the journal seconds: whoever has something to say of a certificate is
+     * to be heard. What is too early or too late is left out when it is judged. */
+    int64_t after_s = out->rules.now_s - out->rules.expired_s - 1 - (ALERT_DAYS_APART + 1) * DAY_S;
+    int64_t until_s = out->rules.now_s + out->rules.left.list[0] + ALERT_DAYS_APART * DAY_S;
 
     if ((sources & ALERT_JOURNAL) != 0 &&
         (!journal_expiring(journal, after_s, until_s, add_order_certificate, &g, err) ||
@@ -288,7 +290,7 @@ bool app_alert_gather(struct app *app, struct journal *journal, unsigned sources
         return false;
     }
     if ((sources & ALERT_INVENTORY) != 0 &&
-        (!inventory_expiring(journal_db(journal), after_s - DAY_S, until_s, add_listed, &g, err) ||
+        (!inventory_expiring(journal_db(journal), after_s, until_s, add_listed, &g, err) ||
          !inventory_undated(journal_db(journal), &out->undated, err))) {
         return false;
     }

@@ -6,6 +6,7 @@ import http.server
 import json
 import re
 import signal
+import sqlite3
 import ssl
 import threading
 import time
@@ -137,6 +138,28 @@ def test_a_colleague_s_certificate_in_the_inventory(client: Client, ca: Sandbox,
     other.run("inventory", "sync", "--source", "list", "--details")
     found = alerts_of(other, "theirs.example.org", "--sources", "inventory")
     assert [(a["found_in"], a["order"]) for a in found] == [("inventory", None)]
+
+
+def journal(client: Client, *statements: tuple[str, tuple[Any, ...]]) -> None:
+    """Changes what has been written down."""
+    with sqlite3.connect(client.dir / "state" / "journal.db") as db:
+        for statement, values in statements:
+            assert db.execute(statement, values).rowcount == 1
+    db.close()
+
+
+def test_the_inventory_s_day_does_not_make_an_alert_premature(client: Client) -> None:
+    """The inventory knows the day alone; an hour before the level is reached the day has begun."""
+    name = "day.alone.example"
+    enroll(client, name, 41)
+    client.run("inventory", "sync", "--source", "list", "--details")
+    end = (int(time.time()) // DAY + 41) * DAY - 1
+    journal(client, ("UPDATE orders SET not_after_s = ?, cert_pem = NULL WHERE id = 1", (end,)),
+            ("UPDATE certificates SET expires = ? WHERE common_name = ? AND gone_s = 0", (time.strftime("%Y-%m-%d", time.gmtime(end)), name)))
+    for early, found in ((3600, 0), (-3600, 1)):
+        levels = f"{end - int(time.time()) - early}s"
+        told = alerts_of(client, name, "--levels", levels, "--sources", "journal, inventory")
+        assert [a["found_in"] for a in told] == ["journal, inventory"] * found
 
 
 def test_it_says_that_the_inventory_does_not_know_when_certificates_end(client: Client) -> None:
