@@ -108,6 +108,9 @@ bool alert_judge_left(const struct alert_levels *levels, int64_t lead_s, int64_t
 bool alert_judge_waited(const struct alert_levels *levels, int64_t waited_s,
                         struct alert_item *item);
 
+/* What subjects of a kind begin with: "order:". */
+const char *alert_subject_prefix(enum alert_kind kind);
+
 /* What was delivered of an alert. */
 struct alert_sent {
     int64_t urgency, sent_s;
@@ -230,7 +233,8 @@ bool alert_sent_find(struct db *db, const char *subject, const char *sink, bool 
 /* Writes down that these were delivered; all or nothing, durable when it returns. */
 bool alert_sent_put(struct db *db, const char *sink, const struct alert_item *const *items,
                     size_t count, int64_t now_s, struct err *err) NODISCARD;
-/* Forgets what is no alert any more, so that it is told when it comes again. */
-bool alert_sent_keep(struct db *db, const struct alerts *alerts, struct err *err) NODISCARD;
+/* Forgets what of that kind is no alert any more, so that it is told when it comes again. */
+bool alert_sent_keep(struct db *db, enum alert_kind kind, const struct alerts *alerts,
+                     struct err *err) NODISCARD;
 
 #endif

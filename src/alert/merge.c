@@ -137,15 +137,22 @@ static bool is_quiet(const struct alert_item *item)
     return item->over || (item->superseded && item->sources == ALERT_INVENTORY);
 }
 
-/* A serial number of a public CA stands for itself; a short one may be that of several. */
+const char *alert_subject_prefix(enum alert_kind kind)
+{
+    return kind == ALERT_ORDER ? "order:" : "certificate:";
+}
+
+/* An order that waits a second time is another one. A serial number of a public CA stands for
+ * itself; a short one may be that of several. */
 static bool name_subject(struct alert_item *item, struct err *err)
 {
     AUTO(buf) struct buf text = BUF_INIT(1024);
 
+    buf_add_str(&text, alert_subject_prefix(item->kind));
     if (item->kind == ALERT_ORDER) {
-        buf_addf(&text, "order:%lld", (long long)item->order);
+        buf_addf(&text, "%lld@%lld", (long long)item->order, (long long)item->at_s);
     } else {
-        buf_addf(&text, "certificate:%s", item->serial != NULL ? item->serial : "");
+        buf_addf(&text, "%s", item->serial != NULL ? item->serial : "");
         if (item->serial == NULL || strlen(item->serial) < LONG_SERIAL) {
             buf_addf(&text, "@%lld", (long long)(item->at_s / DAY_S));
         }

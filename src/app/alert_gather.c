@@ -275,7 +275,25 @@ static void survey_all(struct gathering *g, bool one_token)
     }
 }
 
-bool app_alert_gather(struct app *app, struct journal *journal, unsigned sources, bool one_token,
+/* What was never read has nothing to tell, which is not the same as nothing to be told. */
+static bool check_was_read(struct db *db, struct app_alerted *out, struct err *err)
+{
+    struct err why = ERR_INIT;
+    bool was_read = false;
+
+    if (!inventory_was_read(db, &was_read, err)) {
+        return false;
+    }
+    if (!was_read) {
+        (void)err_set(&why, E_JOURNAL,
+                      "it is named as a source of alerts and was never read; 'p11enroll inventory "
+                      "sync --details' reads it");
+        note_failure(out, "inventory", &why);
+    }
+    return true;
+}
+
+bool app_alert_gather(struct app *app, struct journal *journal, const struct app_alert_look *look,
                       struct app_alerted *out, struct err *err)
 {
     AUTO(gathering) struct gathering g = {.app = app, .out = out};
@@ -284,18 +302,19 @@ bool app_alert_gather(struct app *app, struct journal *journal, unsigned sources
     int64_t after_s = out->rules.now_s - out->rules.expired_s - 1 - (ALERT_DAYS_APART + 1) * DAY_S;
     int64_t until_s = out->rules.now_s + out->rules.left.list[0] + ALERT_DAYS_APART * DAY_S;
 
-    if ((sources & ALERT_JOURNAL) != 0 &&
+    if ((look->sources & ALERT_JOURNAL) != 0 &&
         (!journal_expiring(journal, after_s, until_s, add_order_certificate, &g, err) ||
          !journal_waiting(journal, add_waiting, &g, err))) {
         return false;
     }
-    if ((sources & ALERT_INVENTORY) != 0 &&
-        (!inventory_expiring(journal_db(journal), after_s, until_s, add_listed, &g, err) ||
+    if ((look->sources & ALERT_INVENTORY) != 0 &&
+        ((look->named && !check_was_read(journal_db(journal), out, err)) ||
+         !inventory_expiring(journal_db(journal), after_s, until_s, add_listed, &g, err) ||
          !inventory_undated(journal_db(journal), &out->undated, err))) {
         return false;
     }
-    if ((sources & ALERT_TOKEN) != 0) {
-        survey_all(&g, one_token);
+    if ((look->sources & ALERT_TOKEN) != 0) {
+        survey_all(&g, look->one_token);
     }
     return true;
 }

@@ -107,6 +107,18 @@ static void print_failures(struct cli *cli, const struct app_alerted *alerted)
     out_table_end(&cli->out);
 }
 
+/* A critical alert that nobody was told of is not done with: the exit status is that of a failure,
+ * whatever the line says. */
+static bool was_delivered(const struct app_alerted *alerted)
+{
+    for (size_t i = 0; i < alerted->sink_count; i++) {
+        if (alerted->sinks[i].failed) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool print(struct cli *cli, const struct app_alerted *alerted, bool dry_run, struct err *err)
 {
     AUTO(mem) void *room = calloc(alerted->alerts.count + 1, sizeof(struct alert_item *));
@@ -156,7 +168,7 @@ static bool print(struct cli *cli, const struct app_alerted *alerted, bool dry_r
     if (cli->common.json || alerted->failure_count > 0) {
         print_failures(cli, alerted);
     }
-    cli->plugin_status = (int)sum.severity;
+    cli->plugin_status = (int)(dry_run || was_delivered(alerted) ? sum.severity : ALERT_UNKNOWN);
     return true;
 }
 

@@ -248,6 +248,15 @@ def test_an_order_that_awaits_approval_here_is_told(client: Client) -> None:
 
 # --- sources that fail
 
+def test_an_inventory_that_is_named_and_was_never_read_is_unknown(client: Client) -> None:
+    alert(client, OK)
+    assert "was never read" in alert(client, UNKNOWN, "--sources", "journal, inventory")["failures"][0]["why"]
+    client.set("p11enroll", alert_sources="inventory")
+    assert "inventory failed" in alert(client, UNKNOWN, "--dry-run")["line"]
+    client.run("inventory", "sync", "--source", "list", "--details")
+    assert json.loads(client.run("alert", "--json", status=None).stdout)["failures"] == []
+
+
 def test_a_token_that_cannot_be_read_is_unknown_and_the_rest_is_told(client: Client) -> None:
     enroll(client, "www.example.org", 20)
     client.set("token:main", uri="pkcs11:token=gone")
@@ -324,6 +333,16 @@ def test_mail_that_failed_is_sent_the_next_time(client: Client, mails: Callable[
     assert sinks(alert(client, WARNING)) == {"mail": (0, "nothing new")} and len(mails()) == 1
 
 
+def test_a_critical_alert_that_nobody_was_told_of_is_a_failure(client: Client, mails: Callable[[], list[str]], tmp_path: Path) -> None:
+    enroll(client, "www.example.org", 5)
+    (tmp_path / "broken").touch()
+    assert alert(client, CRITICAL, "--dry-run")["status"] == "CRITICAL"
+    done = alert(client, UNKNOWN)
+    assert sinks(done) == {"mail": (1, "failed")} and done["line"].startswith("P11ENROLL CRITICAL - ")
+    (tmp_path / "broken").unlink()
+    alert(client, CRITICAL)
+
+
 def test_a_new_certificate_does_not_repeat_the_old_one(client: Client, mails: Callable[[], list[str]]) -> None:
     enroll(client, "a.example.org", 20)
     alert(client, WARNING)
@@ -344,10 +363,34 @@ def test_what_comes_back_is_told_again(client: Client, ca: Sandbox, mails: Calla
     assert len(mails()) == 2
 
 
+def test_orders_are_forgotten_although_a_token_cannot_be_read(client: Client, ca: Sandbox, mails: Callable[[], list[str]]) -> None:
+    ca.set(approval="manual")
+    client.run("enroll", "--name", "waits.example.org", "--deadline", "0", status=11)
+    client.set("token:gone", module=str(client.token.module), uri="pkcs11:token=gone", pin_source=f"file:{client.token.pin_file}")
+    for waiting in ("0s, 1h", "1h", "0s, 1h"):
+        client.set("p11enroll", alert_waiting=waiting)
+        alert(client, UNKNOWN)
+    assert len(mails()) == 2
+
+
+def test_a_second_wait_of_an_order_is_told(client: Client, ca: Sandbox, mails: Callable[[], list[str]]) -> None:
+    """First here, then at the CA; nobody looked in between."""
+    client.set("profile:web", approval="required", approvers="user:root, user:somebody")
+    client.run("enroll", "--name", "www.example.org", status=17)
+    client.set("p11enroll", alert_waiting="0s, 1h")
+    assert sinks(alert(client, WARNING)) == {"mail": (1, "delivered")}
+    time.sleep(1.1)  # the clock has whole seconds
+    ca.set(approval="manual")
+    client.set("profile:web", approval=None, approvers=None)
+    client.run("order", "wait", "1", "--deadline", "0", status=11)
+    assert sinks(alert(client, WARNING)) == {"mail": (1, "delivered")}
+    assert sinks(alert(client, WARNING)) == {"mail": (0, "nothing new")} and len(mails()) == 2
+
+
 def test_a_source_that_was_not_read_does_not_make_it_forget(client: Client, mails: Callable[[], list[str]]) -> None:
     enroll(client, "www.example.org", 20)
     alert(client, WARNING)
-    alert(client, OK, "--sources", "inventory")
+    alert(client, UNKNOWN, "--sources", "inventory")
     client.set("p11enroll", alert_sources="token")
     client.set("token:main", uri="pkcs11:token=gone")
     alert(client, UNKNOWN)
@@ -409,6 +452,15 @@ def test_a_dry_run_delivers_and_remembers_nothing(client: Client, mails: Callabl
     assert sinks(done) == {"mail": (1, "would be delivered"), "metrics": (1, "would be delivered")}
     assert mails() == [] and not (tmp_path / "p.prom").exists()
     assert sinks(alert(client, WARNING))["mail"] == (1, "delivered")
+
+
+def test_a_dry_run_without_a_journal_is_unknown_and_makes_none(client: Client) -> None:
+    """A check that runs as somebody else would be OK for ever."""
+    line = client.run("alert", "--dry-run", status=UNKNOWN).stdout
+    assert line.startswith("P11ENROLL UNKNOWN - --dry-run as user ") and f"no journal in {client.state}" in line
+    assert not (client.state / "journal.db").exists()
+    alert(client, OK)
+    assert alert(client, OK, "--dry-run")["alerts"] == []
 
 
 # --- webhook

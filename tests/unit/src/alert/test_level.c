@@ -305,8 +305,21 @@ static void test_the_worst_come_first_and_the_old_is_silent(void **state UNUSED)
     merge(&alerts);
     assert_int_equal(alerts.count, 3);
     assert_string_equal(alerts.list[0].serial, "02");
-    assert_string_equal(alerts.list[1].subject, "order:4");
+    assert_string_equal(alerts.list[1].subject, "order:4@1799654400");
     assert_string_equal(alerts.list[2].serial, "01");
+}
+
+static void test_a_second_wait_of_an_order_is_another_subject(void **state UNUSED)
+{
+    AUTO(alerts) struct alerts alerts = ALERTS_INIT;
+    struct alert_item order = {.kind = ALERT_ORDER, .order = 4, .at_s = rules.now_s - 4 * DAY};
+
+    add(&alerts, order);
+    order.at_s -= DAY;
+    add(&alerts, order);
+    merge(&alerts);
+    assert_int_equal(alerts.count, 2);
+    assert_string_not_equal(alerts.list[0].subject, alerts.list[1].subject);
 }
 
 int main(void)
@@ -326,6 +339,7 @@ int main(void)
         cmocka_unit_test(test_others_of_the_same_name_hide_only_what_is_not_ours),
         cmocka_unit_test(test_a_day_is_not_over_before_its_end),
         cmocka_unit_test(test_the_worst_come_first_and_the_old_is_silent),
+        cmocka_unit_test(test_a_second_wait_of_an_order_is_another_subject),
     };
 
     return UNIT_RUN(tests);
