@@ -66,6 +66,8 @@ struct alert_item {
     bool is_day;     /* at_s is known to the day alone: the day's begin */
     bool over;       /* revoked, or something newer is bound: no alert */
     bool superseded; /* something newer for the same names is known at the CA */
+    bool outlived;   /* on the token there is another one of the same key that is in use */
+    bool own_issuer; /* self-signed: a placeholder, until there is a certificate */
     bool has_spki;
     uint8_t spki[ALERT_SPKI_LEN];
 };

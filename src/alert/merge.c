@@ -120,6 +120,7 @@ static void absorb(struct alert_item *into, struct alert_item *from)
     into->lead_s = into->lead_s != 0 ? into->lead_s : from->lead_s;
     into->over = into->over || from->over;
     into->superseded = into->superseded || from->superseded;
+    into->outlived = into->outlived || from->outlived;
     if (!into->has_spki && from->has_spki) {
         into->has_spki = true;
         memcpy(into->spki, from->spki, ALERT_SPKI_LEN);
@@ -131,10 +132,12 @@ static void absorb(struct alert_item *into, struct alert_item *from)
     item_done(from);
 }
 
-/* What others have for the same names says nothing of a certificate that is in use here. */
+/* What others have for the same names says nothing of a certificate that is in use here; and the
+ * journal knows what took the place of a certificate better than a guess by its key. */
 static bool is_quiet(const struct alert_item *item)
 {
-    return item->over || (item->superseded && item->sources == ALERT_INVENTORY);
+    return item->over || (item->superseded && item->sources == ALERT_INVENTORY) ||
+           (item->outlived && (item->sources & ALERT_JOURNAL) == 0);
 }
 
 const char *alert_subject_prefix(enum alert_kind kind)

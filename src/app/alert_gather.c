@@ -199,14 +199,21 @@ static bool is_our_key(const struct gathering *g, const uint8_t *hash)
     return false;
 }
 
-/* Of several certificates of one key, the one that lasts longest is in use. */
+/* Whether b took the place of a, a certificate of the same key. */
+static bool took_place(const struct alert_item *a, const struct alert_item *b)
+{
+    return a->own_issuer != b->own_issuer ? a->own_issuer : a->at_s < b->at_s;
+}
+
+/* Of several certificates of one key, the one that lasts longest is in use; a placeholder is not,
+ * however long it lasts. */
 static void settle(struct gathering *g, struct alert_item *item)
 {
     for (size_t i = g->token_begin; i < g->out->alerts.count; i++) {
         struct alert_item *other = &g->out->alerts.list[i];
         if (memcmp(other->spki, item->spki, sizeof(item->spki)) == 0) {
-            other->over = other->over || other->at_s < item->at_s;
-            item->over = item->over || item->at_s < other->at_s;
+            other->outlived = other->outlived || took_place(other, item);
+            item->outlived = item->outlived || took_place(item, other);
         }
     }
 }
@@ -238,6 +245,8 @@ static bool add_bound(void *ctx, const struct keystore_item *found, struct err *
     }
     AUTO(str) char *name = name_of_cert(found->cert, found->label);
     AUTO(str) char *serial = plain_serial(info.serial);
+    item.own_issuer = X509_NAME_cmp(X509_get_subject_name(found->cert),
+                                    X509_get_issuer_name(found->cert)) == 0;
     item.name = name;
     item.serial = serial;
     item.uri = (char *)(uintptr_t)found->uri;

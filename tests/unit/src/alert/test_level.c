@@ -259,6 +259,22 @@ static void test_what_one_source_knows_to_be_over_is_over(void **state UNUSED)
     assert_int_equal(alerts.count, 0);
 }
 
+/* A token shows another one of the same key: a guess, which the journal knows better. */
+static void test_the_journal_knows_what_is_in_use(void **state UNUSED)
+{
+    for (int ordered = 0; ordered < 2; ordered++) {
+        AUTO(alerts) struct alerts alerts = ALERTS_INIT;
+        struct alert_item bound = certificate(ALERT_TOKEN, SERIAL, 10 * DAY);
+        bound.outlived = true;
+        add(&alerts, bound);
+        if (ordered) {
+            add(&alerts, certificate(ALERT_JOURNAL, SERIAL, 10 * DAY));
+        }
+        merge(&alerts);
+        assert_int_equal(alerts.count, ordered);
+    }
+}
+
 static void test_others_of_the_same_name_hide_only_what_is_not_ours(void **state UNUSED)
 {
     for (int ours = 0; ours < 2; ours++) {
@@ -336,6 +352,7 @@ int main(void)
         cmocka_unit_test(test_others_are_others),
         cmocka_unit_test(test_without_serial_numbers_nothing_is_the_same),
         cmocka_unit_test(test_what_one_source_knows_to_be_over_is_over),
+        cmocka_unit_test(test_the_journal_knows_what_is_in_use),
         cmocka_unit_test(test_others_of_the_same_name_hide_only_what_is_not_ours),
         cmocka_unit_test(test_a_day_is_not_over_before_its_end),
         cmocka_unit_test(test_the_worst_come_first_and_the_old_is_silent),
