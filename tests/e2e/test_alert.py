@@ -132,6 +132,22 @@ def test_a_certificate_on_the_token_that_nobody_ordered(client: Client, ca: Sand
     assert (one["name"], one["found_in"], one["order"]) == ("by-hand.example.org", "token", None)
 
 
+def test_a_placeholder_of_the_same_key_hides_nothing(client: Client, ca: Sandbox, tmp_path: Path) -> None:
+    key = client.json("key", "generate", "--label", "k", "--type", "ec:P-256")["uri"]
+    csr = client.json("csr", "create", key, "--name", "real.example.org")["csr"]
+    cert, public, other, placeholder = (tmp_path / n for n in ("cert.pem", "public.pem", "other.key", "placeholder.der"))
+    cert.write_text(ca.sign(csr, ["real.example.org"], days=90, not_before_offset_days=-85)["cert"])
+    bind(client, key, cert)
+    (tmp_path / "csr.pem").write_text(csr)
+    public.write_text(run(["openssl", "req", "-noout", "-pubkey", "-in", str(tmp_path / "csr.pem")]).stdout)
+    run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", str(other)])
+    run(["openssl", "x509", "-new", "-subj", "/CN=placeholder", "-key", str(other), "-force_pubkey", str(public), "-days", "3650",
+         "-outform", "DER", "-out", str(placeholder)])
+    run(["pkcs11-tool", "--module", str(client.token.module), "--token-label", client.token.label, "--login", "--pin",
+         client.token.pin, "--write-object", str(placeholder), "--type", "cert", "--label", "placeholder"], env=client.full_env())
+    assert names(alert(client, CRITICAL)) == ["real.example.org"]
+
+
 def test_a_colleague_s_certificate_in_the_inventory(client: Client, ca: Sandbox, tmp_path: Path) -> None:
     enroll(client, "theirs.example.org", 20)
     other = Client(tmp_path / "other", client.token, ca)
@@ -266,6 +282,13 @@ def test_a_token_that_cannot_be_read_is_unknown_and_the_rest_is_told(client: Cli
     said = client.run("alert", status=UNKNOWN)
     assert "token 'main'" in said.stderr and "www.example.org" in said.stdout
     alert(client, WARNING, "--sources", "journal")
+
+
+def test_bars_stand_before_performance_data_alone(client: Client) -> None:
+    client.set("token:main", module="/nowhere/go|ne.so")
+    assert "go|ne" in alert(client, UNKNOWN)["failures"][0]["why"]
+    said = client.run("alert", status=UNKNOWN).stdout
+    assert said.count("|") == 1 and said.count("go/ne") == 1
 
 
 def test_all_tokens_are_looked_at(client: Client) -> None:
@@ -411,6 +434,18 @@ def test_without_a_mail_program_that_is_told(client: Client, mails: Callable[[],
     enroll(client, "www.example.org", 20)
     client.set("p11enroll", alert_sendmail="/nowhere/sendmail")
     assert "alert_sendmail" in alert(client, UNKNOWN)["sinks"][0]["failure"]
+
+
+def test_the_last_words_of_a_mail_program_are_shown(client: Client, mails: Callable[[], list[str]], tmp_path: Path) -> None:
+    enroll(client, "www.example.org", 20)
+    (tmp_path / "sendmail").write_text("#!/bin/sh\nseq 1 6000 >&2\necho 'queue is full' >&2\nexit 75\n")
+    assert "ended with status 75: queue is full" in alert(client, UNKNOWN)["sinks"][0]["failure"]
+
+
+def test_no_time_for_a_delivery_is_refused(client: Client) -> None:
+    client.set("p11enroll", alert_timeout="0")
+    line = client.run("alert", status=UNKNOWN).stdout
+    assert line.startswith("P11ENROLL UNKNOWN - ") and "alert_timeout" in line and "'0' leaves no time at all" in line
 
 
 def test_a_mail_program_that_hangs_is_ended(client: Client, mails: Callable[[], list[str]], tmp_path: Path) -> None:
