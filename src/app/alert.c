@@ -44,8 +44,7 @@ static bool read_rules(struct telling *t, struct app_alert_look *look, struct er
 {
     const struct config_general *general = t->app->selection.general;
     const char *levels = t->request->levels;
-    const char *named =
-        t->request->sources != NULL ? t->request->sources : general->alert_sources;
+    const char *named = t->request->sources != NULL ? t->request->sources : general->alert_sources;
     struct alert_rules *rules = &t->out->rules;
 
     rules->now_s = clock_wall_s(t->app->clock);
@@ -302,13 +301,11 @@ bool app_alert(struct app *app, const struct app_alert *request, struct app_aler
     struct telling t = {.app = app, .request = request, .out = out};
     struct app_alert_look look = {.sources = 0};
 
-    if (!read_rules(&t, &look, err) ||
-        !open_journal(&t, &journal, err)) {
+    if (!read_rules(&t, &look, err) || !open_journal(&t, &journal, err)) {
         return false;
     }
     t.journal = journal;
-    if (!take_lock(&t, &lock, err) ||
-        !app_alert_gather(app, journal, &look, out, err) ||
+    if (!take_lock(&t, &lock, err) || !app_alert_gather(app, journal, &look, out, err) ||
         !alerts_merge(&out->alerts, err)) {
         return false;
     }

@@ -245,8 +245,8 @@ static bool add_bound(void *ctx, const struct keystore_item *found, struct err *
     }
     AUTO(str) char *name = name_of_cert(found->cert, found->label);
     AUTO(str) char *serial = plain_serial(info.serial);
-    item.own_issuer = X509_NAME_cmp(X509_get_subject_name(found->cert),
-                                    X509_get_issuer_name(found->cert)) == 0;
+    item.own_issuer =
+        X509_NAME_cmp(X509_get_subject_name(found->cert), X509_get_issuer_name(found->cert)) == 0;
     item.name = name;
     item.serial = serial;
     item.uri = (char *)(uintptr_t)found->uri;

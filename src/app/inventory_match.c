@@ -323,8 +323,8 @@ static bool look_at_order(void *ctx, const struct inventory_order *order, struct
         match.label = key->label;
         match.uri = key->uri;
     }
-    return !order->listed || is_over(order) || !row->is_issued ||
-           is_on_token(m, row->serial) || tell(m, &match, err);
+    return !order->listed || is_over(order) || !row->is_issued || is_on_token(m, row->serial) ||
+           tell(m, &match, err);
 }
 
 static bool open_part(struct matching *m, enum ca_kind kind, bool asked_for, struct err *err)
