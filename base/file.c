@@ -280,7 +280,11 @@ static bool rename_to(const char *temp, const char *path, bool over, struct err 
 bool file_put_in_place(const char *temp, const char *path, bool over, struct err *err)
 {
     AUTO(fd) int fd = open_read(temp);
+    struct stat st;
 
+    if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode)) { /* a device, or a link to something */
+        return err_set(err, E_IO, "%s is no regular file, and was left as it is", path);
+    }
     if (fd < 0 || fsync(fd) != 0) {
         return err_set_errno(err, E_IO, errno, "writing %s", temp);
     }

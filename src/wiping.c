@@ -13,6 +13,7 @@
 #include <malloc.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,6 +50,20 @@ static free_fn *find_free(void)
     return found;
 }
 
+/* The second word is libc's: by it, it knows a block that was given back already, and ends the
+ * process. In most of those that it takes it writes there itself. */
+static void wipe(void *p)
+{
+    enum { WORD = sizeof(void *) };
+    uint8_t *bytes = p;
+    size_t size = malloc_usable_size(p);
+
+    explicit_bzero(bytes, size < WORD ? size : WORD);
+    if (size > 2 * (size_t)WORD) {
+        explicit_bzero(bytes + (size_t)2 * WORD, size - (size_t)2 * WORD);
+    }
+}
+
 /* (libc's declarations have reserved names for their parameters) */
 /* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 EXPORTED void free(void *p)
@@ -58,7 +73,7 @@ EXPORTED void free(void *p)
     if (p == NULL) {
         return;
     }
-    explicit_bzero(p, malloc_usable_size(p));
+    wipe(p);
     if (give_back != NULL) { /* else it is lost, but clean */
         give_back(p);
     }

@@ -107,7 +107,8 @@ bool app_resolve(struct app *app, const struct app_resolve *request, struct orde
             err, E_USAGE,
             "nothing was changed: %s, but a CA may show an order later than that, and "
             "one that it has is paid for whatever is said here; with --yes order %lld %s",
-            out->asked ? "the CA shows no such order" : "this CA cannot be asked for the order",
+            out->asked ? "the CA shows no such order"
+                       : "the CA does not tell whether it has the order",
             (long long)id,
             request->again ? "is sent again when it is waited for"
                            : "is closed, and not sent again");

@@ -190,9 +190,14 @@ bool ca_find_submitted(struct ca *ca, const struct ca_request *request, bool *fo
     return ca->ops->find_submitted(ca->impl, request, found, state, err);
 }
 
-bool ca_can_show_absence(const struct ca *ca)
+bool ca_lists_orders(const struct ca *ca)
 {
-    return ca->ops->shows_absence;
+    return ca->ops->lists_orders;
+}
+
+bool ca_can_show_absence(const struct ca *ca, const struct ca_request *request)
+{
+    return ca->ops->lists_orders && request->how == CA_ENROLL && request->kind != CA_KIND_SMIME;
 }
 
 bool ca_record_of(struct ca *ca, enum ca_kind kind, int64_t id, struct ca_record *out,

@@ -221,9 +221,14 @@ const char *ca_format_at(struct ca *ca, size_t i);
 bool ca_find_submitted(struct ca *ca, const struct ca_request *request, bool *found, char **state,
                        struct err *err) NODISCARD;
 
-/* Whether that shows it in the end, if it is looked for often and long enough: the CA has a list
- * with everything, and what we mark an order with is in it. */
-bool ca_can_show_absence(const struct ca *ca);
+/* Whether it looks through a list of all that there is. Then E_ORDER_AMBIGUOUS of the function
+ * above may pass: what could not be looked at, and what it may be. */
+bool ca_lists_orders(const struct ca *ca);
+
+/* Whether looking shows in the end that something was not ordered. What it does to a record that is
+ * there, as renewals and replacements do, a CA may do late; and those of persons have no number
+ * until they are processed. */
+bool ca_can_show_absence(const struct ca *ca, const struct ca_request *request);
 
 /* What the CA says of one certificate or order. Strings are owned, NULL where it says nothing. */
 struct ca_record {

@@ -43,7 +43,7 @@ struct ca_account_ops {
 struct ca_ops {
     const char *type;
     bool fixed_product; /* the account has one, which no order names */
-    bool shows_absence; /* what find_submitted() does not find in the end was not ordered */
+    bool lists_orders;  /* find_submitted() looks through all that there is */
     bool (*check_type)(enum ca_login login, const char *url, struct err *err); /* NULL: any */
     bool (*open)(const struct ca_settings *settings, void **impl, struct err *err);
     void (*close)(void *impl);

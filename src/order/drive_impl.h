@@ -57,7 +57,7 @@ enum step order_run_find(struct run *run);
 
 /* absence.c: one more look has found nothing of the order. STEP_WAIT, or STEP_ON when it is certain
  * that the CA did not get it. */
-enum step order_run_absent(struct run *run);
+enum step order_run_absent(struct run *run, const struct ca_request *request);
 
 /* Pauses that the CA asks for end with the command's time. */
 void order_run_bound(struct run *run);

@@ -25,7 +25,8 @@ static const char expiring_sql[] =
     " EXISTS (SELECT 1 FROM orders n WHERE n.dedupe = o.dedupe AND n.state = 'done'"
     "         AND n.not_after_s > o.not_after_s)"
     " OR EXISTS (SELECT 1 FROM orders n WHERE n.parent = o.ca_order_id AND n.ca = o.ca"
-    "            AND n.kind IS o.kind AND n.state = 'done' AND n.not_after_s > o.not_after_s)"
+    "            AND n.kind IS o.kind AND n.state = 'done' AND n.not_after_s >= o.not_after_s AND "
+    "n.id > o.id)"
     " FROM orders o WHERE o.not_after_s > ?1 AND o.not_after_s <= ?2"
     " AND o.state IN ('done', 'revoked') ORDER BY o.not_after_s, o.id";
 

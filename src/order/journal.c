@@ -43,19 +43,21 @@ static char **text_at(struct order *order, size_t i)
     return (char **)(void *)((char *)order + texts[i].offset);
 }
 
-static const char *const numbers[] = {"created_s",  "updated_s",      "product_id",   "term_days",
-                                      "send_names", "key_is_ours",    "not_after_s",  "open",
-                                      "awaiting_s", "absent_since_s", "absent_looks", "sent_again"};
+static const char *const numbers[] = {"created_s",  "updated_s",    "product_id",    "term_days",
+                                      "send_names", "key_is_ours",  "not_after_s",   "open",
+                                      "awaiting_s", "absent_looks", "absent_last_s", "absent_for_s",
+                                      "sent_again"};
 
 static void number_values(const struct order *o, int64_t out[static ARRAY_LEN(numbers)])
 {
     const int64_t values[ARRAY_LEN(numbers)] = {
-        o->created_s,    o->updated_s,
-        o->product_id,   o->term_days,
-        o->send_names,   o->key_is_ours ? 1 : 0,
-        o->not_after_s,  order_state_is_final(o->state) ? 0 : 1,
-        o->awaiting_s,   o->absent_since_s,
-        o->absent_looks, o->sent_again ? 1 : 0};
+        o->created_s,         o->updated_s,
+        o->product_id,        o->term_days,
+        o->send_names,        o->key_is_ours ? 1 : 0,
+        o->not_after_s,       order_state_is_final(o->state) ? 0 : 1,
+        o->awaiting_s,        o->absent_looks,
+        o->absent_last_s,     o->absent_for_s,
+        o->sent_again ? 1 : 0};
 
     memcpy(out, values, sizeof(values));
 }
@@ -137,8 +139,9 @@ static bool read_columns(struct db_query *query, struct order *order, struct err
     order->not_after_s = db_int(query, at++);
     at++; /* open follows from the state */
     order->awaiting_s = db_int(query, at++);
-    order->absent_since_s = db_int(query, at++);
     order->absent_looks = db_int(query, at++);
+    order->absent_last_s = db_int(query, at++);
+    order->absent_for_s = db_int(query, at++);
     order->sent_again = db_int(query, at++) != 0;
     if (!read_blob(query, at, order->key_id, sizeof(order->key_id), &order->key_id_len) ||
         !read_blob(query, at + 1, order->spki_hash, sizeof(order->spki_hash), &hash_len)) {

@@ -121,13 +121,13 @@ struct order {
     char *product;
     int64_t term_days;
     char *comments, *external_requester, *custom_fields, *optional_fields;
-    char *requester;                      /* the system users who ordered it, commas between */
-    char *validation;                     /* "EV" if the product says so */
-    int64_t awaiting_s;                   /* since when it awaits approval; 0: it does not */
-    int64_t absent_since_s, absent_looks; /* first looked for in vain, and how often since */
-    int send_names;                       /* enum ca_send_names */
-    char *kind;                           /* of certificate: ca_kind_name(); NULL: TLS */
-    char *person;                         /* S/MIME: first and last name */
+    char *requester;    /* the system users who ordered it, commas between */
+    char *validation;   /* "EV" if the product says so */
+    int64_t awaiting_s; /* since when it awaits approval; 0: it does not */
+    int64_t absent_looks, absent_last_s, absent_for_s; /* looked for in vain: absence.c */
+    int send_names;                                    /* enum ca_send_names */
+    char *kind;   /* of certificate: ca_kind_name(); NULL: TLS */
+    char *person; /* S/MIME: first and last name */
 
     char *origin;        /* order_origin_name(); NULL: enrolled */
     char *parent;        /* the CA's number of what is renewed or replaced */
@@ -141,7 +141,7 @@ struct order {
     uint8_t key_id[ORDER_ID_BYTES_MAX];
     size_t key_id_len;
     bool key_is_ours; /* made for this order */
-    bool sent_again;  /* the CA did not get it the first time */
+    bool sent_again;  /* it was sent before, or may have been */
     uint8_t spki_hash[X509_SPKI_HASH_LEN];
     char *csr_pem;
 
@@ -454,7 +454,14 @@ struct drive {
  * at least three times, for so many seconds, and was never there. Once in its life: what was sent
  * again and is missing again is for a person.
  */
-bool order_is_absent(const struct order *order, int64_t after_s, int64_t now_s);
+bool order_is_absent(const struct order *order, int64_t after_s);
+
+/* One more look in vain. The time between two of them counts, but not more than half of what is
+ * needed, whatever the clock says. */
+void order_count_look(struct order *order, int64_t after_s, int64_t now_s);
+
+/* It is being sent: what was seen before says nothing of that. */
+void order_forget_looks(struct order *order);
 
 /* Whether an order could be sent as it is, as far as that can be told without the CA, a key and a
  * request. E_CONFIG, E_USAGE. */

@@ -55,6 +55,7 @@ bool order_settle_not_ordered(struct journal *journal, struct order *order, bool
         return false;
     }
     order->state = again ? ORDER_SIGNED : ORDER_NOT_ORDERED;
+    order->sent_again = true; /* not by itself a third time */
     if (!journal_save(journal, order, buf_str(&event), err)) {
         order->state = from;
         return false;

@@ -125,6 +125,22 @@ static enum step took_it(struct run *run, char *state)
                                                                                        : STEP_STOP;
 }
 
+/* What was sent before is looked for once more, right before it is sent again. */
+static bool is_gone(struct run *run, const struct ca_request *request, enum step *step)
+{
+    bool found = false;
+    char *state = NULL;
+
+    if (!ca_find_submitted(run->drive->ca, request, &found, &state, run->err)) {
+        *step = end_with(run, ORDER_AMBIGUOUS, run->err->msg);
+        return false;
+    }
+    if (found) {
+        *step = take_number(run, state, "found at the CA as order");
+    }
+    return !found;
+}
+
 /* The intent is on disk before the request leaves; a crash between the two leads to find(),
  * never back here. */
 enum step order_run_submit(struct run *run)
@@ -140,15 +156,20 @@ enum step order_run_submit(struct run *run)
     if (!look_before(run) || !order_request(run->order, &names, &request, run->err)) {
         return order_run_failed(run);
     }
+    order_forget_looks(run->order);
     if (!order_run_move(run, ORDER_SUBMITTING, "sending the request to the CA")) {
         return STEP_STOP;
     }
     order_run_tell(run, 0);
+    if (run->order->sent_again && !is_gone(run, &request, &step)) {
+        return step;
+    }
     switch (ca_submit(run->drive->ca, &request, &state, run->err)) {
     case CA_SUBMITTED:
         return took_it(run, state);
-    case CA_REFUSED:
-        return end_with(run, ORDER_SIGNED, "not ordered");
+    case CA_REFUSED: /* that says nothing of what was sent before */
+        return run->order->sent_again ? end_with(run, ORDER_AMBIGUOUS, run->err->msg)
+                                      : end_with(run, ORDER_SIGNED, "not ordered");
     case CA_AMBIGUOUS:
         break;
     }
@@ -196,11 +217,12 @@ enum step order_run_find(struct run *run)
         return order_run_failed(run);
     }
     if (!ca_find_submitted(run->drive->ca, &request, &found, &state, run->err)) {
-        return order_run_asking_failed(run);
+        bool unclear = run->err->code == E_ORDER_AMBIGUOUS && ca_lists_orders(run->drive->ca);
+        return unclear ? STEP_WAIT : order_run_asking_failed(run);
     }
     run->answered = true;
     if (!found) {
-        return order_run_absent(run);
+        return order_run_absent(run, &request);
     }
     int64_t other = 0;
     if (!is_free(run, state, &other)) {

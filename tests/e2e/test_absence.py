@@ -82,24 +82,80 @@ def test_list_that_fails_shows_nothing(lost: Client) -> None:
     assert not any(t.startswith("asked the CA (") for t in texts(lost))
 
 
-def test_renewal_that_never_arrived_is_sent_once_more(client: Client) -> None:
+def test_order_whose_record_cannot_be_read_is_not_taken_for_absent(client: Client) -> None:
+    """The list shows a number for the name, and not whose it is; and there is no report for the account."""
     assert client.sandbox is not None
-    client.set("ca:sandbox", absence_after="1s")
-    client.run("enroll", *NAMES)
-    client.sandbox.once("POST", "/renewById/", enroll_fault="cut")
-    client.run("order", "renew", "1", status=14)
-    assert client.json("order", "wait", "2")["state"] == "done"
-    assert len(orders(client)) == 2
+    client.sandbox.once("POST", "/report/", times=1000, fail_status=403)
+    client.set("ca:sandbox", absence_after="0")
+    client.sandbox.once("POST", "/ssl/v1/enroll", enroll_fault="stored-cut")
+    client.run("enroll", *NAMES, status=14)
+    number = str(orders(client)[0]["id"])
+    client.sandbox.once("GET", f"/ssl/v1/{number}", times=1000, fail_status=403)
+    done = client.run("order", "wait", "1", "--deadline", "2s", status=14)
+    assert f"the CA lists number {number} for the same name, and does not show what it is" in done.stderr
+    assert client.sandbox.posts() == 1 and not any(t.startswith("asked the CA (") for t in texts(client))
 
 
-def test_replacement_that_never_arrived_is_sent_once_more(client: Client) -> None:
+def test_report_that_fails_for_the_moment_is_no_look(lost: Client) -> None:
+    assert lost.sandbox is not None
+    lost.set("ca:sandbox", absence_after="0")
+    lost.run("enroll", *NAMES, status=14)
+    lost.sandbox.once("POST", "/report/", times=1000, fail_status=503)
+    lost.run("order", "wait", "1", "--deadline", "1s", status=None)
+    assert lost.sandbox.posts() == 1 and not any(t.startswith("asked the CA (") for t in texts(lost))
+
+
+def test_it_is_looked_for_once_more_before_it_is_sent_again(client: Client) -> None:
+    """What a person had sent again, and was listed meanwhile."""
     assert client.sandbox is not None
-    client.set("ca:sandbox", absence_after="1s")
+    client.sandbox.set(list_lag_s=3600)
+    client.sandbox.once("POST", "/ssl/v1/enroll", enroll_fault="stored-cut")
+    client.run("enroll", *NAMES, status=14)
+    client.run("order", "resolve", "1", "--not-ordered", "--send-again", "--reason", "the portal shows none", "--yes")
+    client.sandbox.set(list_lag_s=0)
+    assert client.json("order", "wait", "1")["state"] == "done"
+    assert len(orders(client)) == 1 and client.sandbox.posts() == 1
+
+
+def test_what_a_person_had_sent_again_is_not_sent_by_itself(lost: Client) -> None:
+    assert lost.sandbox is not None
+    lost.set("ca:sandbox", absence_after="0")
+    lost.run("enroll", *NAMES, status=14)
+    lost.run("order", "wait", "1", "--deadline", "0", status=14)
+    lost.run("order", "wait", "1", "--deadline", "0", status=14)
+    lost.run("order", "resolve", "1", "--not-ordered", "--send-again", "--reason", "the portal shows none", "--yes")
+    lost.sandbox.set(list_lag_s=3600)
+    lost.sandbox.once("POST", "/ssl/v1/enroll", enroll_fault="stored-cut")
+    lost.run("order", "wait", "1", status=14)
+    for _ in range(4):
+        done = lost.run("order", "wait", "1", "--deadline", "0", status=14)
+    assert "it was sent again once already" in done.stderr
+    assert lost.sandbox.posts() == 2 and len(orders(lost)) == 1
+
+
+def test_refusal_of_the_second_request_says_nothing_of_the_first(lost: Client) -> None:
+    assert lost.sandbox is not None
+    lost.set("ca:sandbox", absence_after="1s")
+    lost.run("enroll", *NAMES, status=14)
+    lost.sandbox.once("POST", "/ssl/v1/enroll", fail_status=400, fail_code=-195)
+    lost.run("order", "wait", "1", status=None)
+    assert lost.json("order", "show", "1")["state"] == "ambiguous"
+
+
+@pytest.mark.parametrize("what", [["renew", "1"], ["replace", "1", "--reason", "lost", "--new-key"]], ids=["renew", "replace"])
+def test_renewals_and_replacements_are_for_a_person(client: Client, what: list[str]) -> None:
+    """What they do to a record that is there, a CA may do late."""
+    assert client.sandbox is not None
+    client.set("ca:sandbox", absence_after="0")
     old = client.json("enroll", *NAMES)
-    client.sandbox.once("POST", "/replace/", enroll_fault="cut")
-    client.run("order", "replace", "1", "--reason", "lost", "--new-key", status=14)
+    client.sandbox.once("POST", "/renewById/|/replace/", enroll_fault="cut")
+    client.run("order", *what, status=14)
+    for _ in range(4):
+        done = client.run("order", "wait", "2", "--deadline", "0", status=14)
+    assert "it is never sent again by itself; 'p11enroll order resolve 2'" in done.stderr
+    client.run("order", "resolve", "2", "--not-ordered", "--send-again", "--reason", "the portal shows none", "--yes")
     new = client.json("order", "wait", "2")
-    assert new["state"] == "done" and new["serial"] != old["serial"] and len(orders(client)) == 1
+    assert new["state"] == "done" and new["serial"] != old["serial"]
 
 
 def test_enrollment_api_leaves_it_to_a_person(enroller: Client) -> None:

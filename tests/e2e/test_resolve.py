@@ -180,7 +180,7 @@ def test_where_there_is_no_list_ones_word_is_all_there_is(enroller: Client, box:
     box.once("POST", "/api/v1/certificates$", enroll_fault="cut")
     enroller.run("enroll", "--name", "www.example.org", status=14)
     done = enroller.run("order", "resolve", "1", *NOT_ORDERED, status=2)
-    assert "this CA cannot be asked for the order" in done.stderr
+    assert "the CA does not tell whether it has the order" in done.stderr
     settled = enroller.json("order", "resolve", "1", *NOT_ORDERED, "--yes")
     assert settled["state"] == "not-ordered" and settled["asked"] is False
     enroller.run("enroll", "--name", "www.example.org")

@@ -78,6 +78,13 @@ const struct scm_code *scm_code_find(enum scm_endpoint_id operation, int64_t cod
                 code);
 }
 
+bool scm_code_is_uncertain(int64_t code)
+{
+    const struct scm_code *found = find(CHANGE, code);
+
+    return found != NULL && found->class == SCM_UNCERTAIN;
+}
+
 const struct scm_code *scm_code_at(size_t i)
 {
     return i < ARRAY_LEN(rows) ? &rows[i].code : NULL;

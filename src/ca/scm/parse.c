@@ -117,7 +117,8 @@ bool scm_is_refusal(const struct http_response *response, enum scm_class class,
 {
     int status = response->status;
 
-    if (status < 400 || status >= 500 || class == SCM_UNCERTAIN) {
+    if (status < 400 || status >= 500 || class == SCM_UNCERTAIN ||
+        (error->has_code && scm_code_is_uncertain(error->code))) {
         return false;
     }
     return error->own || (status == 401 && scm_wants_bearer(response->authenticate));
@@ -307,7 +308,10 @@ void scm_ids_add(struct scm_ids *ids, int64_t id)
     }
     if (ids->count < SCM_IDS_MAX) {
         ids->list[ids->count++] = id;
-    } else if (ids->list[lowest] < id) {
+        return;
+    }
+    ids->cut = true;
+    if (ids->list[lowest] < id) {
         ids->list[lowest] = id;
     }
 }

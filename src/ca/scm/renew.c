@@ -279,7 +279,12 @@ static bool pick_one(struct scm *scm, const struct ca_request *request, const st
                  pick.hits, (long long)old->id, request->mark);
     }
     *id = pick.marked != 0 ? pick.marked : pick.hits == 1 ? pick.found : 0;
-    return true;
+    return *id != 0 || !old->renewed || before->renewed ||
+           err_set(
+               err, E_ORDER_AMBIGUOUS,
+               "the CA's record of number %lld says that it was renewed, and which record is the "
+               "renewal is not seen",
+               (long long)old->id);
 }
 
 bool scm_find_renewed(struct scm *scm, const struct ca_request *request, int64_t *id,

@@ -190,10 +190,11 @@ bool scm_find_in_report(struct scm *scm, const struct ca_request *request, int64
     }
     bool asked = ask_by_days(&report, first < FIRST_DAY ? FIRST_DAY : first, err);
     scm_seen_done(&report.seen);
-    if (!asked && scm_is_under_way(scm)) {
+    bool none = err->code == E_FORBIDDEN || err->code == E_CA_REFUSED || err->code == E_PROTOCOL;
+    if (!asked && (scm_is_under_way(scm) || !none)) {
         return false;
     }
-    if (!asked) {
+    if (!asked) { /* this account has no report */
         log_line(LOG_DEBUG, "scm", "looking for the order: no report tells more: %s", err->msg);
         err_clear(err);
     }

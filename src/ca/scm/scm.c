@@ -186,7 +186,7 @@ static bool scm_collect(void *impl, const char *text, const char *format, bool *
 
 const struct ca_ops ca_scm_ops = {
     .type = "scm",
-    .shows_absence = true,
+    .lists_orders = true,
     .open = scm_open,
     .close = scm_close,
     .set_deadline = scm_set_deadline,

@@ -104,6 +104,7 @@ enum { SCM_IDS_MAX = 500 };
 struct scm_ids {
     int64_t list[SCM_IDS_MAX];
     size_t count;
+    bool cut; /* there are more */
 };
 
 /* Each number once; beyond the maximum the lowest is dropped. */
@@ -247,6 +248,8 @@ struct scm_code {
 
 /* NULL: the code is not published. */
 const struct scm_code *scm_code_find(enum scm_endpoint_id operation, int64_t code);
+/* Whether it says, of a change and with whatever status, that something may have happened. */
+bool scm_code_is_uncertain(int64_t code);
 /* The same for a path of the API and a request that may, or may not, be repeated. */
 const struct scm_code *scm_code_in(const char *path, bool idempotent, int64_t code);
 /* The i-th row of the table; NULL past the end. */

@@ -146,7 +146,7 @@ bool scm_get_details(struct scm *scm, enum ca_kind kind, int64_t id, struct scm_
 
 /* One page of the list; cn NULL: of all orders. */
 static bool list_page(struct scm *scm, enum ca_kind kind, const char *cn, int64_t position,
-                      struct scm_ids *ids, size_t *rows, struct err *err)
+                      struct scm_ids *ids, size_t *rows, int64_t *total, struct err *err)
 {
     AUTO(answer) struct scm_answer answer;
     AUTO(json) json *doc = NULL;
@@ -166,6 +166,7 @@ static bool list_page(struct scm *scm, enum ca_kind kind, const char *cn, int64_
         return err_set(err, E_PROTOCOL, "list: the answer is not a JSON array");
     }
     *rows = 0;
+    *total = answer.response.total_count;
     for (const json *item = json_first(doc); item != NULL; item = json_next(item)) {
         int64_t id = 0;
         (*rows)++;
@@ -179,13 +180,18 @@ static bool list_page(struct scm *scm, enum ca_kind kind, const char *cn, int64_
 bool scm_list_ids(struct scm *scm, enum ca_kind kind, const char *cn, struct scm_ids *ids,
                   struct err *err)
 {
+    int64_t position = 0;
+    int64_t total = 0;
     size_t rows = PAGE;
 
-    for (int page = 0; page < PAGES_MAX && rows >= PAGE; page++) {
-        if (!list_page(scm, kind, cn, (int64_t)page * PAGE, ids, &rows, err)) {
+    /* Somebody on the way may give shorter pages than were asked for. */
+    for (int page = 0; page < PAGES_MAX && rows > 0 && (rows >= PAGE || position < total); page++) {
+        if (!list_page(scm, kind, cn, position, ids, &rows, &total, err)) {
             return false;
         }
+        position += (int64_t)rows;
     }
+    ids->cut = ids->cut || (rows > 0 && (rows >= PAGE || position < total));
     scm_ids_sort(ids);
     return true;
 }
@@ -199,9 +205,9 @@ bool scm_may_skip(const struct scm_answer *answer)
            answer->class == SCM_NOT_ALLOWED || answer->response.status == 404;
 }
 
-/* Whether one order has our mark. */
+/* Whether one order has our mark. *unread: that could not be seen. */
 static bool is_ours(struct scm *scm, enum ca_kind kind, int64_t id, const char *mark, bool *ours,
-                    struct err *err)
+                    bool *unread, struct err *err)
 {
     AUTO(answer) struct scm_answer answer;
     AUTO(json) json *doc = NULL;
@@ -217,9 +223,25 @@ static bool is_ours(struct scm *scm, enum ca_kind kind, int64_t id, const char *
         log_line(LOG_DEBUG, "scm", "looking for the order: %lld is passed over: %s", (long long)id,
                  err->msg);
         err_clear(err);
+        *unread = true;
         return true;
     }
     return false;
+}
+
+/* It may be among what could not be looked at. */
+static bool is_whole(const struct scm_ids *ids, int64_t unread, struct err *err)
+{
+    if (unread != 0) {
+        return err_set(err, E_ORDER_AMBIGUOUS,
+                       "the CA lists number %lld for the same name, and does not show what it is",
+                       (long long)unread);
+    }
+    return !ids->cut ||
+           err_set(err, E_ORDER_AMBIGUOUS,
+                   "the CA lists more orders than are looked at, and the mark is in none "
+                   "of the %zu newest",
+                   ids->count);
 }
 
 /* The list does not show comments, so each candidate's details are read until our mark is found. */
@@ -229,21 +251,24 @@ static bool find_enrolled(struct scm *scm, const struct ca_request *request, int
     AUTO(buf) struct buf cn = BUF_INIT(1024);
     struct scm_ids ids = {.count = 0};
     bool has_cn = scm_csr_cn(request->csr_pem, &cn);
+    int64_t unread_id = 0;
 
     if (!scm_list_ids(scm, request->kind, has_cn ? buf_str(&cn) : NULL, &ids, err)) {
         return false;
     }
     for (size_t i = 0; i < ids.count; i++) {
         bool ours = false;
-        if (!is_ours(scm, request->kind, ids.list[i], request->mark, &ours, err)) {
+        bool unread = false;
+        if (!is_ours(scm, request->kind, ids.list[i], request->mark, &ours, &unread, err)) {
             return false;
         }
         if (ours) {
             *id = ids.list[i];
             return true;
         }
+        unread_id = unread ? ids.list[i] : unread_id;
     }
-    return true;
+    return is_whole(&ids, unread_id, err);
 }
 
 /* In the list, and if that does not show it, or is not for this account, in the report. */
@@ -255,7 +280,8 @@ static bool find_ordered(struct scm *scm, const struct ca_request *request, int6
     if (find_enrolled(scm, request, id, &why)) {
         return *id != 0 || scm_find_in_report(scm, request, id, err);
     }
-    bool refused = why.code == E_FORBIDDEN || why.code == E_CA_REFUSED;
+    bool refused =
+        why.code == E_FORBIDDEN || why.code == E_CA_REFUSED || why.code == E_ORDER_AMBIGUOUS;
     if (refused && !scm_find_in_report(scm, request, id, err)) {
         return false;
     }

@@ -522,6 +522,19 @@ static void test_put_in_place_where_nothing_is(void **state UNUSED)
     assert_fails(file_put_in_place(temp, tmp_join(dir, "other"), false, &err), &err, E_IO, temp);
 }
 
+static void test_put_in_place_spares_devices_and_links(void **state UNUSED)
+{
+    const char *dir = tmp_dir();
+    const char *temp = tmp_join(dir, "temp");
+    const char *link = tmp_join(dir, "link");
+    struct err err = ERR_INIT;
+
+    put_text(temp, "new");
+    assert_int_equal(symlink("/dev/null", link), 0);
+    assert_fails(file_put_in_place(temp, link, true, &err), &err, E_IO, link);
+    assert_true(file_exists(temp) && file_exists(link));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -565,6 +578,7 @@ int main(void)
         cmocka_unit_test(test_rewrite_is_for_files_that_are_there),
         cmocka_unit_test(test_put_in_place_leaves_what_is_there),
         cmocka_unit_test(test_put_in_place_where_nothing_is),
+        cmocka_unit_test(test_put_in_place_spares_devices_and_links),
     };
 
     return UNIT_RUN(tests);

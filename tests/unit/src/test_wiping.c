@@ -3,7 +3,11 @@
 #include "unit/unit.h"
 
 #include <openssl/crypto.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define HEAP_IS_FOREIGN 1
@@ -118,6 +122,27 @@ static void test_libraries_wipe_as_well(void **state UNUSED)
     assert_true(is_clean(at));
 }
 
+/* libc's own check of that works as without us. */
+static void test_what_is_freed_twice_ends_the_process(void **state UNUSED)
+{
+    int status = 0;
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        const struct rlimit none = {0, 0};
+        void *p = filled();
+        void *again = (void *)(uintptr_t)hide(p);
+        if (setrlimit(RLIMIT_CORE, &none) == 0 && close(STDERR_FILENO) == 0) {
+            free(p);
+            free(again);
+        }
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,6 +152,7 @@ int main(void)
         cmocka_unit_test(test_what_shrinks_is_kept_and_leaves_nothing_behind),
         cmocka_unit_test(test_realloc_of_nothing_and_to_nothing),
         cmocka_unit_test(test_libraries_wipe_as_well),
+        cmocka_unit_test(test_what_is_freed_twice_ends_the_process),
     };
 
     return UNIT_RUN(tests);

@@ -164,6 +164,53 @@ static void test_phases_of_the_ca(void **state UNUSED)
     assert_int_equal(order_state_of_phase(CA_FAILED), ORDER_FAILED);
 }
 
+/* Looks for an order at these times; whether it is certain then that it is not there. */
+static bool is_absent_after(const int64_t *at_s, size_t count, int64_t after_s, bool sent_again)
+{
+    struct order order;
+
+    order_init(&order);
+    order.sent_again = sent_again;
+    for (size_t i = 0; i < count; i++) {
+        order_count_look(&order, after_s, at_s[i]);
+    }
+    return order_is_absent(&order, after_s);
+}
+
+static void test_absence_takes_three_looks_and_its_time(void **state UNUSED)
+{
+    const int64_t evenly[] = {1000, 2800, 4600};
+    const int64_t too_soon[] = {1000, 2800, 4590};
+    const int64_t many[] = {1000, 1300, 1600, 1900, 2200, 2500, 2800,
+                            3100, 3400, 3700, 4000, 4300, 4600};
+
+    assert_true(is_absent_after(evenly, ARRAY_LEN(evenly), 3600, false));
+    assert_false(is_absent_after(evenly, 2, 3600, false));
+    assert_false(is_absent_after(too_soon, ARRAY_LEN(too_soon), 3600, false));
+    assert_true(is_absent_after(many, ARRAY_LEN(many), 3600, false));
+    assert_false(is_absent_after(many, ARRAY_LEN(many) - 1, 3600, false));
+    assert_true(is_absent_after(evenly, ARRAY_LEN(evenly), 0, false));
+    assert_false(is_absent_after(evenly, 2, 0, false));
+}
+
+static void test_absence_is_found_once_or_never(void **state UNUSED)
+{
+    const int64_t late[] = {1000, 100000, 200000, 300000};
+
+    assert_true(is_absent_after(late, ARRAY_LEN(late), 3600, false));
+    assert_false(is_absent_after(late, ARRAY_LEN(late), 3600, true));
+    assert_false(is_absent_after(late, ARRAY_LEN(late), -1, false));
+}
+
+static void test_clock_that_is_set_makes_nothing_absent(void **state UNUSED)
+{
+    const int64_t forward[] = {1000, 1005, 500000, 500015, 500060};
+    const int64_t back[] = {500000, 1000, 1005, 1020};
+
+    assert_false(is_absent_after(forward, ARRAY_LEN(forward), 3600, false));
+    assert_false(is_absent_after(back, ARRAY_LEN(back), 3600, false));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -176,6 +223,9 @@ int main(void)
         cmocka_unit_test(test_unknown_names_are_refused),
         cmocka_unit_test(test_every_state_has_a_sentence),
         cmocka_unit_test(test_phases_of_the_ca),
+        cmocka_unit_test(test_absence_takes_three_looks_and_its_time),
+        cmocka_unit_test(test_absence_is_found_once_or_never),
+        cmocka_unit_test(test_clock_that_is_set_makes_nothing_absent),
     };
 
     return UNIT_RUN(tests);

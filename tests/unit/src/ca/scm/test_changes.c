@@ -295,7 +295,7 @@ static void test_full_state_can_be_kept(void **state UNUSED)
 
 static void test_number_is_new_if_it_was_not_listed(void **state UNUSED)
 {
-    struct scm_ids before = {{7, 5000000000, 9}, 3};
+    struct scm_ids before = {.list = {7, 5000000000, 9}, .count = 3};
 
     assert_false(scm_ids_is_new(&before, 9));
     assert_false(scm_ids_is_new(&before, 5000000000));

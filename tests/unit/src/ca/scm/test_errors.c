@@ -364,6 +364,9 @@ static void test_codes_that_leave_it_open_prove_nothing(void **state UNUSED)
 
     for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
         assert_false(proves(SCM_ENROLL, 400, code_body(codes[i]), ""));
+        assert_false(proves(SCM_ENROLL, 403, code_body(codes[i]), ""));
+        assert_false(proves(SCM_RENEW, 429, code_body(codes[i]), ""));
+        assert_false(proves(SCM_REPLACE, 401, code_body(codes[i]), "Bearer"));
         assert_false(proves(ENROLLMENT_REPLACE, 400, code_body(codes[i]), ""));
     }
 }
