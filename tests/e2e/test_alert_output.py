@@ -22,7 +22,7 @@ def test_json_and_what_people_see(client: Client, sandbox: Sandbox, tmp_path: Pa
     program.write_text("#!/bin/sh\necho 'queue is full' >&2\nexit 75\n")
     program.chmod(0o755)
     texts = [f"$ p11enroll alert\n{client.run('alert').stdout}"]
-    for days, name in ((184, "a.output.example"), (195, "b.output.example")):
+    for days, name in ((184, "a.alert.example"), (195, "b.alert.example")):
         sandbox.set(backdate_days=days)
         client.run("enroll", "--name", name)
     sandbox.set(backdate_days=0, approval="manual")
