@@ -13,7 +13,7 @@ run_packages="openssl softhsm2 python3 python3-cryptography"
 test_packages="libcmocka-dev python3-pytest python3-jsonschema opensc gnutls-bin p11-kit p11-kit-modules swtpm swtpm-tools
 libtpm2-pkcs11-1 libtss2-tcti-swtpm0|libtss2-tcti-swtpm0t64 libnss3 libnss3-tools opencryptoki
 openjdk-17-jre-headless|openjdk-21-jre-headless knot bind9-dnsutils uacme jq strace gdb valgrind procps mandoc git
-squid dehydrated dehydrated-hook-ddns-tsig|dehydrated python3-certbot pebble"
+squid dehydrated dehydrated-hook-ddns-tsig|dehydrated python3-certbot pebble time"
 
 # Programs of others that use token keys in the tests. apache2-bin is httpd without its service.
 consumer_packages="curl nginx apache2-bin haproxy stunnel4"
