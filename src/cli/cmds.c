@@ -339,7 +339,7 @@ static const struct opt cert_bind_opts[] = {
     {"cert-chain", 0, OPT_TEXT, "FILE", AT(opts_cert_bind, cert_chain), "its issuers, if they are not in the same file"},
     {"keep-old", 0, OPT_FLAG, NULL, AT(opts_cert_bind, keep_old), "leave earlier certificates of the key on the token"},
     {"no-chain-check", 0, OPT_FLAG, NULL, AT(opts_cert_bind, no_chain_check),
-     "bind without checking the chain, if no roots are configured"},
+     "bind without checking the chain, although roots are configured"},
     {"detached", 0, OPT_TEXT, "DIR", AT(opts_cert_bind, detached),
      "into files: certificate, chain, and a file that stands for the key; nothing is written to the token"},
     {"name-module", 0, OPT_FLAG, NULL, AT(opts_cert_bind, name_module), "name the PKCS#11 module in that file"},

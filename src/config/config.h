@@ -172,6 +172,7 @@ struct config_profile {
     int64_t org_id;        /* 0: the CA's */
     struct config_approval approval;
     char *person;
+    bool issuer_roots_is_option; /* named on the command line */
 };
 
 /* What keys must be. The values are understood by whoever makes keys; here they are texts. */
