@@ -177,12 +177,28 @@ static bool prepare(struct cli *cli, int argc, char **argv, struct err *err)
     return config_parse("(options)", "", &cli->config, err) && cli_parse(cli, argc, argv, err);
 }
 
+/* What is missing in a configuration that is not there is missing for that reason. */
+static bool no_file(const struct cli *cli, struct err *err)
+{
+    AUTO(str) char *places = NULL;
+
+    if (err->code == E_CONFIG && cli->config != NULL && config_path(cli->config) == NULL) {
+        places = config_places();
+    }
+    return places == NULL ? false
+                          : err_wrap(err, "no configuration file was read (there is %s)", places);
+}
+
 /* Everything between the parsed options and the command's own work. */
 static bool run(struct cli *cli, struct err *err)
 {
-    return choose_log(&cli->common, err) && load_config(cli, err) &&
-           cli->env->setup_tokens(cli->selection.general, cli->state_dir, err) &&
-           cli->cmd->run(cli, err);
+    if (!choose_log(&cli->common, err)) {
+        return false;
+    }
+    return (load_config(cli, err) &&
+            cli->env->setup_tokens(cli->selection.general, cli->state_dir, err) &&
+            cli->cmd->run(cli, err)) ||
+           no_file(cli, err);
 }
 
 /* Prints result and failure; the exit status is the failure's. */

@@ -218,6 +218,9 @@ void config_free(struct config *config);
 /* The file that was read; NULL if there was none. */
 const char *config_path(const struct config *config);
 
+/* Where a file is looked for if none is named, as a part of a sentence. free() it. */
+char *config_places(void);
+
 /* Parses a file's text (for tests and fuzzing); name is for messages. */
 bool config_parse(const char *name, const char *text, struct config **out,
                   struct err *err) NODISCARD;
