@@ -95,14 +95,15 @@ static const struct opt evidence_verify_opts[] = {
 
 static const struct opt csr_create_opts[] = {
     {"name", 'n', OPT_LIST, "NAME", AT(opts_csr_create, names),
-     "DNS name, IP address or e-mail address; may be given several times"},
+     "DNS name, IP address or e-mail address; may be given several times, or several with commas between"},
     {"subject", 0, OPT_TEXT, "DN", AT(opts_csr_create, subject), "CN=...,O=... (default: CN=first name)"},
     {"out", 'o', OPT_TEXT, "FILE", AT(opts_csr_create, out_path), "where the request goes (default: stdout)"},
 };
 
 static const struct opt enroll_opts[] = {
     {"name", 'n', OPT_LIST, "NAME", AT(opts_enroll, names),
-     "name the certificate is for; may be given several times, the first becomes the CN (default: the profile's names)"},
+     "name the certificate is for; may be given several times, or several with commas between; the first becomes the CN "
+     "(default: the profile's names)"},
     {"cn", 0, OPT_TEXT, "NAME", AT(opts_enroll, cn), "the first name, as a word of its own"},
     {"names-from", 0, OPT_TEXT, "FILE", AT(opts_enroll, names_from), "the names in this certificate request (PEM) as well"},
     {"key", 'k', OPT_TEXT, "URI", AT(opts_enroll, key), "use this key instead of making a new one"},
@@ -177,7 +178,7 @@ static const struct opt order_replace_opts[] = {
     {"new-key", 0, OPT_FLAG, NULL, AT(opts_reissue, new_key), "with a new key (default: the key that it has)"},
     {"key", 'k', OPT_TEXT, "URI", AT(opts_reissue, key), "with this key"},
     {"name", 'n', OPT_LIST, "NAME", AT(opts_reissue, names),
-     "all names of the new certificate, the CN first (default: those it has)"},
+     "all names of the new certificate, the CN first; several times, or with commas between (default: those it has)"},
     {"again", 0, OPT_FLAG, NULL, AT(opts_reissue, again), "although a replacement is under way"},
     {"cert-out", 0, OPT_TEXT, "FILE", AT(opts_reissue, cert_out), "write the certificate as PEM"},
     {"chain-out", 0, OPT_TEXT, "FILE", AT(opts_reissue, chain_out), "write its issuers as PEM"},
@@ -498,6 +499,12 @@ const struct cmd cli_cmds[] = {
      OPTS(revoke_opts, opts_revoke), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_revoke},
     {"inventory", "list", "list the certificates that the CA account can see", NULL, 0, 0,
      OPTS(inventory_list_opts, opts_inventory_list), GENERAL | TOKEN | CA, CA, cmd_inventory_list},
+    {"inventory", "sync", "store what the CA account can see", NULL, 0, 0,
+     OPTS(inventory_sync_opts, opts_inventory_sync), GENERAL | TOKEN | CA, CA, cmd_inventory_sync},
+    {"inventory", "find", "find certificates in what was stored", NULL, 0, 0,
+     OPTS(inventory_find_opts, opts_inventory_find), GENERAL | TOKEN | CA, CA, cmd_inventory_find},
+    {"inventory", "match", "compare what was stored with token and journal", NULL, 0, 0,
+     OPTS(inventory_match_opts, opts_inventory_match), GENERAL | TOKEN | CA, TOKEN | CA, cmd_inventory_match},
     {"domain", "list", "list the domains that the CA account can see", NULL, 0, 0,
      OPTS(domain_list_opts, opts_domain_list), GENERAL | TOKEN | CA, CA, cmd_domain_list},
     {"domain", "show", "show one domain: to whom it is delegated, how it is validated", "NAME", 1, 1, NO_OPTS,
@@ -518,12 +525,6 @@ const struct cmd cli_cmds[] = {
      OPTS(dcv_order_opts, opts_dcv_order), GENERAL | TOKEN | CA | PROFILE, NOTHING, cmd_dcv_order},
     {"dcv", "publish", "validate domains: publish through a hook, wait, submit, wait, remove", "[NAME]...", 0, 1000,
      OPTS(dcv_publish_opts, opts_dcv_publish), GENERAL | TOKEN | CA, CA, cmd_dcv_publish},
-    {"inventory", "sync", "store what the CA account can see", NULL, 0, 0,
-     OPTS(inventory_sync_opts, opts_inventory_sync), GENERAL | TOKEN | CA, CA, cmd_inventory_sync},
-    {"inventory", "find", "find certificates in what was stored", NULL, 0, 0,
-     OPTS(inventory_find_opts, opts_inventory_find), GENERAL | TOKEN | CA, CA, cmd_inventory_find},
-    {"inventory", "match", "compare what was stored with token and journal", NULL, 0, 0,
-     OPTS(inventory_match_opts, opts_inventory_match), GENERAL | TOKEN | CA, TOKEN | CA, cmd_inventory_match},
     {"org", "list", "list the organizations and departments that the CA account sees", NULL, 0, 0, NO_OPTS,
      GENERAL | TOKEN | CA, CA, cmd_org_list},
     {"org", "show", "show one organization, and which orders it may place over the API", "[NUMBER]", 0, 1, NO_OPTS,
