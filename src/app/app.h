@@ -269,8 +269,8 @@ struct app_bind {
     const char *cert_path;
     const char *chain_path; /* NULL: in cert_path, if anywhere */
     bool keep_old;
-    bool trust_any; /* no roots are configured: bind without a chain check (said in the report) */
-    const char *detached_dir;          /* NULL: as the token's section says */
+    bool trust_any;           /* bind without a chain check, whatever roots are configured */
+    const char *detached_dir; /* NULL: as the token's section says */
     bool name_module, name_pin_source; /* in the file that stands for the key */
     bool attested;                     /* the device's attestation was collected, the user says */
 };

@@ -88,6 +88,9 @@ bool evidence_maker(const struct app_evidence_files *files, const struct hsm_for
 bool evidence_chain(const struct hsm_attested *attested, const char *roots_path, int64_t now_s,
                     char why[static EVIDENCE_WHY_SIZE], struct err *err) NODISCARD;
 
+/* Whether such a file can be used, for a key without an attestation too. E_IO, E_CONFIG. */
+bool evidence_roots_check(const char *path, struct err *err) NODISCARD;
+
 DEFINE_AUTO(md_ctx, EVP_MD_CTX *, EVP_MD_CTX_free)
 
 #endif

@@ -29,6 +29,17 @@ static bool add_roots(const char *path, X509_STORE *store, STACK_OF(X509) * othe
     return roots > 0 || err_set(err, E_CONFIG, "%s has no self-signed root", path);
 }
 
+bool evidence_roots_check(const char *path, struct err *err)
+{
+    AUTO(x509_store) X509_STORE *store = X509_STORE_new();
+    AUTO(x509_stack) STACK_OF(X509) *others = sk_X509_new_null();
+
+    if (store == NULL || others == NULL) {
+        return err_nomem(err);
+    }
+    return add_roots(path, store, others, err) || err_wrap(err, "--roots");
+}
+
 bool evidence_chain(const struct hsm_attested *attested, const char *roots_path, int64_t now_s,
                     char why[static EVIDENCE_WHY_SIZE], struct err *err)
 {

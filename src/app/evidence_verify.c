@@ -386,7 +386,9 @@ bool app_evidence_verify(const struct app_evidence_files *files, int64_t now_s,
     const struct hsm_form *maker = NULL;
 
     memset(verdict, 0, sizeof(*verdict));
-    if (!evidence_maker(files, &maker, err) || !file_read(files->evidence, &text, err)) {
+    if (!evidence_maker(files, &maker, err) ||
+        (files->roots != NULL && !evidence_roots_check(files->roots, err)) ||
+        !file_read(files->evidence, &text, err)) {
         return false;
     }
     if (!read_document(&r, (const uint8_t *)buf_str(&text), text.len, err)) {

@@ -49,10 +49,26 @@ static void print_safe(FILE *file, const char *text)
     (void)fputs(buf_str(&safe), file);
 }
 
-static void report(const struct err *err)
-{
-    const char *hint = err_code_hint(err->code);
+enum { HINT_SIZE = 256 };
 
+/* What to do next; with the number of the order where it is about one. */
+static void hint_of(const struct cli *cli, const struct err *err, char out[static HINT_SIZE])
+{
+    static const char words[] = "'p11enroll order wait";
+    const char *hint = err_code_hint(err->code);
+    const char *at = cli->order_id != 0 ? strstr(hint, words) : NULL;
+
+    if (at == NULL) {
+        (void)snprintf(out, HINT_SIZE, "%s", hint);
+        return;
+    }
+    size_t before = (size_t)(at - hint) + strlen(words);
+    (void)snprintf(out, HINT_SIZE, "%.*s %lld%s", (int)before, hint, (long long)cli->order_id,
+                   hint + before);
+}
+
+static void report(const struct err *err, const char *hint)
+{
     (void)fputs("p11enroll: ", stderr);
     print_safe(stderr, err->msg);
     (void)fputc('\n', stderr);
@@ -177,24 +193,42 @@ static bool prepare(struct cli *cli, int argc, char **argv, struct err *err)
     return config_parse("(options)", "", &cli->config, err) && cli_parse(cli, argc, argv, err);
 }
 
+/* What is missing in a configuration that is not there is missing for that reason. */
+static bool no_file(const struct cli *cli, struct err *err)
+{
+    AUTO(str) char *places = NULL;
+
+    if (err->code == E_CONFIG && cli->config != NULL && config_path(cli->config) == NULL) {
+        places = config_places();
+    }
+    return places == NULL ? false
+                          : err_wrap(err, "no configuration file was read (there is %s)", places);
+}
+
 /* Everything between the parsed options and the command's own work. */
 static bool run(struct cli *cli, struct err *err)
 {
-    return choose_log(&cli->common, err) && load_config(cli, err) &&
-           cli->env->setup_tokens(cli->selection.general, cli->state_dir, err) &&
-           cli->cmd->run(cli, err);
+    if (!choose_log(&cli->common, err)) {
+        return false;
+    }
+    return (load_config(cli, err) &&
+            cli->env->setup_tokens(cli->selection.general, cli->state_dir, err) &&
+            cli->cmd->run(cli, err)) ||
+           no_file(cli, err);
 }
 
 /* Prints result and failure; the exit status is the failure's. */
 static int finish(struct cli *cli, bool ok, struct err *err)
 {
     struct err writing = ERR_INIT;
+    char hint[HINT_SIZE];
 
     if (!ok && cli_is_plugin(cli->cmd)) {
         cli_plugin_failed(&cli->out, err);
     }
     if (!ok) {
-        out_error(&cli->out, err);
+        hint_of(cli, err, hint);
+        out_error(&cli->out, err, hint);
     }
     if (!out_end(&cli->out, &writing) && ok) {
         *err = writing;
@@ -203,7 +237,8 @@ static int finish(struct cli *cli, bool ok, struct err *err)
     if (ok) {
         return cli->plugin_status;
     }
-    report(err);
+    hint_of(cli, err, hint);
+    report(err, hint);
     return cli_is_plugin(cli->cmd) ? (int)ALERT_UNKNOWN : err_code_exit_status(err->code);
 }
 
@@ -227,7 +262,7 @@ static int printed(void)
         return 0;
     }
     (void)err_set_errno(&err, E_IO, errno, "writing the result");
-    report(&err);
+    report(&err, err_code_hint(err.code));
     return err_code_exit_status(err.code);
 }
 
@@ -261,8 +296,8 @@ static int usage(const char *fmt, const char *word)
     struct err err = ERR_INIT;
 
     (void)err_set(&err, E_USAGE, "%s '%.60s'", fmt, word);
-    report(&err);
-    return err_code_exit_status(E_USAGE);
+    report(&err, err_code_hint(err.code));
+    return err_code_exit_status(err.code);
 }
 
 static bool is_help(const char *word)
@@ -281,7 +316,7 @@ static int help(const char *noun, const char *verb)
         cli_help_cmd(stdout, cmd);
     } else if (cli_is_noun(noun) && verb == NULL) {
         cli_help_noun(stdout, noun);
-    } else {
+    } else if (verb != NULL || !cli_help_own(stdout, noun)) {
         return usage("there is no command", verb != NULL ? verb : noun);
     }
     return printed();
@@ -303,6 +338,9 @@ int cli_main(const struct cli_env *env, int argc, char **argv)
         noun = "version";
     }
     if (str_equal(noun, "completion")) {
+        if (argc > 2 && is_help(argv[2])) {
+            return help(noun, NULL);
+        }
         cli_completion(stdout);
         return printed();
     }

@@ -103,6 +103,7 @@ struct cli {
     bool line_open;
     int shown_state;
 
+    int64_t order_id;  /* that was printed, for what to do next; 0: none */
     int plugin_status; /* of a command that is a plugin: its exit status */
 };
 
@@ -110,6 +111,7 @@ struct cli {
 const struct opt *cli_common_opts(size_t *count);
 bool cli_parse(struct cli *cli, int argc, char **argv, struct err *err) NODISCARD;
 void cli_help_all(FILE *file);
+bool cli_help_own(FILE *file, const char *name) NODISCARD; /* help, completion; false: another */
 void cli_help_noun(FILE *file, const char *noun);
 void cli_help_cmd(FILE *file, const struct cmd *cmd);
 void cli_completion(FILE *file);

@@ -33,6 +33,11 @@ bool cmd_cert_bind(struct cli *cli, struct err *err)
     if (opts->key == NULL || opts->cert == NULL) {
         return err_set(err, E_USAGE, "%s is missing", opts->key == NULL ? "--key" : "--cert");
     }
+    if (opts->no_chain_check && cli->selection.profile->issuer_roots_is_option) {
+        return err_set(err, E_USAGE,
+                       "--no-chain-check and --issuer-roots cannot both be: is the chain to be "
+                       "checked?");
+    }
     bool detached =
         opts->detached != NULL || cli->selection.token->certificates == CONFIG_CERTS_DETACHED;
     if (opts->emit != NULL && !cli_emit_check(opts->emit, opts->dir, detached, err)) {

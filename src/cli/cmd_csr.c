@@ -7,7 +7,7 @@ enum { PEM_MAX = 64 * 1024 };
 static bool add_names(const struct cli_list *list, struct x509_names *out, struct err *err)
 {
     for (size_t i = 0; i < list->count; i++) {
-        if (!x509_names_add_list(out, list->items[i], err)) {
+        if (!x509_names_add_word(out, list->items[i], err)) {
             return false;
         }
     }

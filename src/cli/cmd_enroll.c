@@ -23,11 +23,11 @@ static bool read_names(const struct cli *cli, const struct opts_enroll *opts,
 {
     const char *profile = cli->selection.profile->names;
 
-    if (opts->cn != NULL && !x509_names_add_list(out, opts->cn, err)) {
+    if (opts->cn != NULL && !x509_names_add_word(out, opts->cn, err)) {
         return err_wrap(err, "--cn");
     }
     for (size_t i = 0; i < opts->names.count; i++) {
-        if (!x509_names_add_list(out, opts->names.items[i], err)) {
+        if (!x509_names_add_word(out, opts->names.items[i], err)) {
             return err_wrap(err, "--name");
         }
     }

@@ -55,6 +55,7 @@ void cli_print_order(struct cli *cli, const struct order *order)
 {
     struct out *out = &cli->out;
 
+    cli->order_id = order->id;
     out_number(out, "order", "Order", order->id);
     out_text(out, "state", "State", order_state_name(order->state));
     out_text(out, "state_text", "Meaning", order_state_sentence(order->state));

@@ -78,7 +78,7 @@ bool cmd_order_replace(struct cli *cli, struct err *err)
                        CA_REASON_TEXT_MAX);
     }
     for (size_t i = 0; i < opts->names.count; i++) {
-        if (!x509_names_add_list(&names, opts->names.items[i], err)) {
+        if (!x509_names_add_word(&names, opts->names.items[i], err)) {
             return err_wrap(err, "--name");
         }
     }

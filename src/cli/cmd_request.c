@@ -146,7 +146,7 @@ static bool read_names(const struct opts_request *opts, struct x509_names *names
                        struct ca_update *update, struct err *err)
 {
     for (size_t i = 0; i < opts->names.count; i++) {
-        if (!x509_names_add_list(names, opts->names.items[i], err)) {
+        if (!x509_names_add_word(names, opts->names.items[i], err)) {
             return err_wrap(err, "--name");
         }
     }

@@ -362,13 +362,34 @@ void cli_help_noun(FILE *file, const char *noun)
     (void)fprintf(file, "\n'p11enroll %s COMMAND --help' shows the options of one.\n", noun);
 }
 
+/* What cli_main() does by itself. */
+static const struct {
+    const char *name, *operands, *summary;
+} own[] = {{"help", " [COMMAND]", "show help"},
+           {"completion", "", "print a completion script for bash"}};
+
+bool cli_help_own(FILE *file, const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(own); i++) {
+        if (str_equal(own[i].name, name)) {
+            (void)fprintf(file, "Usage: p11enroll %s%s\n\n%s\n", name, own[i].operands,
+                          own[i].summary);
+            return true;
+        }
+    }
+    return false;
+}
+
 void cli_help_all(FILE *file)
 {
     (void)fprintf(file, "Usage: p11enroll COMMAND [OPTION]...\n\n"
                         "Certificates for keys that live in PKCS#11 tokens.\n\nCommands:\n");
     help_commands(file, NULL);
-    help_line(file, "help [COMMAND]", "show help");
-    help_line(file, "completion", "print a completion script for bash");
+    for (size_t i = 0; i < ARRAY_LEN(own); i++) {
+        char left[32];
+        (void)snprintf(left, sizeof(left), "%s%s", own[i].name, own[i].operands);
+        help_line(file, left, own[i].summary);
+    }
     (void)fprintf(file,
                   "\n'p11enroll COMMAND --help' shows the options of one. See p11enroll(1).\n");
 }

@@ -164,6 +164,9 @@ static bool apply_overrides(struct config *config, enum config_section kind, voi
         if (kind == CONFIG_CA && str_equal(o->key->name, "org_id")) {
             ((struct config_ca *)section)->org_id_is_option = true;
         }
+        if (kind == CONFIG_PROFILE && str_equal(o->key->name, "issuer_roots")) {
+            ((struct config_profile *)section)->issuer_roots_is_option = true;
+        }
     }
     return true;
 }

@@ -172,6 +172,7 @@ struct config_profile {
     int64_t org_id;        /* 0: the CA's */
     struct config_approval approval;
     char *person;
+    bool issuer_roots_is_option; /* named on the command line */
 };
 
 /* What keys must be. The values are understood by whoever makes keys; here they are texts. */
@@ -216,6 +217,9 @@ void config_free(struct config *config);
 
 /* The file that was read; NULL if there was none. */
 const char *config_path(const struct config *config);
+
+/* Where a file is looked for if none is named, as a part of a sentence. free() it. */
+char *config_places(void);
 
 /* Parses a file's text (for tests and fuzzing); name is for messages. */
 bool config_parse(const char *name, const char *text, struct config **out,

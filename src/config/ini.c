@@ -254,10 +254,21 @@ static char *user_path(void)
                                           : NULL;
 }
 
+static const char system_path[] = "/etc/p11enroll/p11enroll.conf";
+
+char *config_places(void)
+{
+    AUTO(str) char *user = user_path();
+    AUTO(buf) struct buf out = BUF_INIT(FILE_MAX);
+
+    buf_addf(&out, "%s%s%s%s", user != NULL ? "neither " : "", user != NULL ? user : "",
+             user != NULL ? " nor " : "no ", system_path);
+    return buf_take_str(&out);
+}
+
 /* The default file that exists; NULL if there is none. */
 static char *default_path(void)
 {
-    static const char system_path[] = "/etc/p11enroll/p11enroll.conf";
     AUTO(str) char *user = user_path();
 
     if (user != NULL && file_exists(user)) {

@@ -292,8 +292,10 @@ static bool sleep_and_tell(struct run *run, int64_t ms)
     while (left > 0) {
         order_run_tell(run, left);
         if (!clock_sleep_ms(run->drive->clock, left < SLICE_MS ? left : SLICE_MS)) {
-            return err_set(run->err, E_INTERRUPTED, "interrupted while waiting for order %lld",
-                           (long long)run->order->id);
+            return err_set(
+                run->err, E_INTERRUPTED,
+                "interrupted while waiting for order %lld; 'p11enroll order wait %lld' goes on",
+                (long long)run->order->id, (long long)run->order->id);
         }
         left = end - clock_mono_ms(run->drive->clock);
     }

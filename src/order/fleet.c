@@ -257,9 +257,10 @@ static void interrupt(struct crew *crew)
     for (size_t i = 0; i < crew->fleet->count; i++) {
         struct job *job = &crew->jobs[i];
         if (!job->member->ended) {
-            (void)err_set(&job->member->err, E_INTERRUPTED,
-                          "interrupted while waiting for order %lld",
-                          (long long)job->run.order->id);
+            (void)err_set(
+                &job->member->err, E_INTERRUPTED,
+                "interrupted while waiting for order %lld; 'p11enroll order wait %lld' goes on",
+                (long long)job->run.order->id, (long long)job->run.order->id);
             end(crew, job);
         }
     }

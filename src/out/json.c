@@ -199,7 +199,7 @@ static void item(struct out *out)
     nest(out, '}');
 }
 
-static void error(struct out *out, const struct err *err)
+static void error(struct out *out, const struct err *err, const char *hint)
 {
     if (out->in_table) { /* the failure came in the middle of a listing */
         table_end(out);
@@ -213,7 +213,7 @@ static void error(struct out *out, const struct err *err)
     group(out, "error", NULL);
     text(out, "code", NULL, err_code_name(err->code));
     text(out, "message", NULL, err->msg);
-    text(out, "hint", NULL, err_code_hint(err->code));
+    text(out, "hint", NULL, hint);
     number(out, "exit_status", NULL, err_code_exit_status(err->code));
     boolean(out, "retryable", NULL, err_code_retryable(err->code));
     group_end(out);
@@ -315,7 +315,7 @@ static void line_item_end(struct out *out)
 }
 
 /* What was begun is ended, so that every line can be read; why is on stderr. */
-static void line_error(struct out *out, const struct err *err UNUSED)
+static void line_error(struct out *out, const struct err *err UNUSED, const char *hint UNUSED)
 {
     if (out->in_table) {
         table_end(out);

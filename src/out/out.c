@@ -99,9 +99,9 @@ void out_item_end(struct out *out)
     CALL(out, item_end, (out));
 }
 
-void out_error(struct out *out, const struct err *err)
+void out_error(struct out *out, const struct err *err, const char *hint)
 {
-    CALL(out, error, (out, err));
+    CALL(out, error, (out, err, hint));
 }
 
 bool out_end(struct out *out, struct err *err)

@@ -45,7 +45,7 @@ struct out_ops {
     void (*list_end)(struct out *out);
     void (*item)(struct out *out);
     void (*item_end)(struct out *out);
-    void (*error)(struct out *out, const struct err *err);
+    void (*error)(struct out *out, const struct err *err, const char *hint);
     void (*end)(struct out *out);
 };
 
@@ -107,7 +107,7 @@ void out_item(struct out *out);
 void out_item_end(struct out *out);
 
 /* The failure that ended the command. In JSON alone: people read it on stderr. */
-void out_error(struct out *out, const struct err *err);
+void out_error(struct out *out, const struct err *err, const char *hint);
 
 /* Ends the output and flushes. E_IO if anything could not be written. */
 bool out_end(struct out *out, struct err *err) NODISCARD;

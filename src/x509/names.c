@@ -160,24 +160,41 @@ bool x509_names_add(struct x509_names *names, const char *name, struct err *err)
     return push(names, &copy, err);
 }
 
-bool x509_names_add_list(struct x509_names *names, const char *text, struct err *err)
+static const char blanks[] = " \t\r\n";
+
+/* Adds what stands between separators, without the white space around it. */
+static bool add_split(struct x509_names *names, const char *text, const char *separators,
+                      struct err *err)
 {
-    static const char separators[] = ", \t\r\n";
-    const char *p = text + strspn(text, separators);
+    const char *p = text;
 
     while (*p != '\0') {
+        p += strspn(p, blanks);
         size_t len = strcspn(p, separators);
+        const char *next = p + len + (p[len] != '\0' ? 1 : 0);
+        while (len > 0 && strchr(blanks, p[len - 1]) != NULL) {
+            len--;
+        }
         AUTO(str) char *one = str_ndup(p, len);
         if (one == NULL) {
             return err_nomem(err);
         }
-        if (!x509_names_add(names, one, err)) {
+        if (len > 0 && !x509_names_add(names, one, err)) {
             return false;
         }
-        p += len;
-        p += strspn(p, separators);
+        p = next;
     }
     return true;
+}
+
+bool x509_names_add_list(struct x509_names *names, const char *text, struct err *err)
+{
+    return add_split(names, text, ", \t\r\n", err);
+}
+
+bool x509_names_add_word(struct x509_names *names, const char *text, struct err *err)
+{
+    return add_split(names, text, ",", err);
 }
 
 char *x509_names_join(const struct x509_names *names, char separator)

@@ -62,6 +62,11 @@ bool x509_names_add(struct x509_names *names, const char *name, struct err *err)
 /* Adds each name of a text separated by commas or white space. */
 bool x509_names_add_list(struct x509_names *names, const char *text, struct err *err) NODISCARD;
 
+/* The same of a text that is one word to whoever wrote it: commas alone separate, and white space
+ * inside a name is an error. E_USAGE.
+ */
+bool x509_names_add_word(struct x509_names *names, const char *text, struct err *err) NODISCARD;
+
 bool x509_names_has(const struct x509_names *names, const char *name);
 
 /* "a.example,b.example"; free() it. */

@@ -130,6 +130,13 @@ def test_help_is_as_recorded(command: str) -> None:
     compare(f"help/{command.replace(' ', '-') or 'all'}.txt", program("help", *command.split()))
 
 
+@pytest.mark.parametrize("word", ["help", "completion"])
+def test_commands_without_options_have_help_too(word: str) -> None:
+    line = next(line for line in program("help").splitlines() if line.startswith(f"  {word}"))
+    shown = program("help", word)
+    assert shown.startswith(f"Usage: p11enroll {word}") and line.split("  ")[-1] in shown
+
+
 def test_help_is_the_same_by_option() -> None:
     for command in commands():
         assert program(*command.split(), "--help") == program("help", *command.split())
@@ -138,6 +145,17 @@ def test_help_is_the_same_by_option() -> None:
 def test_exit_codes_are_as_recorded() -> None:
     rows = re.findall(r'^X\((E_\w+),\s+"([^"]+)",\s+(\d+),\s+(\w+),', (ROOT / "base/codes.def").read_text(), re.MULTILINE)
     compare("exit-status.txt", "".join(f"{number} {name} retryable={again}\n" for _, name, number, again in rows))
+
+
+def test_completion_offers_every_command_of_a_noun(tmp_path: Path) -> None:
+    path = tmp_path / "completion"
+    path.write_text(program("completion"))
+    verbs: dict[str, set[str]] = {}
+    for noun, *verb in (command.split() for command in commands()):
+        verbs.setdefault(noun, set()).update(verb)
+    for noun in (noun for noun, its in verbs.items() if its):
+        script = f'. {path}; COMP_WORDS=(p11enroll {noun} ""); COMP_CWORD=2; _p11enroll; printf "%s " "${{COMPREPLY[@]}}"'
+        assert set(run(["bash", "-c", script], env=clean_env()).stdout.split()) == verbs[noun]
 
 
 def test_completion_is_a_script_that_bash_reads(tmp_path: Path) -> None:

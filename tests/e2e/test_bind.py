@@ -88,6 +88,26 @@ def test_untrusted_chain_is_refused(client: Client, token: Token) -> None:
     assert token.snapshot() == before
 
 
+def test_chain_check_is_left_out_although_roots_are_configured(client: Client) -> None:
+    uri = made_key(client)
+    cert = certificate(client, uri, "www.example.org")
+    assert client.sandbox is not None
+    client.set("profile:web", issuer_roots=str(client.sandbox.dir / "tls-ca.pem"))
+    client.run("cert", "bind", "--key", uri, "--cert", str(cert), "--no-chain-check")
+    assert bound(client, uri)
+
+
+def test_chain_check_with_roots_of_the_command_line_and_none_is_refused(client: Client, token: Token) -> None:
+    uri = made_key(client)
+    cert = certificate(client, uri, "www.example.org")
+    before = token.snapshot()
+    assert client.sandbox is not None
+    done = client.run("cert", "bind", "--key", uri, "--cert", str(cert), "--no-chain-check",
+                      "--issuer-roots", str(client.sandbox.dir / "issuer-root.pem"), status=2)
+    assert "--no-chain-check and --issuer-roots" in done.stderr
+    assert token.snapshot() == before
+
+
 def test_write_protected_token_is_refused_before_anything(client: Client) -> None:
     uri = made_key(client)
     cert = certificate(client, uri, "www.example.org")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
-from p11e import Client, Sandbox
+from p11e import P11ENROLL, Client, Sandbox, clean_env, run
 
 Row = dict[str, Any]
 
@@ -198,3 +199,19 @@ def test_people_read_what_to_do_in_the_same_line(client: Client) -> None:
     done = client.run("check", status=43)
     line = next(line for line in done.stdout.splitlines() if line.startswith("organization"))
     assert "failed" in line and "4711" in line and "correct 'org_id'" in line
+
+
+@pytest.mark.parametrize("words", [["check"], ["token", "info"], ["enroll", "--name", "www.example.org"]], ids=lambda w: w[0])
+def test_without_a_configuration_file_the_places_of_one_are_named(words: list[str], tmp_path: Path) -> None:
+    system = Path("/etc/p11enroll/p11enroll.conf")
+    if system.exists():
+        pytest.skip(f"this machine has {system}")
+    args = [str(P11ENROLL), *words, "--state-dir", str(tmp_path / "state")]
+    done = run(args, check=False, env=clean_env(XDG_CONFIG_HOME=str(tmp_path)))
+    assert done.returncode == 3
+    assert f"no configuration file was read (there is neither {tmp_path}/p11enroll/p11enroll.conf nor {system})" in done.stderr
+
+
+def test_a_configuration_file_that_was_read_is_not_missed(client: Client) -> None:
+    client.set("ca:sandbox", client_cert=None, client_alias=None)
+    assert "no configuration file" not in client.run("check", status=3).stderr

@@ -691,6 +691,12 @@ def test_roots_are_of_the_maker_that_is_named(offline: Client) -> None:
     assert "those for a YubiKey" in told and "of the form of a Thales Luna" in told
 
 
+def test_roots_that_are_not_there_are_named_also_if_nothing_attests(offline: Client) -> None:
+    path, roots = collected(offline, made(offline)["uri"]), offline.dir / "maker.pem"
+    done = offline.run("evidence", "verify", str(path), "--roots", str(roots), status=4)
+    assert f"--roots: opening {roots}: No such file" in done.stderr and "Verdict" not in done.stdout
+
+
 @pytest.mark.parametrize(("args", "words"), [
     (["--device", "luna-pkc"], "--roots is missing"), (["--roots", "r", "--device", "nshield"], "yubikey-piv, luna-pkc, yubihsm2"),
     (["--roots", "r", "--device", ""], "none of the forms")], ids=["no_roots", "stored", "empty"])

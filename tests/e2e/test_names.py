@@ -27,6 +27,18 @@ def test_names_of_a_request_are_added(client: Client, tmp_path: Path) -> None:
     assert body(client)["subjAltNames"] == result["names"]
 
 
+@pytest.mark.parametrize("option", ["--name", "--cn"])
+def test_white_space_inside_a_name_is_refused_before_anything_is_made(client: Client, token: Token, option: str) -> None:
+    before = token.snapshot()
+    assert "'bad name' is no DNS name" in client.run("enroll", option, "bad name", status=2).stderr
+    assert token.snapshot() == before and client.json("order", "list")["orders"] == []
+    assert client.sandbox is not None and client.sandbox.orders() == []
+
+
+def test_names_may_stand_in_one_word_with_commas_between(client: Client) -> None:
+    assert client.json("enroll", "--name", "www.example.org, b.example.org")["names"] == "www.example.org,b.example.org"
+
+
 def test_wildcard_and_address_are_ordered_as_they_are_written(client: Client) -> None:
     client.set("profile:web", product="1015")
     assert client.json("enroll", "--name", "*.example.org", "--name", "10.0.0.1", "--name", "2001:db8::1")["state"] == "done"

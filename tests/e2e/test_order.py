@@ -35,7 +35,7 @@ def test_pending_order_has_its_own_status_and_is_continued(client: Client) -> No
     assert client.sandbox is not None
     client.sandbox.set(pending_polls=1000)
     done = client.run("enroll", "--name", "www.example.org", "--deadline", "1s", status=10)
-    assert "the CA is working on it" in done.stderr and "order wait" in done.stderr
+    assert "the CA is working on it" in done.stderr and "continue with 'p11enroll order wait 1'." in done.stderr
     client.sandbox.set(pending_polls=0)
     result = client.json("order", "wait", "1")
     assert result["state"] == "done"
@@ -47,6 +47,7 @@ def test_approval_by_a_person_has_its_own_status(client: Client) -> None:
     client.sandbox.set(approval="manual")
     done = client.run("enroll", "--name", "www.example.org", "--deadline", "1s", status=11)
     assert "a person has to approve it" in done.stderr
+    assert "'p11enroll order wait 1' afterwards" in client.json("order", "wait", "1", "--people-deadline", "0s", status=11)["error"]["hint"]
     assert client.json("order", "show", "1")["state"] == "waiting"
     client.sandbox.ask("POST", f"/orders/{client.json('order', 'show', '1')['ca_order']}/approve")
     assert client.json("order", "collect", "1")["state"] == "done"
@@ -233,7 +234,7 @@ def test_interrupted_while_polling_is_continued(client: Client, how: signal.Sign
     if how == signal.SIGKILL:
         assert status == -signal.SIGKILL
     else:
-        assert status == 6 and "interrupted" in err
+        assert status == 6 and "interrupted while waiting for order 1; 'p11enroll order wait 1' goes on" in err
     client.sandbox.set(pending_polls=0)
     assert client.json("order", "wait", "1")["state"] == "done"
     assert client.sandbox.posts() == 1

@@ -488,6 +488,16 @@ static void test_completion_knows_every_command(void **state UNUSED)
     free(text);
 }
 
+static void test_commands_of_one_noun_stand_together(void **state UNUSED)
+{
+    for (size_t i = 1; i < cli_cmd_count; i++) {
+        for (size_t k = 0; k + 1 < i; k++) {
+            bool same = strcmp(cli_cmds[k].noun, cli_cmds[i].noun) == 0;
+            assert_true(!same || strcmp(cli_cmds[i - 1].noun, cli_cmds[i].noun) == 0);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -527,6 +537,7 @@ int main(void)
         cmocka_unit_test(test_help_of_the_program_names_every_command),
         cmocka_unit_test(test_help_of_a_noun_names_its_commands_alone),
         cmocka_unit_test(test_completion_knows_every_command),
+        cmocka_unit_test(test_commands_of_one_noun_stand_together),
     };
 
     return UNIT_RUN(tests);

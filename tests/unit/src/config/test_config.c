@@ -384,6 +384,9 @@ static void test_no_file_at_all_is_all_defaults(void **state UNUSED)
     AUTO(config) struct config *config = read_file(NULL);
     assert_null(config_path(config));
     assert_string_equal(selected(config).ca->url, "https://cert-manager.com");
+    AUTO(str) char *places = config_places();
+    assert_non_null(strstr(places, tmp_join(dir, "p11enroll/p11enroll.conf")));
+    assert_non_null(strstr(places, "/etc/p11enroll/p11enroll.conf"));
 }
 
 /* Selection */

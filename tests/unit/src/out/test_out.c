@@ -355,7 +355,7 @@ static void fail_with(struct out *out)
     struct err err = ERR_INIT;
 
     (void)err_set(&err, E_TOKEN_BUSY, "the \"lock\" is taken");
-    out_error(out, &err);
+    out_error(out, &err, err_code_hint(err.code));
 }
 
 static void test_error_as_json(void **state UNUSED)
@@ -508,7 +508,7 @@ static const char *lines_of(void (*init)(struct out *, FILE *))
     out_row(&out, plain);
     out_table_end(&out);
     assert_false(err_set(&failure, E_NETWORK, "left out"));
-    out_error(&out, &failure);
+    out_error(&out, &failure, err_code_hint(failure.code));
     assert_ok(out_end(&out, &err), &err);
     (void)fclose(file);
     const char *kept = tmp_printf("%s", text);
@@ -693,7 +693,7 @@ static void print_broken_items(struct out *out)
     out_number(out, "n", NULL, 1);
     out_table(out, "rows", columns, ARRAY_LEN(columns), NULL);
     (void)err_set(&err, E_IO, "no more");
-    out_error(out, &err);
+    out_error(out, &err, err_code_hint(err.code));
 }
 
 static void test_error_inside_an_item_closes_everything(void **state UNUSED)

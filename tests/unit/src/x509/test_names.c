@@ -187,6 +187,18 @@ static void test_list_stops_at_the_first_bad_name(void **state UNUSED)
     assert_fails(x509_names_add_list(&names, "a.example,b..c", &err), &err, E_USAGE, "'b..c'");
 }
 
+static void test_word_is_split_at_commas_alone(void **state UNUSED)
+{
+    AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
+    struct err err = ERR_INIT;
+
+    assert_ok(x509_names_add_word(&names, " a.example, b.example ,,c.example\n", &err), &err);
+    AUTO(str) char *text = x509_names_join(&names, ',');
+    assert_string_equal(text, "a.example,b.example,c.example");
+    assert_fails(x509_names_add_word(&names, "d.example, bad name", &err), &err, E_USAGE,
+                 "'bad name' is no DNS name");
+}
+
 static void test_bad_name_is_shown_harmlessly(void **state UNUSED)
 {
     AUTO(x509_names) struct x509_names names = X509_NAMES_INIT;
@@ -481,6 +493,7 @@ int main(void)
         cmocka_unit_test(test_list_is_split_at_commas_and_white_space),
         cmocka_unit_test(test_empty_list_has_no_names),
         cmocka_unit_test(test_list_stops_at_the_first_bad_name),
+        cmocka_unit_test(test_word_is_split_at_commas_alone),
         cmocka_unit_test(test_bad_name_is_shown_harmlessly),
         cmocka_unit_test(test_number_of_names_is_limited),
         cmocka_unit_test(test_names_of_a_certificate),
