@@ -212,6 +212,11 @@ bool journal_resolve(struct journal *journal, const char *text, int64_t *id,
 bool journal_find_ca_order(struct journal *journal, const char *ca, const char *kind,
                            const char *ca_order_id, int64_t *id, struct err *err) NODISCARD;
 
+/* Whether a done order renewed or replaced, under a number of its own, what has that number at that
+ * CA (a section's name) among those of that kind of certificate ("ssl"). */
+bool journal_has_successor(struct journal *journal, const char *ca, const char *kind,
+                           int64_t ca_order_id, bool *out, struct err *err) NODISCARD;
+
 /* Visits orders, newest first, at most `limit`; only open ones if asked. Ends when visit returns
  * false. */
 typedef bool journal_visit_fn(void *ctx, const struct order *order);
