@@ -415,6 +415,12 @@ bool order_adopt(struct journal *journal, struct order *order, const char *ca_st
 /* Lets the certificate of a rejected order be verified again; other orders stay as they are. */
 bool order_look_again(struct journal *journal, struct order *order, struct err *err) NODISCARD;
 
+/* Fetches the certificate of a rejected order from the CA once more; blocks. *fresh: it is another
+ * answer than the one that was rejected, and is to be verified. E_ORDER_PENDING: the CA has none
+ * for now; else as ca_collect(). The order stays rejected then, with the answer that it has. */
+bool order_collect_again(struct journal *journal, struct ca *ca, struct order *order, bool *fresh,
+                         struct err *err) NODISCARD;
+
 /* Notes that the certificate is revoked at the CA. Orders that ended otherwise, or have no
  * certificate, keep their state and get the event. */
 bool order_revoked(struct journal *journal, struct order *order, const char *event,
