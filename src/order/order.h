@@ -217,8 +217,9 @@ bool journal_find_ca_order(struct journal *journal, const char *ca, const char *
 bool journal_has_successor(struct journal *journal, const char *ca, const char *kind,
                            int64_t ca_order_id, bool *out, struct err *err) NODISCARD;
 
-/* Visits orders, newest first, at most `limit`; only open ones if asked. Ends when visit returns
- * false. */
+/* Visits orders, newest first, at most `limit`; if asked, only those that are not finished: open
+ * ones, and those whose certificate was rejected and that no later one has made up for. Ends when
+ * visit returns false. */
 typedef bool journal_visit_fn(void *ctx, const struct order *order);
 bool journal_list(struct journal *journal, bool open_only, int64_t limit, journal_visit_fn *visit,
                   void *ctx, struct err *err) NODISCARD;

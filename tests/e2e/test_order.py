@@ -148,6 +148,28 @@ def test_corrected_roots_need_no_ca_and_without_it_the_reason_stays(client: Clie
     assert client.json("order", "wait", "1")["state"] == "done"
 
 
+def test_rejected_certificate_is_not_finished(client: Client) -> None:
+    rejected(client)
+    assert [o["order"] for o in client.json("order", "list", "--open")["orders"]] == [1]
+    row, = client.json("order", "wait", "--all", status=50)["orders"]
+    assert (row["order"], row["result"], row["state"]) == (1, "cert-rejected", "cert-rejected")
+    assert "none is for the key" in row["detail"] and "'p11enroll order wait 1'" in row["detail"]
+    client.sandbox.set(certificate="right")  # type: ignore[union-attr]
+    client.run("order", "wait", "1")
+    assert client.json("order", "list", "--open")["orders"] == []
+
+
+@pytest.mark.parametrize("ending", ["another order", "revoked"])
+def test_rejected_certificate_that_nobody_needs_is_finished(client: Client, ending: str) -> None:
+    rejected(client).set(certificate="right")
+    if ending == "revoked":
+        client.run("revoke", "1", "--reason", "superseded", "--yes")
+    else:
+        client.run("enroll", "--name", "www.example.org", "--again")
+    assert client.json("order", "list", "--open")["orders"] == []
+    assert client.json("order", "wait", "--all")["orders"] == []
+
+
 def test_finished_order_goes_before_one_that_was_refused(client: Client) -> None:
     assert client.sandbox is not None
     client.sandbox.set(validated_domains="example.com")
