@@ -226,6 +226,17 @@ def test_a_finished_order_whose_certificate_was_removed_is_named(enrolled: Clien
     assert row.split()[:3] == ["not-bound", number, "1"], row
 
 
+def test_a_certificate_that_was_removed_is_bound_again_from_the_journal(enrolled: Client) -> None:
+    """As the manual advises."""
+    remove_bound(enrolled)
+    cert, chain = str(enrolled.dir / "cert.pem"), str(enrolled.dir / "chain.pem")
+    enrolled.run("order", "collect", "1", "--cert-out", cert, "--chain-out", chain)
+    key = str(enrolled.json("order", "show", "1")["key_uri"])
+    enrolled.run("cert", "bind", "--key", key, "--cert", cert, "--cert-chain", chain)
+    sync(enrolled)
+    assert findings(enrolled) == []
+
+
 @pytest.mark.parametrize("journal", ["its own", "another"])
 def test_what_was_renewed_with_its_key_is_not_missed(enrolled: Client, journal: str) -> None:
     """The journal tells it, or the certificate that is bound for the same key and names."""
