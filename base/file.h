@@ -48,8 +48,8 @@ bool file_write_atomic(const char *path, const void *data, size_t len, mode_t mo
 bool file_rewrite(const char *path, const void *data, size_t len, struct err *err) NODISCARD;
 
 /* Syncs a file, gives it another name in the same directory, and syncs that. What has the name
- * already is replaced, or unless `over` left alone: E_OBJECT_EXISTS. What is no regular file is left
- * alone always: E_IO. */
+ * already is replaced, or unless `over` left alone: E_OBJECT_EXISTS. What is no regular file is
+ * left alone always: E_IO. */
 bool file_put_in_place(const char *temp, const char *path, bool over, struct err *err) NODISCARD;
 
 /* Makes a directory and its parents (mode 0700, existing ones are left alone). E_IO. */

@@ -44,7 +44,8 @@ enum alert_source {
 bool alert_sources_parse(const char *text, unsigned *out, struct err *err) NODISCARD;
 void alert_sources_text(unsigned bits, struct buf *out);
 
-enum { ALERT_SPKI_LEN = 32, ALERT_LEVELS_MAX = 16 };
+/* ALERT_DAYS_APART: of two ends that are the same, if one is known to the day alone. */
+enum { ALERT_SPKI_LEN = 32, ALERT_LEVELS_MAX = 16, ALERT_DAYS_APART = 2 };
 
 /* Strings are owned, NULL while unknown; texts of others, to be made printable by who prints. */
 struct alert_item {
@@ -65,6 +66,8 @@ struct alert_item {
     bool is_day;     /* at_s is known to the day alone: the day's begin */
     bool over;       /* revoked, or something newer is bound: no alert */
     bool superseded; /* something newer for the same names is known at the CA */
+    bool outlived;   /* on the token there is another one of the same key that is in use */
+    bool own_issuer; /* self-signed: a placeholder, until there is a certificate */
     bool has_spki;
     uint8_t spki[ALERT_SPKI_LEN];
 };
@@ -106,6 +109,9 @@ bool alert_judge_left(const struct alert_levels *levels, int64_t lead_s, int64_t
                       struct alert_item *item);
 bool alert_judge_waited(const struct alert_levels *levels, int64_t waited_s,
                         struct alert_item *item);
+
+/* What subjects of a kind begin with: "order:". */
+const char *alert_subject_prefix(enum alert_kind kind);
 
 /* What was delivered of an alert. */
 struct alert_sent {
@@ -229,7 +235,8 @@ bool alert_sent_find(struct db *db, const char *subject, const char *sink, bool 
 /* Writes down that these were delivered; all or nothing, durable when it returns. */
 bool alert_sent_put(struct db *db, const char *sink, const struct alert_item *const *items,
                     size_t count, int64_t now_s, struct err *err) NODISCARD;
-/* Forgets what is no alert any more, so that it is told when it comes again. */
-bool alert_sent_keep(struct db *db, const struct alerts *alerts, struct err *err) NODISCARD;
+/* Forgets what of that kind is no alert any more, so that it is told when it comes again. */
+bool alert_sent_keep(struct db *db, enum alert_kind kind, const struct alerts *alerts,
+                     struct err *err) NODISCARD;
 
 #endif

@@ -94,7 +94,7 @@ static bool same_end(const struct alert_item *a, const struct alert_item *b)
 {
     int64_t apart = b->at_s > a->at_s ? b->at_s - a->at_s : a->at_s - b->at_s;
 
-    return a->is_day || b->is_day ? apart <= 2 * DAY_S : apart == 0;
+    return a->is_day || b->is_day ? apart <= ALERT_DAYS_APART * DAY_S : apart == 0;
 }
 
 static bool same(const struct alert_item *a, const struct alert_item *b)
@@ -120,6 +120,7 @@ static void absorb(struct alert_item *into, struct alert_item *from)
     into->lead_s = into->lead_s != 0 ? into->lead_s : from->lead_s;
     into->over = into->over || from->over;
     into->superseded = into->superseded || from->superseded;
+    into->outlived = into->outlived || from->outlived;
     if (!into->has_spki && from->has_spki) {
         into->has_spki = true;
         memcpy(into->spki, from->spki, ALERT_SPKI_LEN);
@@ -131,21 +132,30 @@ static void absorb(struct alert_item *into, struct alert_item *from)
     item_done(from);
 }
 
-/* What others have for the same names says nothing of a certificate that is in use here. */
+/* What others have for the same names says nothing of a certificate that is in use here; and the
+ * journal knows what took the place of a certificate better than a guess by its key. */
 static bool is_quiet(const struct alert_item *item)
 {
-    return item->over || (item->superseded && item->sources == ALERT_INVENTORY);
+    return item->over || (item->superseded && item->sources == ALERT_INVENTORY) ||
+           (item->outlived && (item->sources & ALERT_JOURNAL) == 0);
 }
 
-/* A serial number of a public CA stands for itself; a short one may be that of several. */
+const char *alert_subject_prefix(enum alert_kind kind)
+{
+    return kind == ALERT_ORDER ? "order:" : "certificate:";
+}
+
+/* An order that waits a second time is another one. A serial number of a public CA stands for
+ * itself; a short one may be that of several. */
 static bool name_subject(struct alert_item *item, struct err *err)
 {
     AUTO(buf) struct buf text = BUF_INIT(1024);
 
+    buf_add_str(&text, alert_subject_prefix(item->kind));
     if (item->kind == ALERT_ORDER) {
-        buf_addf(&text, "order:%lld", (long long)item->order);
+        buf_addf(&text, "%lld@%lld", (long long)item->order, (long long)item->at_s);
     } else {
-        buf_addf(&text, "certificate:%s", item->serial != NULL ? item->serial : "");
+        buf_addf(&text, "%s", item->serial != NULL ? item->serial : "");
         if (item->serial == NULL || strlen(item->serial) < LONG_SERIAL) {
             buf_addf(&text, "@%lld", (long long)(item->at_s / DAY_S));
         }

@@ -142,7 +142,20 @@ static bool start(const struct alert_program *program, const struct ends *ends, 
     return rc == 0 || err_set_errno(err, E_HOOK, rc, "'%s' could not be started", program->args[0]);
 }
 
-/* Reads what there is; what does not fit is dropped. */
+/* Adds bytes; of what does not fit the oldest are dropped: the last line says why. */
+static void add_words(struct buf *words, const char *data, size_t len)
+{
+    size_t room = words->max - words->len;
+
+    if (len > room) {
+        size_t gone = len - room;
+        memmove(words->data, words->data + gone, words->len - gone);
+        words->len -= gone;
+    }
+    buf_add(words, data, len);
+}
+
+/* Reads what there is. */
 static void drain(int fd, struct buf *words)
 {
     char data[4096];
@@ -152,8 +165,7 @@ static void drain(int fd, struct buf *words)
         if (got <= 0) {
             return;
         }
-        size_t room = words->max - words->len;
-        buf_add(words, data, (size_t)got < room ? (size_t)got : room);
+        add_words(words, data, (size_t)got);
     }
 }
 

@@ -69,9 +69,10 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* The first subject that is written down and is none of these; *out "": there is none. */
-static bool next_foreign(struct db *db, const char *const *kept, size_t count, struct buf *out,
-                         struct err *err)
+/* The first subject of that kind that is written down and is none of these; *out "": there is
+ * none. */
+static bool next_foreign(struct db *db, const char *prefix, const char *const *kept, size_t count,
+                         struct buf *out, struct err *err)
 {
     AUTO(db_query) struct db_query *query = NULL;
     bool row = false;
@@ -81,11 +82,14 @@ static bool next_foreign(struct db *db, const char *const *kept, size_t count, s
         return err_nomem(err);
     }
     buf_reset(out);
-    if (!db_query(db, "SELECT DISTINCT subject FROM alerts WHERE subject > ? ORDER BY subject",
+    if (!db_query(db,
+                  "SELECT DISTINCT subject FROM alerts WHERE subject > ?1 "
+                  "AND substr(subject, 1, length(?2)) = ?2 ORDER BY subject",
                   &query, err)) {
         return false;
     }
     db_bind_text(query, 1, after);
+    db_bind_text(query, 2, prefix);
     while (db_step(query, &row, err)) {
         const char *subject = row ? db_text(query, 0) : NULL;
         if (subject == NULL) {
@@ -110,7 +114,8 @@ static bool drop(struct db *db, const char *subject, struct err *err)
     return db_run(query, err);
 }
 
-bool alert_sent_keep(struct db *db, const struct alerts *alerts, struct err *err)
+bool alert_sent_keep(struct db *db, enum alert_kind kind, const struct alerts *alerts,
+                     struct err *err)
 {
     AUTO(mem) void *list = calloc(alerts->count + 1, sizeof(char *));
     AUTO(buf) struct buf subject = BUF_INIT(4096);
@@ -124,7 +129,7 @@ bool alert_sent_keep(struct db *db, const struct alerts *alerts, struct err *err
     }
     qsort(kept, alerts->count, sizeof(kept[0]), by_text);
     do {
-        if (!next_foreign(db, kept, alerts->count, &subject, err) ||
+        if (!next_foreign(db, alert_subject_prefix(kind), kept, alerts->count, &subject, err) ||
             (subject.len > 0 && !drop(db, buf_str(&subject), err))) {
             return false;
         }

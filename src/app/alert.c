@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+static const char all_sources[] = "journal, inventory, token"; /* unless some are named */
+
 enum { TEXT_MAX = 16 << 20, METRICS_MODE = 0644, LOCK = 0 }; /* there is no order 0 */
 
 /* One run. */
@@ -38,21 +40,23 @@ void app_alerted_done(struct app_alerted *alerted)
     alerts_done(&alerted->alerts);
 }
 
-static bool read_rules(struct telling *t, unsigned *sources, struct err *err)
+static bool read_rules(struct telling *t, struct app_alert_look *look, struct err *err)
 {
     const struct config_general *general = t->app->selection.general;
     const char *levels = t->request->levels;
-    const char *named = t->request->sources;
+    const char *named = t->request->sources != NULL ? t->request->sources : general->alert_sources;
     struct alert_rules *rules = &t->out->rules;
 
     rules->now_s = clock_wall_s(t->app->clock);
     rules->expired_s = general->alert_expired_s;
+    look->named = named != NULL;
+    look->one_token = t->request->one_token;
     return (alert_levels_left(levels != NULL ? levels : general->alert_levels, &rules->left, err) ||
             err_wrap(err, levels != NULL ? "--levels" : "alert_levels")) &&
            (alert_levels_waited(general->alert_waiting, &rules->waited, err) ||
             err_wrap(err, "alert_waiting")) &&
-           (alert_sources_parse(named != NULL ? named : general->alert_sources, sources, err) ||
-            err_wrap(err, named != NULL ? "--sources" : "alert_sources"));
+           (alert_sources_parse(named != NULL ? named : all_sources, &look->sources, err) ||
+            err_wrap(err, t->request->sources != NULL ? "--sources" : "alert_sources"));
 }
 
 /* The report of some alerts; the arrays are the caller's. */
@@ -258,11 +262,35 @@ static bool take_lock(struct telling *t, struct order_lock *lock, struct err *er
                : false;
 }
 
-/* What a source that was not read would have had must not be forgotten. */
-static bool forget_the_rest(struct telling *t, bool saw_all, struct err *err)
+/* What a source that was not read would have had must not be forgotten: that of certificates is
+ * known to all of them, that of orders to the journal alone. */
+static bool forget_the_rest(struct telling *t, unsigned sources, bool saw_all, struct err *err)
 {
-    return t->request->dry_run || !saw_all ||
-           alert_sent_keep(journal_db(t->journal), &t->out->alerts, err);
+    struct db *db = journal_db(t->journal);
+
+    if (t->request->dry_run) {
+        return true;
+    }
+    return ((sources & ALERT_JOURNAL) == 0 ||
+            alert_sent_keep(db, ALERT_ORDER, &t->out->alerts, err)) &&
+           (!saw_all || alert_sent_keep(db, ALERT_CERTIFICATE, &t->out->alerts, err));
+}
+
+/* A dry run creates, migrates and writes nothing; without a journal nothing is known, which is not
+ * the same as nothing to tell. */
+static bool open_journal(struct telling *t, struct journal **out, struct err *err)
+{
+    const struct app *app = t->app;
+    char user[ORDER_USER_MAX];
+
+    if (!t->request->dry_run) {
+        return journal_open(app->state_dir, app->clock, out, err);
+    }
+    if (journal_open_as_is(app->state_dir, app->clock, true, out, err)) {
+        return true;
+    }
+    order_user(user);
+    return err_wrap(err, "--dry-run as user %s, with the state_dir %s", user, app->state_dir);
 }
 
 bool app_alert(struct app *app, const struct app_alert *request, struct app_alerted *out,
@@ -271,15 +299,13 @@ bool app_alert(struct app *app, const struct app_alert *request, struct app_aler
     AUTO(journal) struct journal *journal = NULL;
     AUTO(order_lock) struct order_lock lock = ORDER_LOCK_INIT;
     struct telling t = {.app = app, .request = request, .out = out};
-    unsigned sources = 0;
+    struct app_alert_look look = {.sources = 0};
 
-    if (!read_rules(&t, &sources, err) ||
-        !journal_open(app->state_dir, app->clock, &journal, err)) {
+    if (!read_rules(&t, &look, err) || !open_journal(&t, &journal, err)) {
         return false;
     }
     t.journal = journal;
-    if (!take_lock(&t, &lock, err) ||
-        !app_alert_gather(app, journal, sources, request->one_token, out, err) ||
+    if (!take_lock(&t, &lock, err) || !app_alert_gather(app, journal, &look, out, err) ||
         !alerts_merge(&out->alerts, err)) {
         return false;
     }
@@ -287,5 +313,5 @@ bool app_alert(struct app *app, const struct app_alert *request, struct app_aler
                    request->levels == NULL;
     alerts_judge(&out->alerts, &out->rules);
     tell_all(&t);
-    return forget_the_rest(&t, saw_all, err);
+    return forget_the_rest(&t, look.sources, saw_all, err);
 }

@@ -199,14 +199,21 @@ static bool is_our_key(const struct gathering *g, const uint8_t *hash)
     return false;
 }
 
-/* Of several certificates of one key, the one that lasts longest is in use. */
+/* Whether b took the place of a, a certificate of the same key. */
+static bool took_place(const struct alert_item *a, const struct alert_item *b)
+{
+    return a->own_issuer != b->own_issuer ? a->own_issuer : a->at_s < b->at_s;
+}
+
+/* Of several certificates of one key, the one that lasts longest is in use; a placeholder is not,
+ * however long it lasts. */
 static void settle(struct gathering *g, struct alert_item *item)
 {
     for (size_t i = g->token_begin; i < g->out->alerts.count; i++) {
         struct alert_item *other = &g->out->alerts.list[i];
         if (memcmp(other->spki, item->spki, sizeof(item->spki)) == 0) {
-            other->over = other->over || other->at_s < item->at_s;
-            item->over = item->over || item->at_s < other->at_s;
+            other->outlived = other->outlived || took_place(other, item);
+            item->outlived = item->outlived || took_place(item, other);
         }
     }
 }
@@ -238,6 +245,8 @@ static bool add_bound(void *ctx, const struct keystore_item *found, struct err *
     }
     AUTO(str) char *name = name_of_cert(found->cert, found->label);
     AUTO(str) char *serial = plain_serial(info.serial);
+    item.own_issuer =
+        X509_NAME_cmp(X509_get_subject_name(found->cert), X509_get_issuer_name(found->cert)) == 0;
     item.name = name;
     item.serial = serial;
     item.uri = (char *)(uintptr_t)found->uri;
@@ -275,25 +284,46 @@ static void survey_all(struct gathering *g, bool one_token)
     }
 }
 
-bool app_alert_gather(struct app *app, struct journal *journal, unsigned sources, bool one_token,
+/* What was never read has nothing to tell, which is not the same as nothing to be told. */
+static bool check_was_read(struct db *db, struct app_alerted *out, struct err *err)
+{
+    struct err why = ERR_INIT;
+    bool was_read = false;
+
+    if (!inventory_was_read(db, &was_read, err)) {
+        return false;
+    }
+    if (!was_read) {
+        (void)err_set(&why, E_JOURNAL,
+                      "it is named as a source of alerts and was never read; 'p11enroll inventory "
+                      "sync --details' reads it");
+        note_failure(out, "inventory", &why);
+    }
+    return true;
+}
+
+bool app_alert_gather(struct app *app, struct journal *journal, const struct app_alert_look *look,
                       struct app_alerted *out, struct err *err)
 {
     AUTO(gathering) struct gathering g = {.app = app, .out = out};
-    int64_t after_s = out->rules.now_s - out->rules.expired_s - 1;
-    int64_t until_s = out->rules.now_s + out->rules.left.list[0];
+    /* The inventory has days, the journal seconds: whoever has something to say of a certificate is
+     * to be heard. What is too early or too late is left out when it is judged. */
+    int64_t after_s = out->rules.now_s - out->rules.expired_s - 1 - (ALERT_DAYS_APART + 1) * DAY_S;
+    int64_t until_s = out->rules.now_s + out->rules.left.list[0] + ALERT_DAYS_APART * DAY_S;
 
-    if ((sources & ALERT_JOURNAL) != 0 &&
+    if ((look->sources & ALERT_JOURNAL) != 0 &&
         (!journal_expiring(journal, after_s, until_s, add_order_certificate, &g, err) ||
          !journal_waiting(journal, add_waiting, &g, err))) {
         return false;
     }
-    if ((sources & ALERT_INVENTORY) != 0 &&
-        (!inventory_expiring(journal_db(journal), after_s - DAY_S, until_s, add_listed, &g, err) ||
+    if ((look->sources & ALERT_INVENTORY) != 0 &&
+        ((look->named && !check_was_read(journal_db(journal), out, err)) ||
+         !inventory_expiring(journal_db(journal), after_s, until_s, add_listed, &g, err) ||
          !inventory_undated(journal_db(journal), &out->undated, err))) {
         return false;
     }
-    if ((sources & ALERT_TOKEN) != 0) {
-        survey_all(&g, one_token);
+    if ((look->sources & ALERT_TOKEN) != 0) {
+        survey_all(&g, look->one_token);
     }
     return true;
 }

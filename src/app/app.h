@@ -655,8 +655,15 @@ void app_alerted_done(struct app_alerted *alerted);
 bool app_alert(struct app *app, const struct app_alert *request, struct app_alerted *out,
                struct err *err) NODISCARD;
 
-/* alert_gather.c: adds what the sources have to out->alerts; `tokens` as in struct app_alert. */
-bool app_alert_gather(struct app *app, struct journal *journal, unsigned sources, bool one_token,
+/* Where alerts are looked for. */
+struct app_alert_look {
+    unsigned sources; /* enum alert_source */
+    bool named;       /* somebody named them: then they must have something to say */
+    bool one_token;   /* as in struct app_alert */
+};
+
+/* alert_gather.c: adds what the sources have to out->alerts. */
+bool app_alert_gather(struct app *app, struct journal *journal, const struct app_alert_look *look,
                       struct app_alerted *out, struct err *err) NODISCARD;
 
 /* check.c: the connection test. The result is in *out; false only if there is not even a

@@ -186,9 +186,9 @@ static bool tell(struct matching *m, struct app_match *match, struct err *err)
     return m->visit(m->ctx, match, err);
 }
 
-static bool has_word(const struct inventory_row *row, const char *word)
+static bool is_revoked(const struct inventory_row *row)
 {
-    return row->status != NULL && str_equal_nocase(row->status, word);
+    return row->status != NULL && str_equal_nocase(row->status, "revoked");
 }
 
 static bool is_on_token(const struct matching *m, const char *serial)
@@ -234,7 +234,7 @@ static bool look_at_cert(void *ctx, const struct inventory_row *row, struct err 
     }
     if (row->gone_s != 0) {
         match.finding = APP_GONE;
-    } else if (!has_word(row, "revoked")) {
+    } else if (!is_revoked(row)) {
         m->out->good++;
         return note_good(m, row, err);
     }
@@ -331,7 +331,7 @@ static bool look_at_key(void *ctx, const struct inventory_row *row, struct err *
                               .uri = m->key->uri};
     bool superseded = false;
 
-    if (row->gone_s != 0 || !has_word(row, "issued") || is_on_token(m, row->serial) ||
+    if (row->gone_s != 0 || !row->is_issued || is_on_token(m, row->serial) ||
         was_told(m, row->ca_id)) {
         return true;
     }
@@ -384,8 +384,8 @@ static bool look_at_order(void *ctx, const struct inventory_order *order, struct
         match.label = key->label;
         match.uri = key->uri;
     }
-    return !order->listed || is_over(order) || !has_word(row, "issued") ||
-           is_on_token(m, row->serial) || tell(m, &match, err);
+    return !order->listed || is_over(order) || !row->is_issued || is_on_token(m, row->serial) ||
+           tell(m, &match, err);
 }
 
 static bool open_part(struct matching *m, enum ca_kind kind, bool asked_for, struct err *err)

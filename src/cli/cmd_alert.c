@@ -6,10 +6,19 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 bool cli_is_plugin(const struct cmd *cmd)
 {
     return cmd->run == cmd_alert;
+}
+
+/* A bar begins performance data, in each line. */
+static void without_bars(char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        text[i] = text[i] == '|' ? '/' : text[i];
+    }
 }
 
 void cli_plugin_failed(struct out *out, const struct err *err)
@@ -18,9 +27,7 @@ void cli_plugin_failed(struct out *out, const struct err *err)
 
     buf_addf(&line, "P11ENROLL %s - ", alert_severity_name(ALERT_UNKNOWN));
     str_add_quotable(&line, err->msg, strlen(err->msg), sizeof(err->msg));
-    for (size_t i = 0; i < line.len; i++) { /* a bar begins performance data */
-        line.data[i] = line.data[i] == '|' ? (uint8_t)'/' : line.data[i];
-    }
+    without_bars((char *)line.data, line.len);
     buf_add_str(&line, "\n");
     out_block(out, "line", buf_str(&line));
 }
@@ -43,8 +50,8 @@ static void print_item(struct cli *cli, const struct alert_item *item, int64_t n
     char renew[CLOCK_TEXT_SIZE];
 
     alert_sentence(item, now_s, &text);
-    for (size_t i = 0; !cli->common.json && i < text.len; i++) {
-        text.data[i] = text.data[i] == '|' ? (uint8_t)'/' : text.data[i];
+    if (!cli->common.json) {
+        without_bars((char *)text.data, text.len);
     }
     alert_sources_text(item->sources, &sources);
     (void)snprintf(order, sizeof(order), "%lld", (long long)item->order);
@@ -99,12 +106,30 @@ static const struct out_column failure_columns[] = {
 
 static void print_failures(struct cli *cli, const struct app_alerted *alerted)
 {
+    char why[sizeof(alerted->errs[0].msg)];
+
     out_table(&cli->out, "failures", failure_columns, ARRAY_LEN(failure_columns), NULL);
     for (size_t i = 0; i < alerted->failure_count; i++) {
-        const char *cells[] = {alerted->failed[i], alerted->errs[i].msg};
+        (void)snprintf(why, sizeof(why), "%s", alerted->errs[i].msg);
+        if (!cli->common.json) {
+            without_bars(why, strlen(why));
+        }
+        const char *cells[] = {alerted->failed[i], why};
         out_row(&cli->out, cells);
     }
     out_table_end(&cli->out);
+}
+
+/* A critical alert that nobody was told of is not done with: the exit status is that of a failure,
+ * whatever the line says. */
+static bool was_delivered(const struct app_alerted *alerted)
+{
+    for (size_t i = 0; i < alerted->sink_count; i++) {
+        if (alerted->sinks[i].failed) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool print(struct cli *cli, const struct app_alerted *alerted, bool dry_run, struct err *err)
@@ -156,7 +181,7 @@ static bool print(struct cli *cli, const struct app_alerted *alerted, bool dry_r
     if (cli->common.json || alerted->failure_count > 0) {
         print_failures(cli, alerted);
     }
-    cli->plugin_status = (int)sum.severity;
+    cli->plugin_status = (int)(dry_run || was_delivered(alerted) ? sum.severity : ALERT_UNKNOWN);
     return true;
 }
 

@@ -71,6 +71,13 @@ static bool set_span(void *field, const char *value, struct err *err)
            err_set(err, E_USAGE, "'%.40s' is not a span of time like 90s, 15m, 2h or 7d", value);
 }
 
+static bool set_span_not_0(void *field, const char *value, struct err *err)
+{
+    return set_span(field, value, err) &&
+           (*(int64_t *)field > 0 ||
+            err_set(err, E_USAGE, "'%.40s' leaves no time at all; name a span like 60s", value));
+}
+
 /* "same" is -1: as another setting says. */
 static bool set_span_or_same(void *field, const char *value, struct err *err)
 {
@@ -221,8 +228,8 @@ static const struct row rows[] = {
     {{CONFIG_GENERAL, "alert_repeat", NULL, "SPAN", "0",
       "after what time an alert is delivered again at the same level; 0: never"},
      set_span, GENERAL(alert_repeat_s)},
-    {{CONFIG_GENERAL, "alert_sources", NULL, "LIST", "journal, inventory, token",
-      "where 'alert' looks: journal, inventory, token"},
+    {{CONFIG_GENERAL, "alert_sources", NULL, "LIST", NULL,
+      "where 'alert' looks, commas between: journal, inventory, token; default: all three"},
      set_text, GENERAL(alert_sources)},
     {{CONFIG_GENERAL, "alert_mail", NULL, "LIST", NULL, "mail addresses that alerts go to, commas between"},
      set_text, GENERAL(alert_mail)},
@@ -242,8 +249,8 @@ static const struct row rows[] = {
     {{CONFIG_GENERAL, "alert_metrics", NULL, "FILE", NULL,
       "text file for Prometheus, in the directory that node_exporter reads: NAME.prom"},
      set_text, GENERAL(alert_metrics)},
-    {{CONFIG_GENERAL, "alert_timeout", NULL, "SPAN", "60s", "longest time for one delivery"},
-     set_span, GENERAL(alert_timeout_s)},
+    {{CONFIG_GENERAL, "alert_timeout", NULL, "SPAN", "60s", "longest time for one delivery; not 0"},
+     set_span_not_0, GENERAL(alert_timeout_s)},
 
     {{CONFIG_CA, "type", NULL, "WORD", "scm", 
       "kind of CA: scm (Sectigo Certificate Manager), or scm-enrollment (its Enrollment API)"},

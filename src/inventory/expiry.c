@@ -5,10 +5,10 @@
  * that lasts longer. */
 static const char expiring_sql[] =
     "SELECT c.ca, c.ca_id, c.serial, c.common_name, c.names, c.status, c.spki_hash, c.expires_s,"
-    " lower(c.status) NOT IN ('issued', 'expired'),"
+    " c.is_over,"
     " EXISTS (SELECT 1 FROM certificates n WHERE n.common_name = c.common_name AND n.ca = c.ca"
     "         AND n.kind = c.kind AND n.names IS c.names AND n.gone_s = 0"
-    "         AND lower(n.status) = 'issued' AND n.expires_s > c.expires_s)"
+    "         AND n.is_issued = 1 AND n.expires_s > c.expires_s)"
     " FROM certificates c WHERE c.gone_s = 0 AND c.expires_s > ?1 AND c.expires_s <= ?2"
     " AND c.serial IS NOT NULL AND c.status IS NOT NULL ORDER BY c.expires_s, c.id";
 
@@ -54,7 +54,15 @@ bool inventory_undated(struct db *db, bool *out, struct err *err)
 
     return db_query(db,
                     "SELECT ca FROM certificates WHERE gone_s = 0 AND expires_s IS NULL "
-                    "AND lower(status) = 'issued' LIMIT 1",
+                    "AND is_issued = 1 LIMIT 1",
                     &query, err) &&
+           db_step(query, out, err);
+}
+
+bool inventory_was_read(struct db *db, bool *out, struct err *err)
+{
+    AUTO(db_query) struct db_query *query = NULL;
+
+    return db_query(db, "SELECT ca FROM syncs WHERE ended_s <> 0 LIMIT 1", &query, err) &&
            db_step(query, out, err);
 }

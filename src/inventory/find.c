@@ -6,8 +6,8 @@
 #include <string.h>
 
 /* What follows the texts in every SELECT. */
-static const char more_columns[] = "ca_id, spki_hash, gone_s, details_s, first_s";
-enum { AT_CA_ID = INVENTORY_TEXTS, AT_SPKI, AT_GONE, AT_DETAILS, AT_FIRST, AT_NEXT };
+static const char more_columns[] = "ca_id, spki_hash, gone_s, details_s, first_s, is_issued";
+enum { AT_CA_ID = INVENTORY_TEXTS, AT_SPKI, AT_GONE, AT_DETAILS, AT_FIRST, AT_ISSUED, AT_NEXT };
 
 static const uint8_t *hash_at(struct db_query *query, int column)
 {
@@ -24,7 +24,8 @@ static void read_row(struct db_query *query, int from, struct inventory_row *row
                                   .spki_hash = hash_at(query, from + AT_SPKI),
                                   .gone_s = db_int(query, from + AT_GONE),
                                   .details_s = db_int(query, from + AT_DETAILS),
-                                  .first_s = db_int(query, from + AT_FIRST)};
+                                  .first_s = db_int(query, from + AT_FIRST),
+                                  .is_issued = db_int(query, from + AT_ISSUED) != 0};
     for (int i = 0; i < INVENTORY_TEXTS; i++) {
         *inventory_text_at(row, (size_t)i) = db_text(query, from + i);
     }

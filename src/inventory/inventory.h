@@ -34,6 +34,7 @@ struct inventory_row {
     /* of what is read alone */
     const char *ca, *kind;
     int64_t gone_s, details_s, first_s;
+    bool is_issued; /* as the CA's word for it means */
 };
 
 /* Opens the part of the database that belongs to a CA's section and a kind of certificate ("ssl");
@@ -149,6 +150,9 @@ bool inventory_expiring(struct db *db, int64_t after_s, int64_t until_s, invento
 /* Whether there are issued certificates of which it is not known when they end: a list that was
  * read without details does not tell it. */
 bool inventory_undated(struct db *db, bool *out, struct err *err) NODISCARD;
+
+/* Whether a reading of any account has ever come to its end. */
+bool inventory_was_read(struct db *db, bool *out, struct err *err) NODISCARD;
 
 /* Notes whose key it is, once that is known. */
 bool inventory_set_key(struct inventory *inventory, int64_t ca_id,

@@ -301,7 +301,7 @@ bool inventory_next(struct inventory *inventory, const struct inventory_sync *sy
         [INVENTORY_NOT_MET] = "+sync_id < ?3",
         [INVENTORY_NO_STATUS] = "+sync_id = ?3 AND status IS NULL",
         [INVENTORY_NO_DETAILS] = "+sync_id = ?3 AND details_s = 0",
-        [INVENTORY_NO_KEY] = "+sync_id = ?3 AND spki_hash IS NULL AND lower(status) = 'issued'",
+        [INVENTORY_NO_KEY] = "+sync_id = ?3 AND spki_hash IS NULL AND is_issued = 1",
     };
     AUTO(buf) struct buf sql = BUF_INIT(512);
     AUTO(db_query) struct db_query *query = NULL;

@@ -241,8 +241,9 @@ static enum step ended(struct run *run)
                       "('p11enroll order adopt' goes on with it if it does)",
                       id);
     } else if (order->state == ORDER_ABANDONED) {
-        (void)err_set(run->err, E_ORDER_FAILED,
-                      "order %lld was abandoned; it was never sent to the CA", id);
+        (void)err_set(run->err, E_ORDER_FAILED, "order %lld was abandoned; it was %s", id,
+                      order->sent_again ? "sent once, and the CA showed nothing of it"
+                                        : "never sent to the CA");
     }
     return STEP_STOP;
 }

@@ -54,12 +54,16 @@ bool journal_open_as_is(const char *dir, const struct clock *clock, bool current
 {
     AUTO(journal) struct journal *journal = calloc(1, sizeof(*journal));
     AUTO(str) char *path = file_join(dir, "journal.db");
+    struct stat st;
     int version = 0;
 
     if (journal == NULL || path == NULL || (journal->dir = str_dup(dir)) == NULL) {
         return err_nomem(err);
     }
     journal->clock = clock;
+    if (lstat(path, &st) != 0 && errno != ENOENT) { /* a directory of somebody else */
+        return err_set_errno(err, E_JOURNAL, errno, "whether there is a journal in %s", dir);
+    }
     if (!file_exists(path)) {
         return err_set(err, E_JOURNAL, "there is no journal in %s: nothing was ordered with it",
                        dir);

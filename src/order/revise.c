@@ -128,7 +128,11 @@ bool order_abandon(struct journal *journal, struct order *order, struct err *err
         return true;
     }
     if (order_state_may_follow(order->state, ORDER_ABANDONED)) {
-        return change(journal, order, ORDER_ABANDONED, "abandoned", err);
+        return change(journal, order, ORDER_ABANDONED,
+                      order->sent_again
+                          ? "abandoned; it was sent once, and the CA showed nothing of it"
+                          : "abandoned",
+                      err);
     }
     if (order->state == ORDER_SUBMITTING || order->state == ORDER_AMBIGUOUS) {
         return err_set(

@@ -117,6 +117,14 @@ def test_it_is_looked_for_once_more_before_it_is_sent_again(client: Client) -> N
     assert len(orders(client)) == 1 and client.sandbox.posts() == 1
 
 
+def test_what_was_sent_before_is_not_said_to_be_unsent(lost: Client) -> None:
+    lost.run("enroll", *NAMES, status=14)
+    lost.run("order", "resolve", "1", "--not-ordered", "--send-again", "--reason", "the portal shows none", "--yes")
+    lost.run("order", "abandon", "1")
+    assert texts(lost)[-1] == "abandoned; it was sent once, and the CA showed nothing of it"
+    assert "it was sent once, and the CA showed nothing of it" in lost.run("order", "wait", "1", status=12).stderr
+
+
 def test_what_a_person_had_sent_again_is_not_sent_by_itself(lost: Client) -> None:
     assert lost.sandbox is not None
     lost.set("ca:sandbox", absence_after="0")

@@ -6,6 +6,7 @@ import http.server
 import json
 import re
 import signal
+import sqlite3
 import ssl
 import threading
 import time
@@ -131,12 +132,50 @@ def test_a_certificate_on_the_token_that_nobody_ordered(client: Client, ca: Sand
     assert (one["name"], one["found_in"], one["order"]) == ("by-hand.example.org", "token", None)
 
 
+def test_a_placeholder_of_the_same_key_hides_nothing(client: Client, ca: Sandbox, tmp_path: Path) -> None:
+    key = client.json("key", "generate", "--label", "k", "--type", "ec:P-256")["uri"]
+    csr = client.json("csr", "create", key, "--name", "real.example.org")["csr"]
+    cert, public, other, placeholder = (tmp_path / n for n in ("cert.pem", "public.pem", "other.key", "placeholder.der"))
+    cert.write_text(ca.sign(csr, ["real.example.org"], days=90, not_before_offset_days=-85)["cert"])
+    bind(client, key, cert)
+    (tmp_path / "csr.pem").write_text(csr)
+    public.write_text(run(["openssl", "req", "-noout", "-pubkey", "-in", str(tmp_path / "csr.pem")]).stdout)
+    run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", str(other)])
+    run(["openssl", "x509", "-new", "-subj", "/CN=placeholder", "-key", str(other), "-force_pubkey", str(public), "-days", "3650",
+         "-outform", "DER", "-out", str(placeholder)])
+    run(["pkcs11-tool", "--module", str(client.token.module), "--token-label", client.token.label, "--login", "--pin",
+         client.token.pin, "--write-object", str(placeholder), "--type", "cert", "--label", "placeholder"], env=client.full_env())
+    assert names(alert(client, CRITICAL)) == ["real.example.org"]
+
+
 def test_a_colleague_s_certificate_in_the_inventory(client: Client, ca: Sandbox, tmp_path: Path) -> None:
     enroll(client, "theirs.example.org", 20)
     other = Client(tmp_path / "other", client.token, ca)
     other.run("inventory", "sync", "--source", "list", "--details")
     found = alerts_of(other, "theirs.example.org", "--sources", "inventory")
     assert [(a["found_in"], a["order"]) for a in found] == [("inventory", None)]
+
+
+def journal(client: Client, *statements: tuple[str, tuple[Any, ...]]) -> None:
+    """Changes what has been written down."""
+    with sqlite3.connect(client.dir / "state" / "journal.db") as db:
+        for statement, values in statements:
+            assert db.execute(statement, values).rowcount == 1
+    db.close()
+
+
+def test_the_inventory_s_day_does_not_make_an_alert_premature(client: Client) -> None:
+    """The inventory knows the day alone; an hour before the level is reached the day has begun."""
+    name = "day.alone.example"
+    enroll(client, name, 41)
+    client.run("inventory", "sync", "--source", "list", "--details")
+    end = (int(time.time()) // DAY + 41) * DAY - 1
+    journal(client, ("UPDATE orders SET not_after_s = ?, cert_pem = NULL WHERE id = 1", (end,)),
+            ("UPDATE certificates SET expires = ? WHERE common_name = ? AND gone_s = 0", (time.strftime("%Y-%m-%d", time.gmtime(end)), name)))
+    for early, found in ((3600, 0), (-3600, 1)):
+        levels = f"{end - int(time.time()) - early}s"
+        told = alerts_of(client, name, "--levels", levels, "--sources", "journal, inventory")
+        assert [a["found_in"] for a in told] == ["journal, inventory"] * found
 
 
 def test_it_says_that_the_inventory_does_not_know_when_certificates_end(client: Client) -> None:
@@ -225,6 +264,15 @@ def test_an_order_that_awaits_approval_here_is_told(client: Client) -> None:
 
 # --- sources that fail
 
+def test_an_inventory_that_is_named_and_was_never_read_is_unknown(client: Client) -> None:
+    alert(client, OK)
+    assert "was never read" in alert(client, UNKNOWN, "--sources", "journal, inventory")["failures"][0]["why"]
+    client.set("p11enroll", alert_sources="inventory")
+    assert "inventory failed" in alert(client, UNKNOWN, "--dry-run")["line"]
+    client.run("inventory", "sync", "--source", "list", "--details")
+    assert json.loads(client.run("alert", "--json", status=None).stdout)["failures"] == []
+
+
 def test_a_token_that_cannot_be_read_is_unknown_and_the_rest_is_told(client: Client) -> None:
     enroll(client, "www.example.org", 20)
     client.set("token:main", uri="pkcs11:token=gone")
@@ -234,6 +282,13 @@ def test_a_token_that_cannot_be_read_is_unknown_and_the_rest_is_told(client: Cli
     said = client.run("alert", status=UNKNOWN)
     assert "token 'main'" in said.stderr and "www.example.org" in said.stdout
     alert(client, WARNING, "--sources", "journal")
+
+
+def test_bars_stand_before_performance_data_alone(client: Client) -> None:
+    client.set("token:main", module="/nowhere/go|ne.so")
+    assert "go|ne" in alert(client, UNKNOWN)["failures"][0]["why"]
+    said = client.run("alert", status=UNKNOWN).stdout
+    assert said.count("|") == 1 and said.count("go/ne") == 1
 
 
 def test_all_tokens_are_looked_at(client: Client) -> None:
@@ -301,6 +356,16 @@ def test_mail_that_failed_is_sent_the_next_time(client: Client, mails: Callable[
     assert sinks(alert(client, WARNING)) == {"mail": (0, "nothing new")} and len(mails()) == 1
 
 
+def test_a_critical_alert_that_nobody_was_told_of_is_a_failure(client: Client, mails: Callable[[], list[str]], tmp_path: Path) -> None:
+    enroll(client, "www.example.org", 5)
+    (tmp_path / "broken").touch()
+    assert alert(client, CRITICAL, "--dry-run")["status"] == "CRITICAL"
+    done = alert(client, UNKNOWN)
+    assert sinks(done) == {"mail": (1, "failed")} and done["line"].startswith("P11ENROLL CRITICAL - ")
+    (tmp_path / "broken").unlink()
+    alert(client, CRITICAL)
+
+
 def test_a_new_certificate_does_not_repeat_the_old_one(client: Client, mails: Callable[[], list[str]]) -> None:
     enroll(client, "a.example.org", 20)
     alert(client, WARNING)
@@ -321,10 +386,34 @@ def test_what_comes_back_is_told_again(client: Client, ca: Sandbox, mails: Calla
     assert len(mails()) == 2
 
 
+def test_orders_are_forgotten_although_a_token_cannot_be_read(client: Client, ca: Sandbox, mails: Callable[[], list[str]]) -> None:
+    ca.set(approval="manual")
+    client.run("enroll", "--name", "waits.example.org", "--deadline", "0", status=11)
+    client.set("token:gone", module=str(client.token.module), uri="pkcs11:token=gone", pin_source=f"file:{client.token.pin_file}")
+    for waiting in ("0s, 1h", "1h", "0s, 1h"):
+        client.set("p11enroll", alert_waiting=waiting)
+        alert(client, UNKNOWN)
+    assert len(mails()) == 2
+
+
+def test_a_second_wait_of_an_order_is_told(client: Client, ca: Sandbox, mails: Callable[[], list[str]]) -> None:
+    """First here, then at the CA; nobody looked in between."""
+    client.set("profile:web", approval="required", approvers="user:root, user:somebody")
+    client.run("enroll", "--name", "www.example.org", status=17)
+    client.set("p11enroll", alert_waiting="0s, 1h")
+    assert sinks(alert(client, WARNING)) == {"mail": (1, "delivered")}
+    time.sleep(1.1)  # the clock has whole seconds
+    ca.set(approval="manual")
+    client.set("profile:web", approval=None, approvers=None)
+    client.run("order", "wait", "1", "--deadline", "0", status=11)
+    assert sinks(alert(client, WARNING)) == {"mail": (1, "delivered")}
+    assert sinks(alert(client, WARNING)) == {"mail": (0, "nothing new")} and len(mails()) == 2
+
+
 def test_a_source_that_was_not_read_does_not_make_it_forget(client: Client, mails: Callable[[], list[str]]) -> None:
     enroll(client, "www.example.org", 20)
     alert(client, WARNING)
-    alert(client, OK, "--sources", "inventory")
+    alert(client, UNKNOWN, "--sources", "inventory")
     client.set("p11enroll", alert_sources="token")
     client.set("token:main", uri="pkcs11:token=gone")
     alert(client, UNKNOWN)
@@ -345,6 +434,18 @@ def test_without_a_mail_program_that_is_told(client: Client, mails: Callable[[],
     enroll(client, "www.example.org", 20)
     client.set("p11enroll", alert_sendmail="/nowhere/sendmail")
     assert "alert_sendmail" in alert(client, UNKNOWN)["sinks"][0]["failure"]
+
+
+def test_the_last_words_of_a_mail_program_are_shown(client: Client, mails: Callable[[], list[str]], tmp_path: Path) -> None:
+    enroll(client, "www.example.org", 20)
+    (tmp_path / "sendmail").write_text("#!/bin/sh\nseq 1 6000 >&2\necho 'queue is full' >&2\nexit 75\n")
+    assert "ended with status 75: queue is full" in alert(client, UNKNOWN)["sinks"][0]["failure"]
+
+
+def test_no_time_for_a_delivery_is_refused(client: Client) -> None:
+    client.set("p11enroll", alert_timeout="0")
+    line = client.run("alert", status=UNKNOWN).stdout
+    assert line.startswith("P11ENROLL UNKNOWN - ") and "alert_timeout" in line and "'0' leaves no time at all" in line
 
 
 def test_a_mail_program_that_hangs_is_ended(client: Client, mails: Callable[[], list[str]], tmp_path: Path) -> None:
@@ -386,6 +487,15 @@ def test_a_dry_run_delivers_and_remembers_nothing(client: Client, mails: Callabl
     assert sinks(done) == {"mail": (1, "would be delivered"), "metrics": (1, "would be delivered")}
     assert mails() == [] and not (tmp_path / "p.prom").exists()
     assert sinks(alert(client, WARNING))["mail"] == (1, "delivered")
+
+
+def test_a_dry_run_without_a_journal_is_unknown_and_makes_none(client: Client) -> None:
+    """A check that runs as somebody else would be OK for ever."""
+    line = client.run("alert", "--dry-run", status=UNKNOWN).stdout
+    assert line.startswith("P11ENROLL UNKNOWN - --dry-run as user ") and f"no journal in {client.state}" in line
+    assert not (client.state / "journal.db").exists()
+    alert(client, OK)
+    assert alert(client, OK, "--dry-run")["alerts"] == []
 
 
 # --- webhook

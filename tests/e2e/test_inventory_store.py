@@ -261,6 +261,10 @@ def test_an_order_that_is_issued_and_not_bound_is_found(client: Client, ca: Sand
     ca.ask("POST", f"/orders/{number}/approve")
     sync(client)
     assert findings(client) == [("not-bound", number, 1)]
+    with sqlite3.connect(client.dir / "state" / "journal.db") as db:  # CAs have more words for it
+        assert db.execute("UPDATE certificates SET status = 'Enrolled - Pending Download' WHERE ca_id = ?", (number,)).rowcount == 1
+    db.close()
+    assert findings(client) == [("not-bound", number, 1)]
     client.run("order", "wait", "1")
     sync(client)
     assert findings(client) == []

@@ -10,9 +10,18 @@ ALTER TABLE certificates ADD COLUMN expires_s INTEGER GENERATED ALWAYS AS (CAST(
 
 CREATE INDEX certificates_expires ON certificates (expires_s) WHERE gone_s = 0;
 
+-- What the CA's words mean ("Enrolled - Pending Download" is issued): as in ca/scm/parse.c.
+ALTER TABLE certificates ADD COLUMN status_word TEXT GENERATED ALWAYS AS (
+    lower(replace(replace(replace(status, ' ', ''), '-', ''), '_', ''))) VIRTUAL;
+ALTER TABLE certificates ADD COLUMN is_issued INTEGER GENERATED ALWAYS AS (
+    coalesce(status_word IN ('issued', 'downloaded', 'enrolledpendingdownload'), 0)) VIRTUAL;
+ALTER TABLE certificates ADD COLUMN is_over INTEGER GENERATED ALWAYS AS (
+    coalesce(status_word IN ('revoked', 'replaced', 'declined', 'rejected', 'invalid', 'unmanaged',
+                             'notenrolled'), 0)) VIRTUAL;
+
 -- Those of which nobody knows when they end.
 CREATE INDEX certificates_undated ON certificates (ca)
-    WHERE gone_s = 0 AND expires_s IS NULL AND lower(status) = 'issued';
+    WHERE gone_s = 0 AND expires_s IS NULL AND is_issued = 1;
 
 CREATE TABLE alerts (
     subject TEXT    NOT NULL,   -- certificate or order

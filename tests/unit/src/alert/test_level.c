@@ -259,6 +259,22 @@ static void test_what_one_source_knows_to_be_over_is_over(void **state UNUSED)
     assert_int_equal(alerts.count, 0);
 }
 
+/* A token shows another one of the same key: a guess, which the journal knows better. */
+static void test_the_journal_knows_what_is_in_use(void **state UNUSED)
+{
+    for (int ordered = 0; ordered < 2; ordered++) {
+        AUTO(alerts) struct alerts alerts = ALERTS_INIT;
+        struct alert_item bound = certificate(ALERT_TOKEN, SERIAL, 10 * DAY);
+        bound.outlived = true;
+        add(&alerts, bound);
+        if (ordered) {
+            add(&alerts, certificate(ALERT_JOURNAL, SERIAL, 10 * DAY));
+        }
+        merge(&alerts);
+        assert_int_equal(alerts.count, ordered);
+    }
+}
+
 static void test_others_of_the_same_name_hide_only_what_is_not_ours(void **state UNUSED)
 {
     for (int ours = 0; ours < 2; ours++) {
@@ -305,8 +321,21 @@ static void test_the_worst_come_first_and_the_old_is_silent(void **state UNUSED)
     merge(&alerts);
     assert_int_equal(alerts.count, 3);
     assert_string_equal(alerts.list[0].serial, "02");
-    assert_string_equal(alerts.list[1].subject, "order:4");
+    assert_string_equal(alerts.list[1].subject, "order:4@1799654400");
     assert_string_equal(alerts.list[2].serial, "01");
+}
+
+static void test_a_second_wait_of_an_order_is_another_subject(void **state UNUSED)
+{
+    AUTO(alerts) struct alerts alerts = ALERTS_INIT;
+    struct alert_item order = {.kind = ALERT_ORDER, .order = 4, .at_s = rules.now_s - 4 * DAY};
+
+    add(&alerts, order);
+    order.at_s -= DAY;
+    add(&alerts, order);
+    merge(&alerts);
+    assert_int_equal(alerts.count, 2);
+    assert_string_not_equal(alerts.list[0].subject, alerts.list[1].subject);
 }
 
 int main(void)
@@ -323,9 +352,11 @@ int main(void)
         cmocka_unit_test(test_others_are_others),
         cmocka_unit_test(test_without_serial_numbers_nothing_is_the_same),
         cmocka_unit_test(test_what_one_source_knows_to_be_over_is_over),
+        cmocka_unit_test(test_the_journal_knows_what_is_in_use),
         cmocka_unit_test(test_others_of_the_same_name_hide_only_what_is_not_ours),
         cmocka_unit_test(test_a_day_is_not_over_before_its_end),
         cmocka_unit_test(test_the_worst_come_first_and_the_old_is_silent),
+        cmocka_unit_test(test_a_second_wait_of_an_order_is_another_subject),
     };
 
     return UNIT_RUN(tests);

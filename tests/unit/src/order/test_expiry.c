@@ -236,6 +236,25 @@ static void test_the_inventory_knows_what_is_over(void **state UNUSED)
     assert_string_equal(listed(&p), "1 2(over) 5 6(superseded) 7 ");
 }
 
+/* As parse.c of the CA takes the words. */
+static void test_the_ca_s_words_for_issued_and_over(void **state UNUSED)
+{
+    AUTO(place) struct place p;
+
+    begin(&p);
+    add_listed(&p, 1, 8, "'2027-01-20'");
+    sql(&p, "UPDATE certificates SET status = 'Downloaded' WHERE ca_id = 1;"
+            "UPDATE certificates SET status = 'Enrolled - Pending Download' WHERE ca_id = 2;"
+            "UPDATE certificates SET status = 'DOWNLOADED' WHERE ca_id = 3;"
+            "UPDATE certificates SET status = 'Replaced' WHERE ca_id = 4;"
+            "UPDATE certificates SET status = 'REVOKED' WHERE ca_id = 5;"
+            "UPDATE certificates SET status = 'Not Enrolled' WHERE ca_id = 6;"
+            "UPDATE certificates SET status = 'a word to come' WHERE ca_id = 7;"
+            "UPDATE certificates SET status = 'Downloaded', common_name = 'n7', names = 'n7',"
+            "  expires = '2027-09-20' WHERE ca_id = 8");
+    assert_string_equal(listed(&p), "1 2 3 4(over) 5(over) 6(over) 7(superseded) ");
+}
+
 static bool undated(struct place *p)
 {
     bool is = false;
@@ -255,6 +274,8 @@ static void test_certificates_without_an_end_are_noticed(void **state UNUSED)
     sql(&p, "UPDATE certificates SET expires = NULL, gone_s = 1 WHERE ca_id = 2");
     assert_false(undated(&p));
     sql(&p, "UPDATE certificates SET expires = 'in spring' WHERE ca_id = 3");
+    assert_true(undated(&p));
+    sql(&p, "UPDATE certificates SET status = 'Downloaded' WHERE ca_id = 3");
     assert_true(undated(&p));
     sql(&p, "UPDATE certificates SET expires = '2027-01-21' WHERE ca_id = 3");
     assert_false(undated(&p));
@@ -314,6 +335,7 @@ int main(void)
         cmocka_unit_test(test_orders_wait_since_their_state_began),
         cmocka_unit_test(test_dates_are_understood_as_cas_write_them),
         cmocka_unit_test(test_the_inventory_knows_what_is_over),
+        cmocka_unit_test(test_the_ca_s_words_for_issued_and_over),
         cmocka_unit_test(test_certificates_without_an_end_are_noticed),
         cmocka_unit_test(test_the_cost_is_that_of_what_is_found),
     };
