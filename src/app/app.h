@@ -186,7 +186,8 @@ struct app_waited {
 bool app_wait(struct app *app, const struct app_wait *request, struct app_waited *out,
               struct err *err) NODISCARD;
 
-/* The numbers of all open orders that the CA has, or may have, oldest first; free() them. */
+/* The numbers of all orders that are not finished (see journal_list()) and that the CA has, or may
+ * have, oldest first; free() them. */
 bool app_open_orders(struct app *app, int64_t **ids, size_t *count, struct err *err) NODISCARD;
 
 /* resolve.c: an order whose answer was lost, and which the CA does not have, somebody says. */

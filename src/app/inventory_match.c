@@ -3,21 +3,9 @@
 #include "base/str.h"
 #include "x509/x509.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A certificate on the token whose private key is there too. */
-struct bound {
-    char serial[CA_SERIAL_TEXT_MAX];
-    char *label, *uri, *subject;
-    uint8_t hash[X509_SPKI_HASH_LEN];
-    bool seen; /* the CA has it, or may have it among what was not read */
-};
-
-struct token_key {
-    char *label, *uri;
-    uint8_t hash[X509_SPKI_HASH_LEN];
-};
 
 /* One kind of certificate at the CA. */
 struct part {
@@ -25,6 +13,22 @@ struct part {
     struct inventory_state state;
     const char *kind;
     bool wanted; /* it is looked at, and was read */
+};
+
+/* A certificate on the token whose private key is there too. */
+struct bound {
+    char serial[CA_SERIAL_TEXT_MAX];
+    char *label, *uri, *subject;
+    char *names, *common_name; /* as the CA lists them, if it is good there */
+    const struct part *part;   /* likewise */
+    int64_t ca_id;             /* likewise */
+    uint8_t hash[X509_SPKI_HASH_LEN];
+    bool seen; /* the CA has it, or may have it among what was not read */
+};
+
+struct token_key {
+    char *label, *uri;
+    uint8_t hash[X509_SPKI_HASH_LEN];
 };
 
 struct told {
@@ -64,6 +68,8 @@ static void matching_free(struct matching *m)
         free(m->certs[i].label);
         free(m->certs[i].uri);
         free(m->certs[i].subject);
+        free(m->certs[i].names);
+        free(m->certs[i].common_name);
     }
     for (size_t i = 0; i < ARRAY_LEN(m->parts); i++) {
         inventory_close(m->parts[i].inventory);
@@ -152,9 +158,23 @@ static bool was_told(const struct matching *m, int64_t ca_id)
     return false;
 }
 
-static bool tell(struct matching *m, const struct app_match *match, struct err *err)
+/* The journal's order of that number at the CA, whichever way it was met. */
+static bool find_order(struct matching *m, struct app_match *match, struct err *err)
+{
+    bool tls = str_equal(m->part->kind, ca_kind_name(CA_KIND_TLS));
+    char number[24];
+
+    (void)snprintf(number, sizeof(number), "%lld", (long long)match->ca_order);
+    return journal_find_ca_order(m->journal, m->app->selection.ca->name, tls ? NULL : m->part->kind,
+                                 number, &match->order, err);
+}
+
+static bool tell(struct matching *m, struct app_match *match, struct err *err)
 {
     if (match->ca_order != 0) {
+        if (match->order == 0 && !find_order(m, match, err)) {
+            return false;
+        }
         struct told *grown = reallocarray(m->told, m->told_count + 1, sizeof(*grown));
         if (grown == NULL) {
             return err_nomem(err);
@@ -181,6 +201,20 @@ static bool is_on_token(const struct matching *m, const char *serial)
     return false;
 }
 
+/* What a certificate with the same key may be older than. */
+static bool note_good(struct matching *m, const struct inventory_row *row, struct err *err)
+{
+    struct bound *cert = m->cert;
+
+    free(cert->names);
+    free(cert->common_name);
+    cert->part = m->part;
+    cert->ca_id = row->ca_id;
+    cert->names = str_dup(row->names);
+    cert->common_name = str_dup(row->common_name);
+    return (row->names == NULL || cert->names != NULL) || err_nomem(err);
+}
+
 /* A certificate of the token in the CA's list. */
 static bool look_at_cert(void *ctx, const struct inventory_row *row, struct err *err)
 {
@@ -202,7 +236,7 @@ static bool look_at_cert(void *ctx, const struct inventory_row *row, struct err 
         match.finding = APP_GONE;
     } else if (!is_revoked(row)) {
         m->out->good++;
-        return true;
+        return note_good(m, row, err);
     }
     return tell(m, &match, err);
 }
@@ -260,6 +294,29 @@ static bool match_certs(struct matching *m, struct err *err)
     return true;
 }
 
+/* Whether one that the CA numbered later, for the same key and names, is bound: CAs count up. */
+static bool has_newer(const struct matching *m, const struct inventory_row *row)
+{
+    for (size_t i = 0; i < m->cert_count; i++) {
+        const struct bound *cert = &m->certs[i];
+        if (cert->part == m->part && cert->ca_id > row->ca_id &&
+            memcmp(cert->hash, m->key->hash, sizeof(cert->hash)) == 0 &&
+            str_equal(cert->names, row->names) && str_equal(cert->common_name, row->common_name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What has a successor is not missed on the token. */
+static bool is_superseded(struct matching *m, const struct inventory_row *row, bool *out,
+                          struct err *err)
+{
+    *out = has_newer(m, row);
+    return *out || journal_has_successor(m->journal, m->app->selection.ca->name, m->part->kind,
+                                         row->ca_id, out, err);
+}
+
 /* A certificate in the CA's list for a key of the token. */
 static bool look_at_key(void *ctx, const struct inventory_row *row, struct err *err)
 {
@@ -272,9 +329,13 @@ static bool look_at_key(void *ctx, const struct inventory_row *row, struct err *
                               .status = row->status,
                               .label = m->key->label,
                               .uri = m->key->uri};
+    bool superseded = false;
 
-    return row->gone_s != 0 || !row->is_issued || is_on_token(m, row->serial) ||
-           was_told(m, row->ca_id) || tell(m, &match, err);
+    if (row->gone_s != 0 || !row->is_issued || is_on_token(m, row->serial) ||
+        was_told(m, row->ca_id)) {
+        return true;
+    }
+    return is_superseded(m, row, &superseded, err) && (superseded || tell(m, &match, err));
 }
 
 static bool match_keys(struct matching *m, struct err *err)

@@ -8,6 +8,7 @@
 #include "base/str.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The order of ours behind the CA's number; id 0: the journal does not know it. */
@@ -58,6 +59,24 @@ static void note(struct ours *ours, const char *event)
     }
 }
 
+/* What the record says after the decision; if it cannot be read, nothing that is out of date. */
+static void read_again(struct ca *ca, const struct ca_decision *sent, struct ca_record *record)
+{
+    struct err err = ERR_INIT;
+    struct ca_record now = {.id = 0};
+
+    if (ca_record_of(ca, sent->kind, sent->id, &now, &err)) {
+        ca_record_done(record);
+        *record = now;
+        return;
+    }
+    ca_record_done(&now);
+    log_line(LOG_WARN, "request", "what the CA says after the decision could not be read: %s",
+             err.msg);
+    free(record->status);
+    record->status = NULL;
+}
+
 bool app_request_decide(struct app *app, const struct app_request_decision *decision,
                         struct ca_record *record, struct err *err)
 {
@@ -83,6 +102,7 @@ bool app_request_decide(struct app *app, const struct app_request_decision *deci
     if (ca_decide(connection.ca, &sent, err) == CA_DONE) {
         (void)snprintf(event, sizeof(event), "%s at the CA by this account", verb);
         note(&ours, event);
+        read_again(connection.ca, &sent, record);
         return true;
     }
     note(&ours, err->msg);

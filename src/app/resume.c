@@ -90,6 +90,28 @@ bool app_needs_ca(struct app *app, struct journal *journal, const struct order *
     return is_for_ca(order) || is_approved(app, journal, order);
 }
 
+/* The stored answer did not pass once more: the CA may have put it right since. */
+static bool fetch_again(struct app *app, struct journal *journal, bool once, struct order *order,
+                        struct err *err)
+{
+    AUTO(app_ca) struct app_ca connection = {.ca = NULL};
+    struct err why = *err;
+    struct err asking = ERR_INIT;
+    bool fresh = false;
+
+    if (!app_ca_open(app, &connection, &asking) ||
+        !order_collect_again(journal, connection.ca, order, &fresh, &asking)) {
+        return err_set(err, E_CERT_REJECTED,
+                       "%.600s; and the CA could not be asked for it anew: %.300s", why.msg,
+                       asking.msg);
+    }
+    if (fresh) {
+        return app_drive(app, journal, connection.ca, order, once, err);
+    }
+    return err_set(err, E_CERT_REJECTED, "%.800s; the CA gives the same certificate still",
+                   why.msg);
+}
+
 bool app_resume(struct app *app, int64_t id, bool once, struct order *order, struct err *err)
 {
     AUTO(journal) struct journal *journal = NULL;
@@ -97,15 +119,22 @@ bool app_resume(struct app *app, int64_t id, bool once, struct order *order, str
     AUTO(order_lock) struct order_lock lock = ORDER_LOCK_INIT;
 
     if (!app_journal(app, &journal, err) || !order_lock_take(journal, id, &lock, err) ||
-        !journal_load(journal, id, order, err) || !app_select_for(app, order, err) ||
-        !order_look_again(journal, order, err)) {
+        !journal_load(journal, id, order, err) || !app_select_for(app, order, err)) {
+        return false;
+    }
+    bool was_rejected = order->state == ORDER_REJECTED;
+    if (!order_look_again(journal, order, err)) {
         return false;
     }
     log_set_order((long)id);
     if (app_needs_ca(app, journal, order) && !app_ca_open(app, &connection, err)) {
         return false;
     }
-    return app_drive(app, journal, connection.ca, order, once, err);
+    if (app_drive(app, journal, connection.ca, order, once, err)) {
+        return true;
+    }
+    return was_rejected && order->state == ORDER_REJECTED && err->code == E_CERT_REJECTED &&
+           fetch_again(app, journal, once, order, err);
 }
 
 bool app_abandon(struct app *app, int64_t id, struct order *order, struct err *err)

@@ -163,6 +163,10 @@ static bool keep_rejected(struct app_steps *s, const struct order *order, struct
         (void)snprintf(err->msg + used, sizeof(err->msg) - used,
                        "; it is in the journal alone, because: %.200s", saving.msg);
     }
+    used = strlen(err->msg);
+    (void)snprintf(err->msg + used, sizeof(err->msg) - used,
+                   "; 'p11enroll order wait %lld' checks it again, and asks the CA for it anew",
+                   (long long)order->id);
     return false;
 }
 

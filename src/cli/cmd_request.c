@@ -109,11 +109,12 @@ static bool decide(struct cli *cli, bool approve, struct err *err)
         return false;
     }
     bool ok = app_request_decide(&cli->app, &decision, &record, err);
-    if (record.status != NULL) {
-        print_record(cli, &record);
-    }
     if (ok) {
-        out_bool(&cli->out, "approved", "Approved", approve);
+        out_text(&cli->out, "decision", "Decision", approve ? "approved" : "declined");
+        out_bool(&cli->out, "approved", NULL, approve);
+    }
+    if (record.id != 0) {
+        print_record(cli, &record);
     }
     return ok;
 }

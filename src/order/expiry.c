@@ -63,6 +63,23 @@ bool journal_expiring(struct journal *journal, int64_t after_s, int64_t until_s,
     return false;
 }
 
+bool journal_has_successor(struct journal *journal, const char *ca, const char *kind,
+                           int64_t ca_order_id, bool *out, struct err *err)
+{
+    AUTO(db_query) struct db_query *query = NULL;
+
+    if (!db_query(journal->db,
+                  "SELECT id FROM orders WHERE parent = CAST(?1 AS TEXT) AND ca = ?2 AND "
+                  "coalesce(kind, 'ssl') = ?3 AND state = 'done' AND ca_order_id <> parent LIMIT 1",
+                  &query, err)) {
+        return false;
+    }
+    db_bind_int(query, 1, ca_order_id);
+    db_bind_text(query, 2, ca);
+    db_bind_text(query, 3, kind);
+    return db_step(query, out, err);
+}
+
 /*
  * Since when: the first event after the last one of another kind. Working and waiting at the CA are
  * one kind, as a CA may go to and fro between the two; so are the states of a lost answer.

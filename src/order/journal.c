@@ -500,6 +500,17 @@ bool journal_find_ca_order(struct journal *journal, const char *ca, const char *
     return true;
 }
 
+/* Open orders, and those that were paid for and have nothing bound: a certificate that was rejected
+ * has no end yet, and no later order for the same thing. Each part through an index. */
+static const char unfinished[] =
+    "WHERE id IN (SELECT id FROM orders WHERE open = 1 UNION ALL"
+    " SELECT o.id FROM orders o WHERE o.not_after_s = 0 AND o.state = 'cert-rejected'"
+    " AND NOT EXISTS (SELECT 1 FROM orders n WHERE n.dedupe = o.dedupe AND n.state = 'done'"
+    "                 AND n.id > o.id)"
+    " AND NOT EXISTS (SELECT 1 FROM orders n WHERE n.parent = o.parent AND n.ca = o.ca"
+    "                 AND n.kind IS o.kind AND n.state = 'done' AND n.id > o.id))"
+    " ORDER BY id DESC LIMIT ?";
+
 bool journal_list(struct journal *journal, bool open_only, int64_t limit, journal_visit_fn *visit,
                   void *ctx, struct err *err)
 {
@@ -507,8 +518,7 @@ bool journal_list(struct journal *journal, bool open_only, int64_t limit, journa
     AUTO(db_query) struct db_query *query = NULL;
     bool row = true;
 
-    select_orders(&sql, open_only ? "WHERE open = 1 ORDER BY id DESC LIMIT ?"
-                                  : "ORDER BY id DESC LIMIT ?");
+    select_orders(&sql, open_only ? unfinished : "ORDER BY id DESC LIMIT ?");
     if (!db_query(journal->db, buf_str(&sql), &query, err)) {
         return false;
     }

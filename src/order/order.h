@@ -212,8 +212,14 @@ bool journal_resolve(struct journal *journal, const char *text, int64_t *id,
 bool journal_find_ca_order(struct journal *journal, const char *ca, const char *kind,
                            const char *ca_order_id, int64_t *id, struct err *err) NODISCARD;
 
-/* Visits orders, newest first, at most `limit`; only open ones if asked. Ends when visit returns
- * false. */
+/* Whether a done order renewed or replaced, under a number of its own, what has that number at that
+ * CA (a section's name) among those of that kind of certificate ("ssl"). */
+bool journal_has_successor(struct journal *journal, const char *ca, const char *kind,
+                           int64_t ca_order_id, bool *out, struct err *err) NODISCARD;
+
+/* Visits orders, newest first, at most `limit`; if asked, only those that are not finished: open
+ * ones, and those whose certificate was rejected and that no later one has made up for. Ends when
+ * visit returns false. */
 typedef bool journal_visit_fn(void *ctx, const struct order *order);
 bool journal_list(struct journal *journal, bool open_only, int64_t limit, journal_visit_fn *visit,
                   void *ctx, struct err *err) NODISCARD;
@@ -409,6 +415,12 @@ bool order_adopt(struct journal *journal, struct order *order, const char *ca_st
 
 /* Lets the certificate of a rejected order be verified again; other orders stay as they are. */
 bool order_look_again(struct journal *journal, struct order *order, struct err *err) NODISCARD;
+
+/* Fetches the certificate of a rejected order from the CA once more; blocks. *fresh: it is another
+ * answer than the one that was rejected, and is to be verified. E_ORDER_PENDING: the CA has none
+ * for now; else as ca_collect(). The order stays rejected then, with the answer that it has. */
+bool order_collect_again(struct journal *journal, struct ca *ca, struct order *order, bool *fresh,
+                         struct err *err) NODISCARD;
 
 /* Notes that the certificate is revoked at the CA. Orders that ended otherwise, or have no
  * certificate, keep their state and get the event. */

@@ -168,6 +168,36 @@ bool order_look_again(struct journal *journal, struct order *order, struct err *
            change(journal, order, ORDER_COLLECTED, "the certificate is checked again", err);
 }
 
+bool order_collect_again(struct journal *journal, struct ca *ca, struct order *order, bool *fresh,
+                         struct err *err)
+{
+    AUTO(buf) struct buf answer = BUF_INIT(1 << 20);
+    AUTO(buf) struct buf pem = BUF_INIT(1 << 20);
+    AUTO(x509_stack) STACK_OF(X509) *certs = NULL;
+    bool ready = false;
+    bool stale = false;
+
+    *fresh = false;
+    if (!ca_collect(ca, order->ca_state, &ready, &answer, err)) {
+        return false;
+    }
+    if (!ready) {
+        err_clear(err);
+        return err_set(err, E_ORDER_PENDING, "it has none for now");
+    }
+    if (!x509_bundle_parse(answer.data, answer.len, &certs, err) ||
+        !order_is_stale(order, certs, &stale, err) || stale ||
+        !x509_chain_to_pem(certs, &pem, err)) {
+        return false;
+    }
+    if (str_equal(order->answer_pem, buf_str(&pem))) {
+        return true;
+    }
+    *fresh = order_set(&order->answer_pem, buf_str(&pem), err) &&
+             change(journal, order, ORDER_COLLECTED, "the CA gives another certificate now", err);
+    return *fresh;
+}
+
 bool order_adopt(struct journal *journal, struct order *order, const char *ca_state,
                  struct err *err)
 {

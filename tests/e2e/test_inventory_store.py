@@ -209,7 +209,49 @@ def test_what_is_as_it_should_be_is_no_finding(enrolled: Client) -> None:
 def test_a_bound_certificate_that_was_revoked_is_found(enrolled: Client, source: str) -> None:
     enrolled.run("revoke", "--ca-order", str(ca_order(enrolled)), "--reason", "superseded", "--yes")
     sync(enrolled, source)
-    assert [f[:2] for f in findings(enrolled)] == [("revoked", ca_order(enrolled))]
+    assert findings(enrolled) == [("revoked", ca_order(enrolled), 1)]
+
+
+def remove_bound(client: Client) -> None:
+    uri = next(c["uri"] for c in client.json("cert", "list")["certificates"] if c["key"] == "yes")
+    client.run("cert", "remove", uri, "--yes")
+
+
+def test_a_finished_order_whose_certificate_was_removed_is_named(enrolled: Client) -> None:
+    remove_bound(enrolled)
+    sync(enrolled)
+    assert findings(enrolled) == [("not-bound", ca_order(enrolled), 1)]
+    number = str(ca_order(enrolled))
+    row = next(line for line in enrolled.run("inventory", "match").stdout.splitlines() if number in line)
+    assert row.split()[:3] == ["not-bound", number, "1"], row
+
+
+def test_a_certificate_that_was_removed_is_bound_again_from_the_journal(enrolled: Client) -> None:
+    """As the manual advises."""
+    remove_bound(enrolled)
+    cert, chain = str(enrolled.dir / "cert.pem"), str(enrolled.dir / "chain.pem")
+    enrolled.run("order", "collect", "1", "--cert-out", cert, "--chain-out", chain)
+    key = str(enrolled.json("order", "show", "1")["key_uri"])
+    enrolled.run("cert", "bind", "--key", key, "--cert", cert, "--cert-chain", chain)
+    sync(enrolled)
+    assert findings(enrolled) == []
+
+
+@pytest.mark.parametrize("journal", ["its own", "another"])
+def test_what_was_renewed_with_its_key_is_not_missed(enrolled: Client, journal: str) -> None:
+    """The journal tells it, or the certificate that is bound for the same key and names."""
+    enrolled.run("order", "renew", "1")
+    if journal == "another":
+        enrolled.set("p11enroll", state_dir=str(enrolled.dir / "elsewhere"))
+    sync(enrolled, "auto", "--certificates")
+    assert findings(enrolled) == []
+
+
+def test_a_renewal_that_was_removed_is_missed_and_what_it_renewed_is_not(enrolled: Client) -> None:
+    enrolled.run("order", "renew", "1")
+    remove_bound(enrolled)
+    sync(enrolled)
+    assert findings(enrolled) == [("not-bound", ca_order(enrolled, 2), 2)]
 
 
 def test_an_order_that_is_issued_and_not_bound_is_found(client: Client, ca: Sandbox) -> None:

@@ -106,6 +106,71 @@ def test_rejected_certificate_is_not_ordered_a_second_time(client: Client) -> No
     assert client.sandbox.posts() == 1
 
 
+def rejected(client: Client) -> Sandbox:
+    """An order whose certificate is for another key, by the CA's fault."""
+    assert client.sandbox is not None
+    client.sandbox.set(certificate="other-key")
+    done = client.run("enroll", "--name", "www.example.org", status=50)
+    assert "'p11enroll order wait 1' checks it again" in done.stderr
+    return client.sandbox
+
+
+@pytest.mark.parametrize("verb", ["wait", "collect"])
+def test_certificate_that_the_ca_put_right_is_fetched_and_bound(client: Client, verb: str) -> None:
+    rejected(client).set(certificate="right")
+    result = client.json("order", verb, "1")
+    assert result["state"] == "done" and result["serial"] and result["last_error"] is None
+    events = [e["text"] for e in client.json("order", "show", "1")["events"]]
+    assert "the CA gives another certificate now" in events
+
+
+def test_certificate_that_the_ca_left_as_it_was_stays_rejected(client: Client) -> None:
+    rejected(client)
+    done = client.run("order", "wait", "1", status=50)
+    assert "the CA gives the same certificate still" in done.stderr and "'p11enroll order wait 1'" in done.stderr
+    assert client.json("order", "show", "1")["state"] == "cert-rejected"
+
+
+def test_another_certificate_that_does_not_pass_is_rejected_as_well(client: Client) -> None:
+    rejected(client).set(certificate="expired")
+    done = client.run("order", "wait", "1", status=50)
+    assert "the certificate expired" in done.stderr
+    assert client.json("order", "show", "1")["state"] == "cert-rejected"
+
+
+def test_corrected_roots_need_no_ca_and_without_it_the_reason_stays(client: Client) -> None:
+    assert client.sandbox is not None
+    wrong = ("--issuer-roots", str(client.sandbox.dir / "tls-ca.pem"))
+    client.run("enroll", "--name", "www.example.org", *wrong, status=50)
+    client.set("ca:sandbox", url="https://127.0.0.1:1")
+    done = client.run("order", "wait", "1", *wrong, status=50)
+    assert "does not lead to a trusted root" in done.stderr and "could not be asked for it anew" in done.stderr
+    assert client.json("order", "show", "1")["state"] == "cert-rejected"
+    assert client.json("order", "wait", "1")["state"] == "done"
+
+
+def test_rejected_certificate_is_not_finished(client: Client) -> None:
+    rejected(client)
+    assert [o["order"] for o in client.json("order", "list", "--open")["orders"]] == [1]
+    row, = client.json("order", "wait", "--all", status=50)["orders"]
+    assert (row["order"], row["result"], row["state"]) == (1, "cert-rejected", "cert-rejected")
+    assert "none is for the key" in row["detail"] and "'p11enroll order wait 1'" in row["detail"]
+    client.sandbox.set(certificate="right")  # type: ignore[union-attr]
+    client.run("order", "wait", "1")
+    assert client.json("order", "list", "--open")["orders"] == []
+
+
+@pytest.mark.parametrize("ending", ["another order", "revoked"])
+def test_rejected_certificate_that_nobody_needs_is_finished(client: Client, ending: str) -> None:
+    rejected(client).set(certificate="right")
+    if ending == "revoked":
+        client.run("revoke", "1", "--reason", "superseded", "--yes")
+    else:
+        client.run("enroll", "--name", "www.example.org", "--again")
+    assert client.json("order", "list", "--open")["orders"] == []
+    assert client.json("order", "wait", "--all")["orders"] == []
+
+
 def test_finished_order_goes_before_one_that_was_refused(client: Client) -> None:
     assert client.sandbox is not None
     client.sandbox.set(validated_domains="example.com")

@@ -44,11 +44,35 @@ def test_list_shows_what_waits(client: Client) -> None:
 def test_approval_lets_the_order_go_on(client: Client) -> None:
     number = waiting(client)
     result = client.json("request", "approve", number, "--message", "checked with the owner")
-    assert (result["approved"], result["ca_order"], result["status"]) == (True, int(number), "Requested")
+    assert (result["decision"], result["approved"], result["ca_order"]) == ("approved", True, int(number))
     assert sent(client, "POST", "/approve/")[0]["body"] == {"message": "checked with the owner"}
     assert "asking the CA to have it approved: 'checked with the owner'" in events(client)
     assert events(client)[-1] == "approved at the CA by this account"
     assert client.json("order", "wait", "1")["state"] == "done"
+
+
+@pytest.mark.parametrize(("verb", "decision", "status"), [
+    ("approve", "approved", "Approved"), ("decline", "declined", "Declined")])
+def test_decision_is_told_with_the_state_after_it(client: Client, verb: str, decision: str, status: str) -> None:
+    number = waiting(client)
+    assert client.sandbox is not None
+    client.sandbox.set(approved_polls=100)
+    lines = client.run("request", verb, number, "--message", "x").stdout.splitlines()
+    shown = dict(line.split(":", 1) for line in lines)
+    assert (shown["Decision"].strip(), shown["The CA says"].strip()) == (decision, status)
+    assert "Approved" not in shown
+
+
+def test_state_from_before_is_not_told_as_the_one_after(client: Client) -> None:
+    number = waiting(client)
+    assert client.sandbox is not None
+    client.sandbox.ask("POST", "/behaviours/once", [{
+        "match": {"method": "GET", "path_regex": f"/ssl/v1/{number}$"}, "skip": 1, "times": 10,
+        "fault": {"fail_status": 404}}])
+    done = client.run("request", "decline", number, "--message", "x")
+    assert "declined" in done.stdout and "The CA says" not in done.stdout
+    assert "what the CA says after the decision could not be read" in done.stderr
+    assert record(client, number)["status"] == "Declined"
 
 
 def test_declined_request_ends_the_order(client: Client) -> None:

@@ -505,9 +505,24 @@ static void test_list_of_open_orders(void **state UNUSED)
     }
     bring_to(journal, 2, ORDER_DONE, 1);
     bring_to(journal, 3, ORDER_FAILED, 1);
-    bring_to(journal, 4, ORDER_REJECTED, 1);
+    bring_to(journal, 4, ORDER_ABANDONED, 0);
     bring_to(journal, 5, ORDER_VERIFIED, 1);
     assert_string_equal(listed(journal, true, 10, 0), "5 1");
+}
+
+static void test_what_was_rejected_is_listed_until_it_is_made_up_for(void **state UNUSED)
+{
+    AUTO(journal) struct journal *journal = open_in(tmp_dir());
+    int64_t other = 0;
+
+    for (int i = 0; i < 3; i++) {
+        (void)add(journal, i < 2 ? "this" : "that", true, &other);
+        bring_to(journal, i + 1, ORDER_REJECTED, 0);
+    }
+    assert_string_equal(listed(journal, true, 10, 0), "3 2 1");
+    (void)add(journal, "this", true, &other);
+    bring_to(journal, 4, ORDER_DONE, 1);
+    assert_string_equal(listed(journal, true, 10, 0), "3");
 }
 
 static void test_list_has_a_limit(void **state UNUSED)
@@ -834,6 +849,7 @@ int main(void)
         cmocka_unit_test(test_order_at_the_ca_goes_before_one_that_was_not_sent),
         cmocka_unit_test(test_list_has_the_newest_first),
         cmocka_unit_test(test_list_of_open_orders),
+        cmocka_unit_test(test_what_was_rejected_is_listed_until_it_is_made_up_for),
         cmocka_unit_test(test_list_has_a_limit),
         cmocka_unit_test(test_list_ends_when_told),
         cmocka_unit_test(test_events_are_kept_in_order),
