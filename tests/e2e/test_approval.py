@@ -674,7 +674,7 @@ def test_a_refusal_of_the_ca_keeps_the_approval(client: Client, people: dict[str
     require(client, people["alice"].cert)
     ask(client)
     approve(client, people["alice"])
-    client.sandbox.once("POST", "/ssl/v1/enroll", fail_status=429, fault_when="before")
+    client.sandbox.once("POST", "/ssl/v1/enroll", fail_status=400, fail_code=-195, fault_when="before")
     client.run("order", "wait", "1", status=None)
     assert client.json("order", "show", "1")["state"] == "signed"
     assert client.json("order", "wait", "1")["state"] == "done"
