@@ -29,12 +29,12 @@ struct inventory_row {
     const char *common_name, *names, *subject;
     const char *status, *product, *issued, *expires, *revoked;
     const char *requester, *external_requester, *comments;
-    bool details;             /* what the CA says of this one alone, or its report */
     const uint8_t *spki_hash; /* INVENTORY_HASH_LEN bytes, or NULL */
     /* of what is read alone */
     const char *ca, *kind;
     int64_t gone_s, details_s, first_s;
     bool is_issued; /* as the CA's word for it means */
+    bool details;   /* in all: what the CA says of this one alone, or its report */
 };
 
 /* Opens the part of the database that belongs to a CA's section and a kind of certificate ("ssl");
