@@ -254,6 +254,7 @@ def test_no_key_of_an_acme_account_is_left_behind(
     rows = [{**state["accounts"][0], "id": 101 + i, "name": f"n{i}", "macKey": marker()} for i in range(3)]
     if broken:
         rows[1]["id"] = "no number"
+        client.sandbox.set(enroll_reply="extra-fields")  # the exchanges are recorded as ones with a fault
     path.write_text(json.dumps({**state, "accounts": [*state["accounts"], *rows]}))
     found = leftovers([str(row["macKey"]) for row in [*state["accounts"], *rows]])
     for args in ACCOUNTS:
