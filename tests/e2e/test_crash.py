@@ -16,7 +16,7 @@ import pytest
 from crash import Point, Scene, Story, visit
 from p11e import P11KIT_CLIENT, Client, need, sample
 
-KEPT = 8  # points of a loop that are visited without --full
+KEPT = 4  # points of a loop that are visited without --full
 TRIES = 4
 
 pytestmark = pytest.mark.skipif(need("p11-kit", str(P11KIT_CLIENT)) is not None,
