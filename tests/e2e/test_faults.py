@@ -16,7 +16,7 @@ import pytest
 from faults import CODES, FAILURES, KILLS, Bench, Object, Point, visit
 from p11e import P11KIT_CLIENT, SHIM, Client, need, sample
 
-KEPT = 16  # points of a loop that are visited without --full
+KEPT = 8  # points of a loop that are visited without --full
 MORE_CODES = {**CODES, "CKR_USER_NOT_LOGGED_IN": 0x101}
 
 GENERATE = ["key", "generate", "--label", "www", "--type", "ec:P-256"]
